@@ -1,0 +1,119 @@
+"""One question on its way: attempts until the first chunk is there, then the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+
+import requests
+import tenacity
+
+from qianfan_magic.connection import Connection, Request
+from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError
+from qianfan_magic.settings import Settings
+from qianfan_magic.transport import read_payloads
+from qianfan_magic.wire import v1
+from qianfan_magic.wire.types import Chunk
+
+
+class Call:
+    """One request with its retries.
+
+    Parameters
+    ----------
+    connection
+        Where it goes.
+    request
+        What is asked.
+    settings
+        Attempts, waits and time-outs.
+    """
+
+    def __init__(self, connection: Connection, request: Request, settings: Settings) -> None:
+        self._connection = connection
+        self._request = request
+        self._settings = settings
+        self._renewed = False
+
+    def chunks(self) -> Generator[Chunk]:
+        """Give the answer as it arrives; a whole answer is one chunk.
+
+        Raises
+        ------
+        StreamError
+            If the stream breaks or ends before the answer does; ``partial`` has the text.
+        APIError, TransportError
+            As the service says, or the network.
+        """
+        arrived: list[str] = []
+        whole = not self._request.body.get("stream")
+        try:
+            first, rest = self._attempts()(self._begin)
+            with closing(rest):
+                chunk: Chunk | None = first
+                while chunk:
+                    arrived.append(chunk.text)
+                    yield chunk
+                    if chunk.is_end or whole:
+                        return
+                    chunk = next(rest, None)
+        except (StreamError, APIError) as error:
+            error.partial = "".join(arrived)
+            raise
+        raise StreamError(
+            "The stream ended before the answer did" if arrived else "The stream was empty",
+            partial="".join(arrived),
+            hint="Run the cell again.",
+        )
+
+    def _begin(self) -> tuple[Chunk | None, Generator[Chunk]]:
+        """Send, and wait for the first chunk; a token that is refused is replaced, once."""
+        response = self._connection.send(self._request, self._settings.retry_timeout)
+        rest = _read(response)
+        try:
+            return next(rest, None), rest
+        except TokenExpiredError:
+            if self._renewed or not self._connection.renew(response.request):
+                raise
+        self._renewed = True
+        return self._begin()
+
+    def _attempts(self) -> tenacity.Retrying:
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._settings.retry_count),
+            retry=tenacity.retry_if_exception(self._may_pass),
+            wait=self._wait,
+            reraise=True,
+        )
+
+    def _may_pass(self, error: BaseException) -> bool:
+        # A server that asks for more patience than the settings have is not asked again.
+        patient = isinstance(error, QianfanError) and (
+            (error.retry_after or 0) <= self._settings.retry_max_wait
+        )
+        return patient and error.retryable  # type: ignore[attr-defined,no-any-return]
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, QianfanError) else None
+        backoff = tenacity.wait_exponential_jitter(
+            initial=self._settings.backoff_factor,
+            max=self._settings.retry_max_wait,
+            jitter=self._settings.retry_jitter,
+        )
+        return max(asked or 0.0, backoff(state))
+
+
+def _read(response: requests.Response) -> Generator[Chunk]:
+    usage = None
+    payloads: Iterator[dict[str, object]] = read_payloads(response)
+    for payload in payloads:
+        try:
+            chunk = v1.read_chunk(payload, usage)
+        except ValueError as error:
+            raise StreamError(
+                f"The answer is not the protocol: {error}",
+                hint="Is QIANFAN_BASE_URL the service itself?",
+            ) from None
+        usage = chunk.usage
+        yield chunk

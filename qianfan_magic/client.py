@@ -1,0 +1,217 @@
+"""The client: what a program imports."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack
+
+from qianfan_magic.call import Call
+from qianfan_magic.catalogue import find_service
+from qianfan_magic.connection import Connection, Request
+from qianfan_magic.errors import QianfanError
+from qianfan_magic.parameters import SENDING, Kind
+from qianfan_magic.settings import Credentials, Settings, load_settings, read_variable
+from qianfan_magic.wire import v1
+from qianfan_magic.wire.types import Chunk, Message, Reply
+
+#: How many requests `QianfanClient.map` has under way at once.
+MAP_WORKERS = 4
+
+
+class Arguments(TypedDict, total=False):
+    """What a program may give in the place of the settings."""
+
+    access_token: str
+    ak: str
+    sk: str
+    access_key: str
+    secret_key: str
+    bearer_token: str
+    base_url: str
+
+
+class QianfanClient:
+    """Talks to Qianfan, or to whatever speaks its wire.
+
+    Parameters
+    ----------
+    settings
+        Default: from the environment and ``.env``.
+    **arguments
+        ``access_token``, or ``ak`` and ``sk``, or ``access_key`` and ``secret_key``, or
+        ``bearer_token``, in the place of the settings' credentials; and ``base_url``.
+
+    Raises
+    ------
+    SettingsError
+        If a key comes without its secret, or a setting is wrong.
+
+    Examples
+    --------
+    >>> client = QianfanClient()                                        # doctest: +SKIP
+    >>> client.complete("def fibonacci(n):", endpoint="starcoder").text  # doctest: +SKIP
+    """
+
+    def __init__(self, settings: Settings | None = None, **arguments: Unpack[Arguments]) -> None:
+        self.settings = _with_arguments(settings, dict(arguments))
+        self._connection = Connection(self.settings)
+
+    def __repr__(self) -> str:
+        return f"QianfanClient({self.settings.base_url!r}, {self.settings.credentials!r})"
+
+    def __enter__(self) -> QianfanClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def chat(self, messages: Sequence[Message], **options: Any) -> Reply:
+        """Ask a chat model and wait for the whole answer.
+
+        Parameters
+        ----------
+        messages
+            ``{"role": …, "content": …}``: user, assistant, user, …; an odd number.
+        **options
+            ``endpoint`` and ``model`` name the service (default: the settings'); ``timeout``,
+            seconds of silence, and ``retries``, attempts in total, replace the settings'; all
+            others are request parameters, see `qianfan_magic.parameters.PARAMETERS`.
+
+        Returns
+        -------
+        Reply
+
+        Raises
+        ------
+        ParameterError
+            Before anything is sent.
+        SettingsError, TransportError, StreamError, APIError
+            See `qianfan_magic.errors`.
+        """
+        return self._whole("chat", messages, options)
+
+    def stream_chat(self, messages: Sequence[Message], **options: Any) -> Generator[Chunk]:
+        """Ask a chat model; give each piece as it arrives. Takes and raises what `chat` does.
+
+        What is wrong with the request is raised at once, the rest from the iterator. Closing
+        the iterator closes the connection.
+        """
+        return self._call("chat", messages, options, stream=True).chunks()
+
+    def complete(self, prompt: str, **options: Any) -> Reply:
+        """Have a model go on with a text. Takes and raises what `chat` does."""
+        return self._whole("completion", prompt, options)
+
+    def stream_complete(self, prompt: str, **options: Any) -> Generator[Chunk]:
+        """Have a model go on with a text; give each piece as `stream_chat` does."""
+        return self._call("completion", prompt, options, stream=True).chunks()
+
+    def map(
+        self,
+        prompts: Iterable[str | Sequence[Message]],
+        *,
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> Iterator[Reply | QianfanError]:
+        """Ask many things side by side.
+
+        Parameters
+        ----------
+        prompts
+            A text is completed, a list of messages is a chat.
+        executor
+            Runs the requests, in threads; default: four of them.
+        **options
+            Of every request, as in `chat`.
+
+        Yields
+        ------
+        Reply or QianfanError
+            In the order of the prompts; one that fails does not take the others down.
+        """
+        pool = executor or ThreadPoolExecutor(MAP_WORKERS)
+        futures: list[Future[Reply | QianfanError]] = []
+        try:
+            futures += [pool.submit(self._reply_or_error, asked, options) for asked in prompts]
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+            if executor is None:
+                pool.shutdown(wait=False)
+
+    def prepare(self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool) -> Request:
+        """Check a request and make it ready, without sending anything.
+
+        Parameters
+        ----------
+        kind
+            ``"chat"`` or ``"completion"``.
+        asked
+            Messages, or a prompt.
+        options
+            As in `chat`, but for ``timeout`` and ``retries``.
+        stream
+            Whether the answer is to come in pieces.
+        """
+        parameters = dict(options)
+        endpoint, model = parameters.pop("endpoint", None), parameters.pop("model", None)
+        if endpoint is None and model is None:
+            chat = kind == "chat"
+            endpoint = self.settings.chat_endpoint if chat else self.settings.complete_endpoint
+            model = self.settings.model
+        endpoint, card = find_service(endpoint, model, kind)
+        build = v1.chat_body if kind == "chat" else v1.complete_body
+        body = build(asked, parameters, card)
+        if stream:
+            body["stream"] = True
+        return Request(url=self.settings.base_url + v1.path(kind, endpoint), body=body)
+
+    def _whole(self, kind: Kind, asked: Any, options: dict[str, Any]) -> Reply:
+        with closing(self._call(kind, asked, options, stream=False).chunks()) as chunks:
+            return v1.read_reply(chunks)
+
+    def _call(self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool) -> Call:
+        parameters = dict(options)
+        sending = {
+            row.name: row.check(value)
+            for row in SENDING
+            if (value := parameters.pop(row.name, None)) is not None
+        }
+        request = self.prepare(kind, asked, parameters, stream=stream)
+        settings = replace(
+            self.settings,
+            retry_timeout=sending.get("timeout", self.settings.retry_timeout),
+            retry_count=sending.get("retries", self.settings.retry_count),
+        )
+        return Call(self._connection, request, settings)
+
+    def _reply_or_error(
+        self, asked: str | Sequence[Message], options: dict[str, Any]
+    ) -> Reply | QianfanError:
+        try:
+            if isinstance(asked, str):
+                return self.complete(asked, **options)
+            return self.chat(asked, **options)
+        except QianfanError as error:
+            return error
+
+
+def _with_arguments(settings: Settings | None, arguments: dict[str, Any]) -> Settings:
+    """Let what a program gives win over the environment, whose keys are then not looked at."""
+    base_url = arguments.pop("base_url", None)
+    credentials = Credentials(**arguments) if any(arguments.values()) else None
+    settings = settings or load_settings(credentials=credentials)
+    if credentials:
+        settings = replace(settings, credentials=credentials)
+    if base_url:
+        settings = replace(settings, base_url=read_variable("QIANFAN_BASE_URL", base_url))
+    return settings

@@ -1,0 +1,112 @@
+"""The one place that keeps secrets out of text.
+
+Two nets: every credential the package has ever held is remembered and replaced wherever it
+turns up, plain or percent-encoded; and whatever *looks* like a credential on Qianfan's wire is
+replaced too, so that one from elsewhere does not slip through. Errors and log records pass here.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+#: Shorter values are not remembered: replacing them would eat ordinary words.
+SHORTEST_SECRET = 6
+
+_LOOKS_SECRET = re.compile(
+    r"""(?ix)
+      (?P<name> \b (?: access_token | refresh_token | client_id | client_secret | session_key
+                     | session_secret | api_?key | secret_?key ) ["']? \s* [=:] \s* ["']? )
+      (?! \*\*\* ) [^\s&"'<>,;)}]+
+    | (?P<scheme> \b bearer \s+ ) (?! \*\*\* ) [^\s"'<>,;]+
+    | \b bce-auth-v1/ [^\s"'<>]+
+    | \b bce-v3/ [^\s"'<>]+
+    | \b 24\.[0-9a-f]{32} [-.\w]*
+    | (?P<userinfo> \b https?:// ) [^\s/@"'<>]+ : [^\s/@"'<>]+ (?= @ )
+    """
+)
+_remembered: set[str] = set()
+_lock = threading.Lock()
+
+
+def remember(*secrets: str | None) -> None:
+    """Have these values masked from now on, wherever they appear.
+
+    Parameters
+    ----------
+    *secrets
+        Keys, tokens or passwords. None and values under 6 characters are left out.
+    """
+    kept = [secret for secret in secrets if secret and len(secret) >= SHORTEST_SECRET]
+    with _lock:
+        for secret in kept:
+            _remembered.update({secret, quote(secret), quote(secret, safe=""), quote_plus(secret)})
+
+
+def mask(text: str) -> str:
+    """Replace every secret in a text by ``***``.
+
+    Parameters
+    ----------
+    text
+        Anything that is about to be shown, logged or raised.
+
+    Returns
+    -------
+    str
+        The same text without secrets.
+    """
+    with _lock:
+        known = sorted((s for s in _remembered if s in text), key=len, reverse=True)
+    for secret in known:
+        text = text.replace(secret, MASK)
+    return _LOOKS_SECRET.sub(_keep_name, text)
+
+
+def _keep_name(found: re.Match[str]) -> str:
+    name = found["name"] or found["scheme"] or found["userinfo"] or ""
+    return name + MASK
+
+
+class Cause(Exception):  # noqa: N818  it stands for an error of another library
+    """What is left of another library's exception: its class and its masked text.
+
+    The exceptions of requests and urllib3 carry the whole address, the token in it, in their
+    text, their arguments and their request. So none of them leaves the package; this does.
+    """
+
+    @classmethod
+    def of(cls, error: BaseException) -> Cause:
+        """Describe an exception of another library without its secrets."""
+        return cls(mask(f"{type(error).__name__}: {error}"))
+
+
+class MaskingFilter(logging.Filter):
+    """Masks log records, their arguments and their tracebacks."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record in place; never drop it."""
+        record.msg, record.args = mask(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = mask(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None
+        return True
+
+
+def guard_logs(*names: str) -> None:
+    """Put the masking filter on loggers, once each.
+
+    A filter of a logger sees only what is logged to that very logger, so each is named: the
+    package's own, and those of urllib3 that write down addresses.
+    """
+    for name in names:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, MaskingFilter) for known in logger.filters):
+            logger.addFilter(MaskingFilter())
+
+
+log = logging.getLogger("qianfan_magic")
+guard_logs(log.name)

@@ -1,0 +1,292 @@
+"""Environment variables and ``.env``, read once into frozen values.
+
+The names are the official Python SDK's, so that one ``.env`` serves both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from qianfan_magic.errors import SettingsError
+from qianfan_magic.masking import remember
+
+DOT_ENV_VARIABLE = "QIANFAN_DOT_ENV_CONFIG_FILE"
+
+
+def _variable(name: str, default: Any, read: Callable[[str], Any], *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"variable": name, "read": read})
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # its message quotes the text
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+        raise ValueError("must be an address such as https://aip.baidubce.com")
+    if parts.username or parts.password:
+        raise ValueError("must hold no user name or password")
+    return text.rstrip("/")
+
+
+def _attempts(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:  # noqa: PLR2004  said in the message
+        raise ValueError("must be a whole number from 1 to 100")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 86_400:  # noqa: PLR2004  said in the message
+        raise ValueError("must be a number of seconds from 0 to 86400")
+    return seconds
+
+
+def _switch(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True}
+    words |= {"false": False, "0": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise ValueError("must be true or false")
+    return words[text.lower()]
+
+
+def _live(text: str) -> str:
+    if text.lower() not in {"auto", "on", "off"}:
+        raise ValueError("must be auto, on or off")
+    return text.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Keys and tokens; their repr shows only which there are.
+
+    Attributes
+    ----------
+    ak, sk
+        API Key and Secret Key of an application, for an access token.
+    access_key, secret_key
+        Of an account, for signed requests.
+    access_token
+        One that was fetched elsewhere; used as it is.
+    bearer_token
+        For version 2 of the API.
+    """
+
+    ak: str | None = _variable("QIANFAN_AK", None, str, secret=True)
+    sk: str | None = _variable("QIANFAN_SK", None, str, secret=True)
+    access_key: str | None = _variable("QIANFAN_ACCESS_KEY", None, str, secret=True)
+    secret_key: str | None = _variable("QIANFAN_SECRET_KEY", None, str, secret=True)
+    access_token: str | None = _variable("QIANFAN_ACCESS_TOKEN", None, str, secret=True)
+    bearer_token: str | None = _variable("QIANFAN_BEARER_TOKEN", None, str, secret=True)
+
+    def __post_init__(self) -> None:
+        for name, variable in _NAMES.items():
+            value = getattr(self, name) or ""
+            remember(value)
+            if not (value.isascii() and value.isprintable() and " " not in value):
+                raise SettingsError(
+                    f"{variable} holds a character that no key has",
+                    hint="Copy the key once more, without spaces around or in it.",
+                )
+        for key, secret in (("ak", "sk"), ("access_key", "secret_key")):
+            if bool(getattr(self, key)) != bool(getattr(self, secret)):
+                present, missing = (key, secret) if getattr(self, key) else (secret, key)
+                raise SettingsError(
+                    f"{_NAMES[present]} is set, but {_NAMES[missing]} is not",
+                    hint=f"They work only together: set {_NAMES[missing]} too, in .env or here.",
+                )
+
+    @property
+    def ways(self) -> list[tuple[str, ...]]:
+        """The complete ways to be let in by version 1, as the fields each needs."""
+        return [way for way in WAYS if all(getattr(self, name) for name in way)]
+
+    def __repr__(self) -> str:
+        there = [known.name for known in fields(self) if getattr(self, known.name)]
+        return f"Credentials({', '.join(f'{name}=***' for name in there)})"
+
+
+#: The ways to be let in by version 1.
+WAYS: tuple[tuple[str, ...], ...] = (("access_token",), ("access_key", "secret_key"), ("ak", "sk"))
+_NAMES = {known.name: known.metadata["variable"] for known in fields(Credentials)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that comes from outside a program.
+
+    Attributes
+    ----------
+    credentials
+        Keys and tokens.
+    base_url, console_api_base_url
+        Of version 1 and version 2 of the API.
+    app_id
+        The application, where version 2 asks for it.
+    retry_count
+        Attempts in total, 1 to 100.
+    retry_timeout
+        Seconds without a byte before an attempt is given up; 0 waits for ever.
+    backoff_factor
+        Seconds before the second attempt; doubled before each further one.
+    retry_jitter
+        At most so many seconds are added at random, so that many clients do not return at once.
+    retry_max_wait
+        The longest wait between two attempts, in seconds.
+    proxy
+        Address of a proxy; None leaves it to the environment, as requests does; empty means none.
+    ssl_verification
+        Whether certificates are checked.
+    cache_dir
+        Where access tokens are kept; None is the user's cache folder.
+    disable_cache
+        Keep tokens in memory only.
+    chat_endpoint, complete_endpoint, model
+        What a cell without ``-e`` and ``-m`` uses.
+    live
+        ``auto``, ``on`` or ``off``: whether answers are shown while they arrive.
+    """
+
+    credentials: Credentials = field(default_factory=Credentials)
+    base_url: str = _variable("QIANFAN_BASE_URL", "https://aip.baidubce.com", _url)
+    console_api_base_url: str = _variable(
+        "QIANFAN_CONSOLE_API_BASE_URL", "https://qianfan.baidubce.com", _url
+    )
+    app_id: str | None = _variable("QIANFAN_APP_ID", None, str)
+    retry_count: int = _variable("QIANFAN_LLM_API_RETRY_COUNT", 3, _attempts)
+    retry_timeout: float = _variable("QIANFAN_LLM_API_RETRY_TIMEOUT", 60.0, _seconds)
+    backoff_factor: float = _variable("QIANFAN_LLM_API_RETRY_BACKOFF_FACTOR", 1.0, _seconds)
+    retry_jitter: float = _variable("QIANFAN_LLM_API_RETRY_JITTER", 1.0, _seconds)
+    retry_max_wait: float = _variable("QIANFAN_LLM_API_RETRY_MAX_WAIT_INTERVAL", 60.0, _seconds)
+    # A proxy's address may hold a password.
+    proxy: str | None = _variable("QIANFAN_PROXY", None, str, secret=True)
+    ssl_verification: bool = _variable("QIANFAN_SSL_VERIFICATION_ENABLED", True, _switch)  # noqa: FBT003
+    cache_dir: Path | None = _variable("QIANFAN_CACHE_DIR", None, Path)
+    disable_cache: bool = _variable("QIANFAN_DISABLE_CACHE", False, _switch)  # noqa: FBT003
+    chat_endpoint: str | None = _variable("QIANFAN_CHAT_ENDPOINT", None, str)
+    complete_endpoint: str | None = _variable("QIANFAN_COMPLETE_ENDPOINT", None, str)
+    model: str | None = _variable("QIANFAN_MODEL", None, str)
+    live: str = _variable("QIANFAN_LIVE", "auto", _live)
+
+
+_FIELDS = [known for known in fields(Settings) if "variable" in known.metadata]
+#: Every variable that is read, with the field it fills; DOT_ENV_VARIABLE says where to look.
+VARIABLES: dict[str, str] = {
+    known.metadata["variable"]: known.name for known in (*fields(Credentials), *_FIELDS)
+}
+
+
+def load_settings(
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    credentials: Credentials | None = None,
+) -> Settings:
+    """Read the settings; what the environment sets wins over ``.env``.
+
+    Parameters
+    ----------
+    folder
+        Where to look for ``.env``, and from there upward; the notebook's folder. Default: the
+        working directory.
+    environ
+        Default: ``os.environ``. ``QIANFAN_DOT_ENV_CONFIG_FILE`` in it names another file.
+    credentials
+        Used in the place of those that are there, which are then not looked at.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    SettingsError
+        Names the variable that is wrong, half of a pair, or contradicts another; never a value.
+    """
+    environ = os.environ if environ is None else environ
+    outside = {name: value.strip() for name, value in environ.items() if value.strip()}
+    path = find_dot_env(folder or Path.cwd(), outside)
+    values = (_read_dot_env(path) if path else {}) | outside
+    read = {name: read_variable(name, values[name]) for name in VARIABLES if name in values}
+    keys = {VARIABLES[name]: value for name, value in read.items() if VARIABLES[name] in _NAMES}
+    rest = {VARIABLES[name]: value for name, value in read.items() if VARIABLES[name] not in _NAMES}
+    return Settings(credentials=credentials or _choose(keys, outside), **rest)
+
+
+def find_dot_env(folder: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return the ``.env`` that counts, or None.
+
+    Raises
+    ------
+    SettingsError
+        If QIANFAN_DOT_ENV_CONFIG_FILE names a file that is not there.
+    """
+    named = environ.get(DOT_ENV_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise SettingsError(
+                f"{DOT_ENV_VARIABLE} names a file that is not there", hint="Correct or unset it."
+            )
+        return Path(named)
+    beside = (parent / ".env" for parent in (folder, *folder.parents))
+    return next((path for path in beside if path.is_file()), None)
+
+
+def _read_dot_env(path: Path) -> dict[str, str]:
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            broken = [known.original.line for known in parse_stream(stream) if known.error]
+        values = {} if broken else dotenv_values(path, encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
+        raise SettingsError(f"The file {path.name} {problem}", hint="Save it as UTF-8.") from None
+    if broken:
+        raise SettingsError(
+            f"Line {broken[0]} of {path.name} is not of the form NAME=value",
+            hint="Compare it with .env.example.",
+        )
+    return {name: value.strip() for name, value in values.items() if value and value.strip()}
+
+
+def read_variable(name: str, text: str) -> Any:
+    """Return the checked value of one variable.
+
+    Raises
+    ------
+    SettingsError
+        Names the variable and what it must be, never its value.
+    """
+    known = next(f for f in (*fields(Credentials), *_FIELDS) if f.metadata["variable"] == name)
+    try:
+        return known.metadata["read"](text)
+    except ValueError as error:
+        raise SettingsError(
+            f"{name} {error}", hint="Correct it in .env or in the environment."
+        ) from None
+
+
+def _choose(keys: dict[str, str], outside: Mapping[str, str]) -> Credentials:
+    """Refuse two ways to be let in, unless only one of them is the environment's."""
+    found = Credentials(**keys)
+    if len(found.ways) <= 1:
+        return found
+    theirs = [way for way in found.ways if any(_NAMES[name] in outside for name in way)]
+    if len(theirs) != 1:
+        ways = [" with ".join(_NAMES[name] for name in way) for way in found.ways]
+        raise SettingsError(
+            f"There are contradictory credentials: {' as well as '.join(ways)}",
+            hint="Keep one of these ways to sign in and remove the others.",
+        )
+    kept = {*theirs[0], "bearer_token"}
+    return Credentials(**{name: value for name, value in keys.items() if name in kept})

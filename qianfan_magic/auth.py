@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from qianfan_magic.masking import log, remember
+from qianfan_magic.masking import MASK, log, remember
 
 #: Seconds before its expiry from which a token is taken anew.
 RENEW_BEFORE = 600
@@ -170,7 +170,15 @@ class AccessTokenSource:
 
 
 class NoAuth(AuthBase):
-    """Adds nothing; unlike None, it keeps requests from looking into ``~/.netrc``."""
+    """Adds nothing; unlike None, it keeps requests from looking into ``~/.netrc``.
+
+    Attributes
+    ----------
+    shape : tuple of str
+        What the others add to the query and to the headers, masked.
+    """
+
+    shape = ("", "")
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Return the request as it is."""
@@ -185,6 +193,8 @@ class NoAuth(AuthBase):
 class GivenTokenAuth(NoAuth):
     """An access token that was fetched elsewhere; used as it is."""
 
+    shape = (f"?access_token={MASK}", "")
+
     def __init__(self, access_token: str) -> None:
         self._access_token = access_token
 
@@ -196,6 +206,8 @@ class GivenTokenAuth(NoAuth):
 
 class AccessTokenAuth(NoAuth):
     """An access token from API Key and Secret Key."""
+
+    shape = GivenTokenAuth.shape
 
     def __init__(self, source: AccessTokenSource) -> None:
         self._source = source
@@ -223,6 +235,8 @@ class SignatureAuth(NoAuth):
         Seconds since 1970; the signature bears this time and is valid for 300 seconds.
     """
 
+    shape = ("", f"x-bce-date: (now)\nAuthorization: bce-auth-v1/{MASK}")
+
     def __init__(
         self, access_key: str, secret_key: str, clock: Callable[[], float] = time.time
     ) -> None:
@@ -243,10 +257,14 @@ class SignatureAuth(NoAuth):
         }
         prefix = f"bce-auth-v1/{self._access_key}/{date}/{SIGNATURE_SECONDS}"
         canonical = canonical_request(request.method or "POST", parts.path, parts.query, signed)
-        # The hex text of the first digest, not its bytes, is the key of the second.
-        signature = _hmac(_hmac(self._secret_key, prefix), canonical)
+        signature = sign(self._secret_key, prefix, canonical)
         request.headers["Authorization"] = f"{prefix}/{';'.join(sorted(signed))}/{signature}"
         return request
+
+
+def sign(secret_key: str, prefix: str, canonical: str) -> str:
+    """Sign a canonical request; the hex text of the first digest is the key of the second."""
+    return _hmac(_hmac(secret_key, prefix), canonical)
 
 
 def _hmac(key: str, text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import requests
 import tenacity
@@ -13,6 +14,7 @@ from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpir
 from qianfan_magic.settings import Settings
 from qianfan_magic.transport import read_payloads
 from qianfan_magic.wire import v1
+from qianfan_magic.wire.text import whole_characters
 from qianfan_magic.wire.types import Chunk
 
 
@@ -33,6 +35,7 @@ class Call:
         self._connection = connection
         self._request = request
         self._settings = settings
+        self._whole = not request.body.get("stream")
         self._renewed = False
 
     def chunks(self) -> Generator[Chunk]:
@@ -46,7 +49,6 @@ class Call:
             As the service says, or the network.
         """
         arrived: list[str] = []
-        whole = not self._request.body.get("stream")
         try:
             first, rest = self._attempts()(self._begin)
             with closing(rest):
@@ -54,7 +56,7 @@ class Call:
                 while chunk:
                     arrived.append(chunk.text)
                     yield chunk
-                    if chunk.is_end or whole:
+                    if chunk.is_end:
                         return
                     chunk = next(rest, None)
         except (StreamError, APIError) as error:
@@ -69,7 +71,7 @@ class Call:
     def _begin(self) -> tuple[Chunk | None, Generator[Chunk]]:
         """Send, and wait for the first chunk; a token that is refused is replaced, once."""
         response = self._connection.send(self._request, self._settings.retry_timeout)
-        rest = _read(response)
+        rest = _read(response, whole=self._whole)
         try:
             return next(rest, None), rest
         except TokenExpiredError:
@@ -104,16 +106,17 @@ class Call:
         return max(asked or 0.0, backoff(state))
 
 
-def _read(response: requests.Response) -> Generator[Chunk]:
-    usage = None
+def _read(response: requests.Response, *, whole: bool) -> Generator[Chunk]:
+    usage, held = None, ""
     payloads: Iterator[dict[str, object]] = read_payloads(response)
     for payload in payloads:
         try:
-            chunk = v1.read_chunk(payload, usage)
+            chunk = v1.read_chunk(payload, usage, whole=whole)
         except ValueError as error:
             raise StreamError(
                 f"The answer is not the protocol: {error}",
                 hint="Is QIANFAN_BASE_URL the service itself?",
             ) from None
         usage = chunk.usage
-        yield chunk
+        text, held = whole_characters(held, chunk.text, last=chunk.is_end)
+        yield chunk if text == chunk.text else replace(chunk, text=text)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 from qianfan_magic.call import Call
-from qianfan_magic.catalogue import find_service
+from qianfan_magic.catalogue import Card, card_of_model, find_service
 from qianfan_magic.connection import Connection, Request
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.parameters import SENDING, Kind
 from qianfan_magic.settings import Credentials, Settings, load_settings, read_variable
-from qianfan_magic.wire import v1
+from qianfan_magic.wire import read_reply, v1
 from qianfan_magic.wire.types import Chunk, Message, Reply
 
 #: How many requests `QianfanClient.map` has under way at once.
@@ -103,7 +103,7 @@ class QianfanClient:
         What is wrong with the request is raised at once, the rest from the iterator. Closing
         the iterator closes the connection.
         """
-        return self._call("chat", messages, options, stream=True).chunks()
+        return self.ask("chat", messages, options)
 
     def complete(self, prompt: str, **options: Any) -> Reply:
         """Have a model go on with a text. Takes and raises what `chat` does."""
@@ -111,7 +111,7 @@ class QianfanClient:
 
     def stream_complete(self, prompt: str, **options: Any) -> Generator[Chunk]:
         """Have a model go on with a text; give each piece as `stream_chat` does."""
-        return self._call("completion", prompt, options, stream=True).chunks()
+        return self.ask("completion", prompt, options)
 
     def map(
         self,
@@ -148,8 +148,10 @@ class QianfanClient:
             if executor is None:
                 pool.shutdown(wait=False)
 
-    def prepare(self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool) -> Request:
-        """Check a request and make it ready, without sending anything.
+    def ask(
+        self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool = True
+    ) -> Generator[Chunk]:
+        """Ask either kind of service, in chunks; a whole answer is one chunk.
 
         Parameters
         ----------
@@ -158,41 +160,50 @@ class QianfanClient:
         asked
             Messages, or a prompt.
         options
-            As in `chat`, but for ``timeout`` and ``retries``.
+            As in `chat`.
         stream
             Whether the answer is to come in pieces.
         """
-        parameters = dict(options)
-        endpoint, model = parameters.pop("endpoint", None), parameters.pop("model", None)
-        if endpoint is None and model is None:
-            chat = kind == "chat"
-            endpoint = self.settings.chat_endpoint if chat else self.settings.complete_endpoint
-            model = self.settings.model
-        endpoint, card = find_service(endpoint, model, kind)
+        sending = {row.name: row.check(options[row.name]) for row in SENDING if row.name in options}
+        settings = replace(
+            self.settings,
+            retry_timeout=sending.get("timeout", self.settings.retry_timeout),
+            retry_count=sending.get("retries", self.settings.retry_count),
+        )
+        request = self.prepare(kind, asked, options, stream=stream)
+        return Call(self._connection, request, settings).chunks()
+
+    def prepare(
+        self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool = True
+    ) -> Request:
+        """Check a request and make it ready, without sending anything; takes what `ask` does."""
+        apart = {"endpoint", "model", *(row.name for row in SENDING)}
+        parameters = {name: value for name, value in options.items() if name not in apart}
+        endpoint, card = self.service(kind, options)
         build = v1.chat_body if kind == "chat" else v1.complete_body
         body = build(asked, parameters, card)
         if stream:
             body["stream"] = True
         return Request(url=self.settings.base_url + v1.path(kind, endpoint), body=body)
 
-    def _whole(self, kind: Kind, asked: Any, options: dict[str, Any]) -> Reply:
-        with closing(self._call(kind, asked, options, stream=False).chunks()) as chunks:
-            return v1.read_reply(chunks)
+    def describe(self, request: Request) -> str:
+        """Write down what goes over the wire for a request, every secret masked."""
+        return self._connection.describe(request)
 
-    def _call(self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool) -> Call:
-        parameters = dict(options)
-        sending = {
-            row.name: row.check(value)
-            for row in SENDING
-            if (value := parameters.pop(row.name, None)) is not None
-        }
-        request = self.prepare(kind, asked, parameters, stream=stream)
-        settings = replace(
-            self.settings,
-            retry_timeout=sending.get("timeout", self.settings.retry_timeout),
-            retry_count=sending.get("retries", self.settings.retry_count),
-        )
-        return Call(self._connection, request, settings)
+    def service(self, kind: Kind, options: Mapping[str, Any]) -> tuple[str, Card | None]:
+        """Decide which endpoint is asked, and find its model's card, if it is known."""
+        endpoint, model = options.get("endpoint"), options.get("model")
+        if endpoint is None and model is None:
+            chat = kind == "chat"
+            endpoint = self.settings.chat_endpoint if chat else self.settings.complete_endpoint
+            model = self.settings.model
+            if endpoint and model and card_of_model(model).kind != kind:
+                model = None  # QIANFAN_MODEL is about the other kind's endpoint
+        return find_service(endpoint, model, kind)
+
+    def _whole(self, kind: Kind, asked: Any, options: dict[str, Any]) -> Reply:
+        with closing(self.ask(kind, asked, options, stream=False)) as chunks:
+            return read_reply(chunks)
 
     def _reply_or_error(
         self, asked: str | Sequence[Message], options: dict[str, Any]

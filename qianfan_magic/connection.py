@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,7 @@ class Connection:
             If the request, or the one for its token, fails.
         """
         if self._auth is None:
-            raise SettingsError(
-                "There are no credentials for version 1 of the API",
-                hint="Put QIANFAN_AK and QIANFAN_SK into a file .env beside the notebook "
-                "(see .env.example), or try %qianfan demo, which needs no key.",
-            )
+            raise no_credentials()
         return post(
             self._session,
             request.url,
@@ -94,6 +91,15 @@ class Connection:
             timeout=(CONNECT_TIMEOUT, timeout or None),
             **self._route(),
         )
+
+    def describe(self, request: Request) -> str:
+        """Write down a request as it goes out, secrets masked; nothing is sent."""
+        if self._auth is None:
+            raise no_credentials()
+        query, header = self._auth.shape
+        lines = [f"POST {request.url}{query}", "Content-Type: application/json"]
+        lines += [header] if header else []
+        return "\n".join([*lines, "", json.dumps(request.body, ensure_ascii=False, indent=2)])
 
     def renew(self, refused: requests.PreparedRequest) -> bool:
         """Replace the token that a refused request carried; False if there is no other."""
@@ -150,6 +156,15 @@ class Connection:
             remember(proxy)
             route["proxies"] = {"http": proxy or None, "https": proxy or None}
         return route
+
+
+def no_credentials() -> SettingsError:
+    """Say that there are no keys, and what can be done about it."""
+    return SettingsError(
+        "There are no credentials for version 1 of the API",
+        hint="Put QIANFAN_AK and QIANFAN_SK into a file .env beside the notebook "
+        "(see .env.example), or try %qianfan demo, which needs no key.",
+    )
 
 
 def _user_cache() -> Path:

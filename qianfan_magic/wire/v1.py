@@ -105,8 +105,19 @@ def _count(usage: Mapping[str, Any], name: str) -> int:
     return int(count) if isinstance(count, int | float) and math.isfinite(count) else 0
 
 
-def read_chunk(payload: Mapping[str, Any], before: Usage | None = None) -> Chunk:
-    """Read one event of a stream.
+def read_chunk(
+    payload: Mapping[str, Any], before: Usage | None = None, *, whole: bool = False
+) -> Chunk:
+    """Read one event of a stream, or a whole answer, which is its own end.
+
+    Parameters
+    ----------
+    payload
+        The service's JSON.
+    before
+        The tokens as the chunk before had them.
+    whole
+        Whether it is no event but a whole answer.
 
     Raises
     ------
@@ -116,7 +127,8 @@ def read_chunk(payload: Mapping[str, Any], before: Usage | None = None) -> Chunk
     text = payload.get("result")
     if not isinstance(text, str):
         raise ValueError("it has no text under 'result'")  # noqa: TRY004  the peer's data
-    return Chunk(text, bool(payload.get("is_end")), read_usage(payload, before), payload)
+    is_end = whole or bool(payload.get("is_end"))
+    return Chunk(text, is_end, read_usage(payload, before), payload)
 
 
 def read_reply(chunks: Iterable[Chunk]) -> Reply:

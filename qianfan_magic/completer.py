@@ -1,0 +1,62 @@
+"""Tab: flags, subcommands, endpoints used before and conversation names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
+
+from qianfan_magic.catalogue import CARDS
+from qianfan_magic.flags import FORMATS, flags_of
+from qianfan_magic.subcommands import SUBCOMMANDS
+
+if TYPE_CHECKING:
+    from qianfan_magic.magics import QianfanMagics
+
+_LINE = re.compile(r"^\s*(?P<name>%%qianfan_chat|%%qianfan_complete|%qianfan)\s+(?P<rest>.*)$")
+
+
+def make_matcher(magics: QianfanMagics) -> Callable[[CompletionContext], SimpleMatcherResult]:
+    """Make the matcher of one notebook, to be put among IPython's custom matchers."""
+
+    @context_matcher(identifier="qianfan_magic")
+    def qianfan_matcher(context: CompletionContext) -> SimpleMatcherResult:
+        """Offer what may follow in a line of our magics; leave all other lines alone."""
+        line = _LINE.match(context.text_until_cursor)
+        if line is None:
+            return SimpleMatcherResult(completions=[], suppress=False)
+        before, _, typed = line["rest"].rpartition(" ")
+        offered = _offers(magics, line["name"], before.split())
+        found = [SimpleCompletion(text=o, type="param") for o in offered if o.startswith(typed)]
+        # IPython replaces its own token, which begins behind the last of its delimiters.
+        return SimpleMatcherResult(
+            completions=found, suppress=True, matched_fragment=typed, ordered=True
+        )
+
+    return qianfan_matcher
+
+
+def _offers(magics: QianfanMagics, name: str, before: list[str]) -> Iterable[str]:
+    last = before[-1] if before else ""
+    values: dict[tuple[str, ...], Iterable[str]] = {
+        ("-n", "--conversation"): sorted(magics.session.conversations),
+        ("-e", "--endpoint"): magics.session.endpoints[::-1],
+        ("-m", "--model"): [card.name for card in CARDS],
+        ("--format",): FORMATS,
+    }
+    for flags, offered in values.items():
+        if last in flags:
+            return offered
+    if name != "%qianfan":
+        return flags_of(getattr(magics, name.lstrip("%")).parser)
+    if not before:
+        return SUBCOMMANDS
+    parser = magics.subcommands.parser_of(before[0]) if before[0] in SUBCOMMANDS else None
+    return flags_of(parser) if parser else []

@@ -1,0 +1,1 @@
+"""A server on this computer that speaks Qianfan's wire, so that everything runs without a key."""

@@ -1,0 +1,38 @@
+"""What the embedded server can be told to do wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that goes wrong, once.
+
+    Attributes
+    ----------
+    error_code, error_msg
+        The service's error is sent.
+    status, headers, body
+        This is sent in its place.
+    after
+        So many chunks of a stream are sent before it happens.
+    end
+        Then the connection is closed, reset, or falls silent; "" ends as it should.
+    fields
+        Put into every chunk of an otherwise good answer.
+    path
+        Only a request whose path holds this is hit: ``/oauth/`` is the token endpoint's.
+    """
+
+    error_code: int = 0
+    error_msg: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    after: int = 0
+    end: Literal["", "close", "reset", "silence"] = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    path: str = "/wenxinworkshop/"

@@ -1,0 +1,135 @@
+"""The flags of the cell magics, most of them from the table of parameters."""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from qianfan_magic.errors import ParameterError
+from qianfan_magic.parameters import FLAGGED, SENDING, Parameter
+
+FORMATS = ("markdown", "text")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What the flags of one cell say.
+
+    Attributes
+    ----------
+    options
+        For the client: endpoint, model, parameters, timeout and retries, where they are given.
+    stream, output, format, fill, dry_run, conversation, system
+        The flags of these names; None where they are not given.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    stream: bool = True
+    output: str | None = None
+    format: str | None = None
+    fill: bool = False
+    dry_run: bool = False
+    conversation: str = "default"
+    system: str | None = None
+
+
+def _row(parameter: Parameter) -> Any:
+    several: dict[str, Any] = {"action": "append"} if parameter.type is list else {}
+    described = f"{parameter.help} ({parameter.range})".replace("%", "%%")
+    return argument(*parameter.flags, dest=parameter.name, help=described, **several)
+
+
+COMMON = (
+    argument("-e", "--endpoint", help="the service: the last part of its address"),
+    argument("-m", "--model", help="a model of the catalogue; with -e only its limits count"),
+    *(_row(parameter) for parameter in (*FLAGGED, *SENDING)),
+    argument("--no-stream", action="store_true", help="wait for the whole answer"),
+    argument("-o", "--output", help="also put the Reply into this variable"),
+    argument("--format", choices=FORMATS, help="how the answer is shown"),
+    argument("--fill", action="store_true", help="replace {name} by the variable's value"),
+    argument("--dry-run", action="store_true", help="show what would be sent, and send nothing"),
+    argument("-h", "--help", action="store_true", help="show this help"),
+)
+CHAT = (
+    argument("-n", "--conversation", default="default", help="which conversation goes on"),
+    argument("-s", "--system", help="how the model is to behave, kept for the conversation"),
+)
+
+
+def flags(*more: Any) -> Callable[[Any], Any]:
+    """Give a magic the flags of both cell magics, and more of its own."""
+
+    def decorate(magic: Any) -> Any:
+        for one in reversed((magic_arguments(), *COMMON, *more)):
+            magic = one(magic)
+        return magic
+
+    return decorate
+
+
+def parse(magic: Any, line: str) -> Ask | None:
+    """Read a magic's line.
+
+    Parameters
+    ----------
+    magic
+        A function that `flags` decorated.
+    line
+        What stands behind its name.
+
+    Returns
+    -------
+    Ask or None
+        None if help is asked for.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown flag, a missing or impossible value, or a quote that is not closed.
+    """
+    name = "%%" + magic.__name__
+    try:
+        read = parse_argstring(magic, line)
+    except (UsageError, ValueError, argparse.ArgumentError) as error:
+        raise ParameterError(f"{name}: {error}", hint=f"{name} -h lists the flags.") from None
+    if read.help:
+        return None
+    return Ask(
+        options=_options(read),
+        stream=not read.no_stream,
+        output=check_name(read.output) if read.output is not None else None,
+        format=read.format,
+        fill=read.fill,
+        dry_run=read.dry_run,
+        conversation=getattr(read, "conversation", "default"),
+        system=getattr(read, "system", None),
+    )
+
+
+def _options(read: argparse.Namespace) -> dict[str, Any]:
+    options = {name: getattr(read, name) for name in ("endpoint", "model")}
+    for parameter in (*FLAGGED, *SENDING):
+        typed = getattr(read, parameter.name)
+        options[parameter.name] = None if typed is None else parameter.parse(typed)
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def check_name(name: str) -> str:
+    """Return the name of a variable, or raise a `ParameterError` if it is none."""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ParameterError(
+            f"-o {name!r} is not the name of a variable", hint="Such as -o reply."
+        )
+    return name
+
+
+def flags_of(parser: argparse.ArgumentParser) -> list[str]:
+    """List a parser's long flags, or short ones that have no long form."""
+    actions = parser._actions  # noqa: SLF001  argparse shows them nowhere else
+    return [action.option_strings[-1] for action in actions if action.option_strings]

@@ -1,0 +1,219 @@
+"""The magics: parse, ask, show, keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+from IPython.core.display_functions import publish_display_data
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+
+from qianfan_magic.completer import make_matcher
+from qianfan_magic.fill import fill
+from qianfan_magic.flags import CHAT, FORMATS, Ask, flags, parse
+from qianfan_magic.parameters import FLAGGED, SENDING, Kind, Parameter, check_text
+from qianfan_magic.session import Session
+from qianfan_magic.subcommands import Subcommands
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from qianfan_magic.views.play import Play
+    from qianfan_magic.wire.types import Reply
+
+
+class ParameterTrait(traitlets.TraitType[Any, Any]):
+    """A request parameter as a setting of the notebook; None lets the service decide."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        help_text = f"{parameter.help} ({parameter.range})"
+        super().__init__(default_value=None, allow_none=True, help=help_text)
+        self.tag(config=True)
+        self._parameter = parameter
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """Return the checked value."""
+        del obj
+        return self._parameter.check(value)
+
+
+#: Seconds between two chunks of the embedded server's streams.
+READING_PACE = 0.04
+ROWS = (*FLAGGED, *SENDING)
+#: Settings of the notebook that come from the table of parameters.
+ParameterDefaults = traitlets.MetaHasTraits(
+    "ParameterDefaults", (traitlets.HasTraits,), {row.name: ParameterTrait(row) for row in ROWS}
+)
+
+
+@magics_class
+class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
+    """Settings of this notebook, for every cell whose flags say nothing else."""
+
+    chat_endpoint = traitlets.Unicode(help="What %%qianfan_chat asks without -e and -m.").tag(
+        config=True
+    )
+    complete_endpoint = traitlets.Unicode(
+        help="What %%qianfan_complete asks without -e and -m."
+    ).tag(config=True)
+    model = traitlets.Unicode(help="The model, where no endpoint is named.").tag(config=True)
+    format = traitlets.Enum(
+        ("", *FORMATS),
+        "",
+        help="How answers are shown; by default chats as markdown, completions as text.",
+    ).tag(config=True)
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.session = Session()
+        self.subcommands = Subcommands(self)
+        self.matcher = make_matcher(self)
+
+    @flags()
+    @cell_magic
+    def qianfan_complete(self, line: str, cell: str) -> None:
+        """Have the model go on with the cell's text."""
+        ask = self._parse("qianfan_complete", line)
+        if ask is None:
+            return
+        prompt, options = self._text(ask, cell), self._options(ask, "completion")
+        if ask.dry_run:
+            self._dry_run("completion", prompt, options, ask)
+            return
+        play = self._play(ask, "completion", options)
+        play.run(self.session.client.ask("completion", prompt, options, stream=ask.stream))
+        self._end(play, ask)
+
+    @flags(*CHAT)
+    @cell_magic
+    def qianfan_chat(self, line: str, cell: str) -> None:
+        """Send the cell's text as the next message of a conversation."""
+        from qianfan_magic.views.notes import left_out_note
+        from qianfan_magic.wire import read_reply
+
+        ask = self._parse("qianfan_chat", line)
+        if ask is None:
+            return
+        question, options = self._text(ask, cell), self._options(ask, "chat")
+        conversation = self.session.conversation(ask.conversation)
+        system = conversation.system if ask.system is None else ask.system
+        options |= {"system": system} if system else {}
+        client = self.session.client
+        _, card = client.service("chat", options)
+        messages, left_out = conversation.fit(question, card)
+        if ask.dry_run:
+            self._dry_run("chat", messages, options, ask)
+            return
+        play = self._play(ask, "chat", options)
+        try:
+            play.run(client.ask("chat", messages, options, stream=ask.stream))
+        except KeyboardInterrupt:
+            conversation.take(question, read_reply(play.chunks), stopped=True)
+            raise
+        conversation.system = system
+        limit = card.max_characters if card else None
+        reply = self._end(play, ask, *left_out_note(left_out, limit))
+        conversation.take(question, reply)
+
+    @line_magic
+    def qianfan(self, line: str) -> None:
+        """Everything else: ``%qianfan help`` lists it."""
+        self.subcommands.run(line)
+
+    def start_demo(self, engine: str, seed: int) -> None:
+        """Use the embedded server; it streams at a reader's pace where somebody may read."""
+        from qianfan_magic.session import load_live
+        from qianfan_magic.views.choose import is_watched
+
+        watched = is_watched(self.shell, load_live(self.session.folder))
+        self.session.demo(engine, seed, pace=READING_PACE if watched else 0.0)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters that ``%config`` sets for every cell."""
+        set_here = {row.name: getattr(self, row.name) for row in ROWS}
+        return {name: value for name, value in set_here.items() if value is not None}
+
+    def _parse(self, name: str, line: str) -> Ask | None:
+        magic = getattr(self, name)
+        ask = parse(magic, line)
+        if ask is None:
+            publish_display_data({"text/plain": magic.__doc__})
+        return ask
+
+    def _text(self, ask: Ask, cell: str) -> str:
+        text = cell.strip("\r\n")
+        return check_text(fill(text, self.shell.user_ns) if ask.fill else text, "The cell")
+
+    def _options(self, ask: Ask, kind: Kind) -> dict[str, Any]:
+        """Let a flag win over ``%config``; what neither sets is left to the settings."""
+        named = {} if ask.options.keys() & {"endpoint", "model"} else self._service(kind)
+        known = {row.name for row in ROWS if kind in row.kinds}
+        ours = {name: value for name, value in self.parameters().items() if name in known}
+        return {**ours, **named, **ask.options}
+
+    def _service(self, kind: Kind) -> dict[str, str]:
+        endpoint = self.chat_endpoint if kind == "chat" else self.complete_endpoint
+        if endpoint:
+            return {"endpoint": endpoint}
+        return {"model": self.model} if self.model else {}
+
+    def _play(self, ask: Ask, kind: Kind, options: dict[str, Any]) -> Play:
+        from qianfan_magic.views.choose import make_view
+        from qianfan_magic.views.play import Play
+
+        endpoint, _ = self.session.client.service(kind, options)
+        self.session.used(endpoint)
+        live = self.session.settings.live
+        view = make_view(self.shell, live, f"Waiting for {endpoint} …")
+        shown_as = ask.format or self.format or ("markdown" if kind == "chat" else "text")
+        return Play(view, markdown=shown_as == "markdown")
+
+    def _end(self, play: Play, ask: Ask, *notes: str) -> Reply:
+        from qianfan_magic.views.notes import reply_notes
+        from qianfan_magic.wire import read_reply
+
+        reply = read_reply(play.chunks)
+        play.end(*reply_notes(reply), *notes)
+        if ask.output:
+            self.shell.user_ns[ask.output] = reply
+        return reply
+
+    def _dry_run(self, kind: Kind, asked: Any, options: dict[str, Any], ask: Ask) -> None:
+        from qianfan_magic.views.shown import Shown
+
+        client = self.session.client
+        request = client.prepare(kind, asked, options, stream=ask.stream)
+        publish_display_data(Shown(client.describe(request), markdown=False).bundle())
+
+
+def keep_empty_cells(lines: list[str]) -> list[str]:
+    """Give a cell magic of ours without a body an empty line.
+
+    IPython refuses ``%%magic`` without a body itself, with a message that does not fail the
+    cell under ``nbval --nbval-lax``; and ``%%qianfan_chat -h`` needs no body.
+    """
+    if len(lines) == 1 and lines[0].startswith(("%%qianfan_chat", "%%qianfan_complete")):
+        return [lines[0].rstrip("\n") + "\n", "\n"]
+    return lines
+
+
+def load(ipython: InteractiveShell) -> None:
+    """Add the magics, Tab completion and the transformation of empty cells."""
+    magics = QianfanMagics(ipython)
+    ipython.register_magics(magics)
+    ipython.input_transformers_cleanup.append(keep_empty_cells)
+    if ipython.Completer is not None:
+        ipython.Completer.custom_matchers.append(magics.matcher)
+
+
+def unload(ipython: InteractiveShell) -> None:
+    """Take back what `load` added, and end what the notebook had running."""
+    magics = ipython.magics_manager.registry.pop("QianfanMagics")
+    magics.session.close()
+    for kind, names in magics.magics.items():
+        for name in names:
+            ipython.magics_manager.magics[kind].pop(name, None)
+    ipython.configurables.remove(magics)
+    ipython.input_transformers_cleanup.remove(keep_empty_cells)
+    if ipython.Completer is not None:
+        ipython.Completer.custom_matchers.remove(magics.matcher)

@@ -1,0 +1,85 @@
+"""What one notebook holds: its settings, its client, its conversations, its demo server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qianfan_magic.conversation import Conversation
+from qianfan_magic.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from qianfan_magic.client import QianfanClient
+    from qianfan_magic.embedded.server import EmbeddedServer
+
+
+@dataclass(slots=True)
+class Session:
+    """The state behind the magics.
+
+    Attributes
+    ----------
+    folder
+        The notebook's, where ``.env`` is looked for.
+    conversations
+        By name.
+    endpoints
+        Used before, the last one last; Tab offers them.
+    """
+
+    folder: Path = field(default_factory=Path.cwd)
+    conversations: dict[str, Conversation] = field(default_factory=dict)
+    endpoints: list[str] = field(default_factory=list)
+    server: EmbeddedServer | None = None
+    _client: QianfanClient | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the client, or what the client would have."""
+        return self._client.settings if self._client else load_settings(self.folder)
+
+    @property
+    def client(self) -> QianfanClient:
+        """The client, made when it is first needed: ``.env`` is read then."""
+        from qianfan_magic.client import QianfanClient
+
+        if self._client is None:
+            self._client = QianfanClient(load_settings(self.folder))
+        return self._client
+
+    def conversation(self, name: str) -> Conversation:
+        """Return the conversation of a name, a new one if there is none."""
+        return self.conversations.setdefault(name, Conversation(name))
+
+    def used(self, endpoint: str) -> None:
+        """Remember an endpoint for Tab."""
+        if endpoint in self.endpoints:
+            self.endpoints.remove(endpoint)
+        self.endpoints.append(endpoint)
+
+    def demo(self, engine: str, seed: int, pace: float) -> None:
+        """Start the embedded server and use it from now on, whatever the settings say."""
+        from qianfan_magic.client import QianfanClient
+        from qianfan_magic.embedded.server import EmbeddedServer
+
+        self.close()
+        self.server = EmbeddedServer(engine, seed=seed, pace=pace).start()
+        live = load_live(self.folder)
+        self._client = QianfanClient(self.server.settings(live=live))
+
+    def close(self) -> None:
+        """End the client and the server; conversations stay."""
+        if self._client:
+            self._client.close()
+            self._client = None
+        if self.server:
+            self.server.stop()
+            self.server = None
+
+
+def load_live(folder: Path) -> str:
+    """Read QIANFAN_LIVE alone, past credentials that may be wrong: the demo needs none."""
+    from qianfan_magic.settings import Credentials
+
+    return load_settings(folder, credentials=Credentials()).live

@@ -1,0 +1,178 @@
+"""``%qianfan`` and its subcommands."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from IPython.core.display_functions import publish_display_data
+from IPython.utils.process import arg_split
+
+from qianfan_magic.errors import ParameterError
+from qianfan_magic.flags import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qianfan_magic.conversation import Conversation
+    from qianfan_magic.magics import QianfanMagics
+
+#: In the order in which the help lists them. The embedded server has one engine so far.
+SUBCOMMANDS: dict[str, str] = {
+    "status": "where requests go, how they are let in, and with which parameters",
+    "demo": "start the embedded server and use it: no key is needed, nothing leaves this computer",
+    "history": "show a conversation",
+    "reset": "forget a conversation",
+    "help": "show this list",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors fail the cell in two lines, where argparse's would exit."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a `ParameterError`."""
+        raise ParameterError(f"%qianfan: {message}", hint="%qianfan help lists the subcommands.")
+
+
+def make_parser() -> Parser:
+    """Make the parser of ``%qianfan``."""
+    parser = Parser(prog="%qianfan", add_help=False, description="Everything but asking.")
+    parser.add_argument("-h", "--help", action="store_true", help="show this list")
+    added = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", title="subcommands")
+    parsers = {
+        name: added.add_parser(name, help=described, description=described, add_help=False)
+        for name, described in SUBCOMMANDS.items()
+    }
+    for one in parsers.values():
+        one.add_argument("-h", "--help", action="store_true", help="show this help")
+    demo, history, reset = (parsers[name] for name in ("demo", "history", "reset"))
+    demo.add_argument("--engine", choices=["scripted"], default="scripted", help="who answers")
+    demo.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
+    for one in (history, reset):
+        one.add_argument("-n", "--conversation", default="default", metavar="NAME", help="which")
+    history.add_argument("-o", "--output", metavar="VAR", help="also bind the list of messages")
+    reset.add_argument("--all", action="store_true", help="forget all conversations")
+    return parser
+
+
+class Subcommands:
+    """Runs them.
+
+    Parameters
+    ----------
+    magics
+        Whose state they show and change.
+    """
+
+    def __init__(self, magics: QianfanMagics) -> None:
+        self._magics = magics
+        self._parser = make_parser()
+        self._runs: dict[str, Callable[[argparse.Namespace], None]] = {
+            "status": self._status,
+            "demo": self._demo,
+            "history": self._history,
+            "reset": self._reset,
+            "help": lambda _: show(self._parser.format_help()),
+        }
+
+    def run(self, line: str) -> None:
+        """Run one line; nothing stands for ``status``.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown subcommand or flag.
+        """
+        try:
+            words = arg_split(line, strict=True)
+        except ValueError as error:
+            raise ParameterError(f"%qianfan: {error}", hint="Close the quote.") from None
+        read = self._parser.parse_args(words)
+        if read.help:
+            show(self.parser_of(read.subcommand).format_help())
+        else:
+            self._runs[read.subcommand or "status"](read)
+
+    def parser_of(self, name: str | None) -> argparse.ArgumentParser:
+        """Return a subcommand's parser, or that of all for None."""
+        choices: dict[str, argparse.ArgumentParser] = next(
+            action.choices  # type: ignore[misc]
+            for action in self._parser._actions  # noqa: SLF001  argparse shows them nowhere else
+            if action.dest == "subcommand"
+        )
+        return choices[name] if name else self._parser
+
+    def _status(self, read: argparse.Namespace) -> None:
+        del read
+        magics, settings = self._magics, self._magics.session.settings
+        demo = magics.session.server is not None
+        parameters = ", ".join(f"{name}={value}" for name, value in magics.parameters().items())
+        names = {
+            "Chat": magics.chat_endpoint or settings.chat_endpoint,
+            "Completion": magics.complete_endpoint or settings.complete_endpoint,
+            "Model": magics.model or settings.model,
+        }
+        kept = magics.session.conversations.values()
+        show_rows(
+            {
+                "API": "version 1, the embedded server on this computer"
+                if demo
+                else f"version 1 at {settings.base_url}",
+                "Credentials": "the embedded server's own"
+                if demo
+                else (repr(settings.credentials) if settings.credentials.ways else "none"),
+                **{label: name or "none (name it with -e or -m)" for label, name in names.items()},
+                "Parameters": parameters or "none: the service decides",
+                "Conversations": ", ".join(f"{one.name} ({len(one.turns)})" for one in kept)
+                or "none",
+            }
+        )
+
+    def _demo(self, read: argparse.Namespace) -> None:
+        self._magics.start_demo(read.engine, read.seed)
+        show(
+            f"The embedded server answers now (engine: {read.engine}, seed: {read.seed}): no key "
+            "is needed, and nothing leaves this computer.\nTo ask Qianfan itself, put your keys "
+            "into .env, leave this line out and restart the kernel."
+        )
+
+    def _history(self, read: argparse.Namespace) -> None:
+        from qianfan_magic.views.history import history_bundle
+
+        conversation = self._known(read.conversation)
+        publish_display_data(history_bundle(conversation))
+        if read.output:
+            name = check_name(read.output)
+            self._magics.shell.user_ns[name] = conversation.messages()
+
+    def _reset(self, read: argparse.Namespace) -> None:
+        conversations = self._magics.session.conversations
+        if read.all:
+            conversations.clear()
+            show("All conversations are forgotten.")
+            return
+        turns = len(self._known(read.conversation).turns)
+        conversations.pop(read.conversation, None)
+        show(f"The conversation {read.conversation} is forgotten: it had {turns} turns.")
+
+    def _known(self, name: str) -> Conversation:
+        """Return a conversation that there is; the default one there always is."""
+        conversations = self._magics.session.conversations
+        if name != "default" and name not in conversations:
+            raise ParameterError(
+                f"There is no conversation {name!r}",
+                hint=f"There are: {', '.join(sorted({'default', *conversations}))}.",
+            )
+        return self._magics.session.conversation(name)
+
+
+def show(text: str) -> None:
+    """Show plain text."""
+    publish_display_data({"text/plain": text.rstrip()})
+
+
+def show_rows(rows: dict[str, Any]) -> None:
+    """Show labelled values, one a line."""
+    width = max(map(len, rows)) + 1
+    show("\n".join(f"{label + ':':<{width}} {value}" for label, value in rows.items()))

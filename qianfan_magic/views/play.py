@@ -1,0 +1,75 @@
+"""Chunks into a view: what is shown when an answer ends well, is stopped, or breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from typing import Protocol
+
+from qianfan_magic.errors import QianfanError
+from qianfan_magic.views.shown import Shown
+from qianfan_magic.wire.types import Chunk
+
+
+class View(Protocol):
+    """A place where an answer grows and then stays."""
+
+    def write(self, text: str) -> None:
+        """Show more of the answer."""
+
+    def end(self, shown: Shown) -> None:
+        """Show the end."""
+
+
+class Play:
+    """Shows one answer.
+
+    Parameters
+    ----------
+    view
+        Where.
+    markdown
+        Whether the answer is Markdown.
+
+    Attributes
+    ----------
+    chunks : list of Chunk
+        What has arrived, also when `run` raises.
+    """
+
+    def __init__(self, view: View, *, markdown: bool) -> None:
+        self._view = view
+        self._markdown = markdown
+        self.chunks: list[Chunk] = []
+
+    def run(self, chunks: Generator[Chunk]) -> None:
+        """Show an answer as it arrives; `end` is then to be called.
+
+        Parameters
+        ----------
+        chunks
+            Closed in any case, and the connection with them.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Once what has arrived is shown for good, marked as stopped.
+        QianfanError
+            Likewise, marked as broken off.
+        """
+        try:
+            with closing(chunks):
+                for chunk in chunks:
+                    self.chunks.append(chunk)
+                    self._view.write(chunk.text)
+        except KeyboardInterrupt:
+            self.end("stopped")
+            raise
+        except QianfanError:
+            self.end("broken off")
+            raise
+
+    def end(self, *notes: str) -> None:
+        """Show the answer for good, with notes under it."""
+        text = "".join(chunk.text for chunk in self.chunks)
+        self._view.end(Shown(text, self._markdown, notes))

@@ -62,11 +62,12 @@ CHAT = (
 )
 
 
-def flags(*more: Any) -> Callable[[Any], Any]:
-    """Give a magic the flags of both cell magics, and more of its own."""
+def flags(name: str, *more: Any) -> Callable[[Any], Any]:
+    """Give the cell magic of a name the flags of both, and more of its own."""
 
     def decorate(magic: Any) -> Any:
-        for one in reversed((magic_arguments(), *COMMON, *more)):
+        # IPython puts one % before the name; a cell magic has two.
+        for one in reversed((magic_arguments(f"%{name}"), *COMMON, *more)):
             magic = one(magic)
         return magic
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import traitlets
-from IPython.core.display_functions import publish_display_data
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 from qianfan_magic.completer import make_matcher
@@ -13,7 +12,7 @@ from qianfan_magic.fill import fill
 from qianfan_magic.flags import CHAT, FORMATS, Ask, flags, parse
 from qianfan_magic.parameters import FLAGGED, SENDING, Kind, Parameter, check_text
 from qianfan_magic.session import Session
-from qianfan_magic.subcommands import Subcommands
+from qianfan_magic.subcommands import Subcommands, show
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -69,7 +68,7 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         self.subcommands = Subcommands(self)
         self.matcher = make_matcher(self)
 
-    @flags()
+    @flags("qianfan_complete")
     @cell_magic
     def qianfan_complete(self, line: str, cell: str) -> None:
         """Have the model go on with the cell's text."""
@@ -80,11 +79,12 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         if ask.dry_run:
             self._dry_run("completion", prompt, options, ask)
             return
+        chunks = self.session.client.ask("completion", prompt, options, stream=ask.stream)
         play = self._play(ask, "completion", options)
-        play.run(self.session.client.ask("completion", prompt, options, stream=ask.stream))
+        play.run(chunks)
         self._end(play, ask)
 
-    @flags(*CHAT)
+    @flags("qianfan_chat", *CHAT)
     @cell_magic
     def qianfan_chat(self, line: str, cell: str) -> None:
         """Send the cell's text as the next message of a conversation."""
@@ -104,9 +104,10 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         if ask.dry_run:
             self._dry_run("chat", messages, options, ask)
             return
+        chunks = client.ask("chat", messages, options, stream=ask.stream)
         play = self._play(ask, "chat", options)
         try:
-            play.run(client.ask("chat", messages, options, stream=ask.stream))
+            play.run(chunks)
         except KeyboardInterrupt:
             conversation.take(question, read_reply(play.chunks), stopped=True)
             raise
@@ -137,7 +138,7 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         magic = getattr(self, name)
         ask = parse(magic, line)
         if ask is None:
-            publish_display_data({"text/plain": magic.__doc__})
+            show(magic.__doc__.removeprefix("::\n\n"))
         return ask
 
     def _text(self, ask: Ask, cell: str) -> str:
@@ -179,11 +180,9 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         return reply
 
     def _dry_run(self, kind: Kind, asked: Any, options: dict[str, Any], ask: Ask) -> None:
-        from qianfan_magic.views.shown import Shown
-
         client = self.session.client
         request = client.prepare(kind, asked, options, stream=ask.stream)
-        publish_display_data(Shown(client.describe(request), markdown=False).bundle())
+        show(client.describe(request))
 
 
 def keep_empty_cells(lines: list[str]) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qianfan_magic.conversation import Conversation
-from qianfan_magic.settings import Settings, load_settings
+from qianfan_magic.errors import QianfanError
+from qianfan_magic.settings import Credentials, Settings, load_settings
 
 if TYPE_CHECKING:
     from qianfan_magic.client import QianfanClient
@@ -61,8 +62,11 @@ class Session:
     def demo(self, engine: str, seed: int, pace: float) -> None:
         """Start the embedded server and use it from now on, whatever the settings say."""
         from qianfan_magic.client import QianfanClient
-        from qianfan_magic.embedded.server import EmbeddedServer
 
+        try:
+            from qianfan_magic.embedded.server import EmbeddedServer
+        except ImportError as error:
+            raise missing(error) from None
         self.close()
         self.server = EmbeddedServer(engine, seed=seed, pace=pace).start()
         live = load_live(self.folder)
@@ -78,8 +82,14 @@ class Session:
             self.server = None
 
 
+def missing(error: ImportError) -> QianfanError:
+    """Say which package the demo lacks, and what to install."""
+    return QianfanError(
+        f"The demo needs the package {error.name}",
+        hint="Install it with: python -m pip install 'qianfan-magic[demo]'",
+    )
+
+
 def load_live(folder: Path) -> str:
     """Read QIANFAN_LIVE alone, past credentials that may be wrong: the demo needs none."""
-    from qianfan_magic.settings import Credentials
-
     return load_settings(folder, credentials=Credentials()).live

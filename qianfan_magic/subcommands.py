@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from IPython.core.display_functions import publish_display_data
 from IPython.utils.process import arg_split
 
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.flags import check_name
+from qianfan_magic.views.history import count_turns
+from qianfan_magic.views.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,27 +109,25 @@ class Subcommands:
         del read
         magics, settings = self._magics, self._magics.session.settings
         demo = magics.session.server is not None
-        parameters = ", ".join(f"{name}={value}" for name, value in magics.parameters().items())
-        names = {
-            "Chat": magics.chat_endpoint or settings.chat_endpoint,
-            "Completion": magics.complete_endpoint or settings.complete_endpoint,
-            "Model": magics.model or settings.model,
-        }
+        parameters = [f"{name}={value}" for name, value in magics.parameters().items()]
         kept = magics.session.conversations.values()
-        show_rows(
-            {
-                "API": "version 1, the embedded server on this computer"
-                if demo
-                else f"version 1 at {settings.base_url}",
-                "Credentials": "the embedded server's own"
-                if demo
-                else (repr(settings.credentials) if settings.credentials.ways else "none"),
-                **{label: name or "none (name it with -e or -m)" for label, name in names.items()},
-                "Parameters": parameters or "none: the service decides",
-                "Conversations": ", ".join(f"{one.name} ({len(one.turns)})" for one in kept)
-                or "none",
-            }
-        )
+        rows = {
+            "API": "version 1, "
+            + ("the embedded server on this computer" if demo else settings.base_url),
+            "Credentials": "the embedded server's own"
+            if demo
+            else (repr(settings.credentials) if settings.credentials.ways else "none"),
+            "Chat": magics.chat_endpoint or settings.chat_endpoint or "name it with -e or -m",
+            "Completion": magics.complete_endpoint
+            or settings.complete_endpoint
+            or "name it with -e or -m",
+            "Model": magics.model or settings.model,
+            "Parameters": ", ".join(parameters) or "none: the service decides",
+            "Conversations": ", ".join(f"{one.name} ({count_turns(one)})" for one in kept),
+        }
+        shown = {label: value for label, value in rows.items() if value}
+        width = max(map(len, shown)) + 1
+        show("\n".join(f"{label + ':':<{width}} {value}" for label, value in shown.items()))
 
     def _demo(self, read: argparse.Namespace) -> None:
         self._magics.start_demo(read.engine, read.seed)
@@ -152,9 +152,9 @@ class Subcommands:
             conversations.clear()
             show("All conversations are forgotten.")
             return
-        turns = len(self._known(read.conversation).turns)
+        had = count_turns(self._known(read.conversation))
         conversations.pop(read.conversation, None)
-        show(f"The conversation {read.conversation} is forgotten: it had {turns} turns.")
+        show(f"The conversation {read.conversation} is forgotten: it had {had}.")
 
     def _known(self, name: str) -> Conversation:
         """Return a conversation that there is; the default one there always is."""
@@ -168,11 +168,5 @@ class Subcommands:
 
 
 def show(text: str) -> None:
-    """Show plain text."""
-    publish_display_data({"text/plain": text.rstrip()})
-
-
-def show_rows(rows: dict[str, Any]) -> None:
-    """Show labelled values, one a line."""
-    width = max(map(len, rows)) + 1
-    show("\n".join(f"{label + ':':<{width}} {value}" for label, value in rows.items()))
+    """Show plain text; the page wraps it between words."""
+    publish_display_data(Shown(text.rstrip(), markdown=False).bundle())

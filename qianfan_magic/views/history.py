@@ -11,8 +11,7 @@ from qianfan_magic.views.shown import QUIET, preformatted
 
 def history_bundle(conversation: Conversation) -> dict[str, str]:
     """Make the plain output of a conversation: who said what, turn by turn."""
-    name, count = visible(conversation.name), len(conversation.turns)
-    title = f"Conversation {name}: {count} turn{'' if count == 1 else 's'}"
+    title = f"Conversation {visible(conversation.name)}: {count_turns(conversation)}"
     system = f"System: {visible(conversation.system)}" if conversation.system else ""
     heads = [line for line in (title, system) if line]
     html = [f'<p style="{QUIET}">{escape(line)}</p>' for line in heads]
@@ -24,6 +23,12 @@ def history_bundle(conversation: Conversation) -> dict[str, str]:
         html += [_label(answer), to_html(visible(turn.assistant))]
         plain += [f"{label}: {visible(turn.user)}", f"{answer}: {visible(turn.assistant).strip()}"]
     return {"text/html": "\n".join(html), "text/plain": "\n\n".join(plain)}
+
+
+def count_turns(conversation: Conversation) -> str:
+    """Say how many turns there are: ``1 turn``, ``2 turns``."""
+    count = len(conversation.turns)
+    return f"{count} turn{'' if count == 1 else 's'}"
 
 
 def _label(text: str) -> str:

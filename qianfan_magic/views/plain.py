@@ -17,8 +17,9 @@ class FinalView:
         """Wait for the rest."""
 
     def end(self, shown: Shown) -> None:
-        """Show the answer."""
-        publish_display_data(shown.bundle())
+        """Show the answer, if there is any."""
+        if shown.text or shown.notes:
+            publish_display_data(shown.bundle())
 
 
 class TerminalView:

@@ -55,7 +55,7 @@ class Play:
         KeyboardInterrupt
             Once what has arrived is shown for good, marked as stopped.
         QianfanError
-            Likewise, marked as broken off.
+            Likewise, marked as broken off if anything has arrived.
         """
         try:
             with closing(chunks):
@@ -66,10 +66,13 @@ class Play:
             self.end("stopped")
             raise
         except QianfanError:
-            self.end("broken off")
+            self.end(*["broken off"] * bool(self._text))
             raise
 
     def end(self, *notes: str) -> None:
         """Show the answer for good, with notes under it."""
-        text = "".join(chunk.text for chunk in self.chunks)
-        self._view.end(Shown(text, self._markdown, notes))
+        self._view.end(Shown(self._text, self._markdown, notes))
+
+    @property
+    def _text(self) -> str:
+        return "".join(chunk.text for chunk in self.chunks)

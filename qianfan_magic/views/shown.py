@@ -36,6 +36,8 @@ class Shown:
         dict
             ``text/html`` (sanitised), ``text/plain`` and, of Markdown, ``text/markdown`` (inert).
         """
+        if not (self.text or self.notes):
+            return {"text/plain": ""}
         seen = visible(self.text)
         body = to_html(seen) if self.markdown else preformatted(seen.strip("\n"))
         notes = [visible(note) for note in self.notes]

@@ -93,7 +93,7 @@ class Call:
         patient = isinstance(error, QianfanError) and (
             (error.retry_after or 0) <= self._settings.retry_max_wait
         )
-        return patient and error.retryable  # type: ignore[attr-defined,no-any-return]
+        return patient and error.retryable  # type: ignore[attr-defined]
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

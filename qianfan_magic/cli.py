@@ -208,7 +208,10 @@ def _run_lab(asked: argparse.Namespace, environment: dict[str, str]) -> int:
         raise missing(error) from None
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.log_level=WARN"]
     command += [f"--ServerApp.root_dir={find_notebooks()}", "--ServerApp.answer_yes=True"]
-    command += [f"--ServerApp.port={asked.port}", f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}"]
+    command += [
+        f"--ServerApp.port={asked.port}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
+    ]
     # In a container one is root as a rule, and there the demo is to run too.
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     command += ["--no-browser"] if asked.no_browser else []

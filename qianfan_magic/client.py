@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from qianfan_magic.call import Call
 from qianfan_magic.catalogue import Card, card_of_model, find_service
@@ -62,7 +62,7 @@ class QianfanClient:
     def __repr__(self) -> str:
         return f"QianfanClient({self.settings.base_url!r}, {self.settings.credentials!r})"
 
-    def __enter__(self) -> QianfanClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import (
     CompletionContext,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"^\s*(?P<name>%%qianfan_chat|%%qianfan_complete|%qianfan)\s+(?P<rest>.*)$")
 
 
-def make_matcher(magics: QianfanMagics) -> Callable[[CompletionContext], SimpleMatcherResult]:
+def make_matcher(magics: QianfanMagics) -> Any:
     """Make the matcher of one notebook, to be put among IPython's custom matchers."""
 
     @context_matcher(identifier="qianfan_magic")

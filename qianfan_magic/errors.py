@@ -133,7 +133,7 @@ class RateLimitError(APIError):
 
 
 def one_line(text: str) -> str:
-    """Make a stranger's text safe to show in an error.
+    r"""Make a stranger's text safe to show in an error.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def one_line(text: str) -> str:
     -------
     str
         One line of at most 500 characters without secrets; escape sequences, bidirectional
-        overrides and lone surrogates are written as ``\\x1b`` and their like.
+        overrides and lone surrogates are written as ``\x1b`` and their like.
     """
     folded = " ".join(mask(text).split())
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded)
@@ -193,7 +193,7 @@ CODES: dict[int, Code] = {
     336005: Code("no such endpoint", "Check -e: it is the last part of the service's address."),
     336006: Code(
         "the messages are out of order",
-        "Their number must be odd and their roles user, assistant, user, …; the last is the user's.",
+        "Their number must be odd and their roles user, assistant, user, …, the user's last.",
     ),
     336007: Code("the text has too many characters", "Shorten the cell, or %qianfan reset."),
     336100: Code("too many people are talking to the model", _AGAIN, retry=True),

@@ -124,9 +124,7 @@ def _options(read: argparse.Namespace) -> dict[str, Any]:
 def check_name(name: str) -> str:
     """Return the name of a variable, or raise a `ParameterError` if it is none."""
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise ParameterError(
-            f"-o {name!r} is not the name of a variable", hint="Such as -o reply."
-        )
+        raise ParameterError(f"-o {name!r} is not the name of a variable", hint="Such as -o reply.")
     return name
 
 

@@ -62,6 +62,8 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         help="How answers are shown; by default chats as markdown, completions as text.",
     ).tag(config=True)
 
+    shell: InteractiveShell
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.session = Session()

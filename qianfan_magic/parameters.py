@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -145,7 +145,7 @@ def _plain_list(value: Any) -> list[str] | None:
     return list(value)
 
 
-_PLAIN = {
+_PLAIN: dict[type, Callable[[Any], Any]] = {
     float: _plain_float,
     int: _plain_int,
     list: _plain_list,

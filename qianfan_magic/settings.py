@@ -169,7 +169,7 @@ class Settings:
     # A proxy's address may hold a password.
     proxy: str | None = _variable("QIANFAN_PROXY", None, str, secret=True)
     ssl_verification: bool = _variable("QIANFAN_SSL_VERIFICATION_ENABLED", True, _switch)  # noqa: FBT003
-    cache_dir: Path | None = _variable("QIANFAN_CACHE_DIR", None, Path)
+    cache_dir: Path | None = _variable("QIANFAN_CACHE_DIR", None, Path)  # noqa: RUF009  a field, not a value
     disable_cache: bool = _variable("QIANFAN_DISABLE_CACHE", False, _switch)  # noqa: FBT003
     chat_endpoint: str | None = _variable("QIANFAN_CHAT_ENDPOINT", None, str)
     complete_endpoint: str | None = _variable("QIANFAN_COMPLETE_ENDPOINT", None, str)

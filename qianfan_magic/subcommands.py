@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING, NoReturn
 
 from IPython.core.display_functions import publish_display_data
-from IPython.utils.process import arg_split
 
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.flags import check_name
@@ -87,7 +87,7 @@ class Subcommands:
             For an unknown subcommand or flag.
         """
         try:
-            words = arg_split(line, strict=True)
+            words = shlex.split(line)
         except ValueError as error:
             raise ParameterError(f"%qianfan: {error}", hint="Close the quote.") from None
         read = self._parser.parse_args(words)

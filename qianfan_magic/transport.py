@@ -57,30 +57,48 @@ def post(session: requests.Session, url: str, **kwargs: Any) -> requests.Respons
     raise failure
 
 
+#: Kinds of failure, the first that fits: what happened, what to do, and whether it may pass.
+_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
+    (
+        (requests.exceptions.SSLError, SSLError),
+        "The server's certificate is not accepted",
+        (
+            "Set REQUESTS_CA_BUNDLE to your network's certificate file, or, only if you know why, "
+            "QIANFAN_SSL_VERIFICATION_ENABLED=false."
+        ),
+        False,
+    ),
+    (
+        (requests.exceptions.ProxyError,),
+        "The proxy cannot be reached",
+        "Check QIANFAN_PROXY and HTTPS_PROXY.",
+        True,
+    ),
+    (
+        (requests.Timeout, ReadTimeoutError),
+        "The server did not answer in time",
+        "Try again, or wait longer: --timeout SECONDS.",
+        True,
+    ),
+    (
+        (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema),
+        "The address of the server is not one",
+        "Check QIANFAN_BASE_URL.",
+        False,
+    ),
+    (
+        (Exception,),
+        "No connection to the server, or it was lost",
+        "Check the network, the proxy and QIANFAN_BASE_URL; %qianfan demo needs neither.",
+        True,
+    ),
+)
+
+
 def transport_error(error: Exception) -> TransportError:
     """Say in plain words why a request did not get through; keep a masked cause."""
-    if isinstance(error, requests.exceptions.SSLError | SSLError):
-        message, hint = (
-            "The server's certificate is not accepted",
-            "Set REQUESTS_CA_BUNDLE to your network's certificate file, or, only if you know "
-            "why, QIANFAN_SSL_VERIFICATION_ENABLED=false.",
-        )
-    elif isinstance(error, requests.exceptions.ProxyError):
-        message, hint = "The proxy cannot be reached", "Check QIANFAN_PROXY and HTTPS_PROXY."
-    elif isinstance(error, requests.Timeout | ReadTimeoutError):
-        message, hint = (
-            "The server did not answer in time",
-            "Try again, or wait longer: --timeout SECONDS.",
-        )
-    else:
-        message, hint = (
-            "No connection to the server, or it was lost",
-            "Check the network, the proxy and QIANFAN_BASE_URL; %qianfan demo needs neither.",
-        )
-    permanent = message.startswith("The server's certificate") or isinstance(
-        error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema
-    )
-    failure = TransportError(message, hint=hint, retryable=not permanent)
+    _, message, hint, passes = next(row for row in _FAILURES if isinstance(error, row[0]))
+    failure = TransportError(message, hint=hint, retryable=passes)
     failure.__cause__ = Cause.of(error)
     return failure
 
@@ -123,7 +141,7 @@ def _events(response: requests.Response) -> Iterator[str]:
 
 def _piece(response: requests.Response) -> bytes:
     # iter_content(n) waits for n bytes where the connection is not chunked; read1 does not.
-    return response.raw.read1(PIECE, decode_content=True)  # type: ignore[no-any-return]
+    return response.raw.read1(PIECE, decode_content=True)
 
 
 def _broken(error: Exception) -> StreamError:
@@ -182,7 +200,7 @@ def _checked(payload: Any, response: requests.Response) -> dict[str, Any]:
     return payload
 
 
-_STATUS_HINTS = {
+_STATUS_HINTS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "Check the keys in your .env.",
     HTTPStatus.FORBIDDEN: "Check the keys in your .env, and that they may use this service.",
     HTTPStatus.TOO_MANY_REQUESTS: "Wait a minute: you are sending faster than you may.",

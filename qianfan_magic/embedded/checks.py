@@ -97,7 +97,7 @@ class Door:
             expired = age > int(seconds)
         except (ValueError, KeyError):
             raise Refused(14, "IAM Certification failed") from None
-        prefix = "/".join((version, access_key, date, seconds))
+        prefix = f"{version}/{access_key}/{date}/{seconds}"
         expected = sign(self.keys.secret_key, prefix, canonical_request(*address, signed))
         ours = version == "bce-auth-v1" and access_key == self.keys.access_key
         if expired or not ours or signature != expected or "host" not in signed:

@@ -13,7 +13,7 @@ import struct
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
@@ -100,7 +100,7 @@ class EmbeddedServer:
         """The address, as QIANFAN_BASE_URL takes it."""
         return f"http://{HOST}:{self._port}"
 
-    def start(self) -> EmbeddedServer:
+    def start(self) -> Self:
         """Serve from now on.
 
         Raises
@@ -120,7 +120,7 @@ class EmbeddedServer:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
 
-    def __enter__(self) -> EmbeddedServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -287,9 +287,7 @@ class ServiceHandler(Handler):
             return
         try:
             self._let_in()
-            question, stream = read_question(
-                folder, endpoint, self.request.body, self.server.seed
-            )
+            question, stream = read_question(folder, endpoint, self.request.body, self.server.seed)
         except Refused as refused:
             self.say({"error_code": refused.error_code, "error_msg": refused.error_msg})
             return

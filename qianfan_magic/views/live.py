@@ -18,7 +18,7 @@ _HERE = Path(__file__).parent
 INTERVAL = 0.08
 
 
-class LiveReply(anywidget.AnyWidget):  # type: ignore[misc]
+class LiveReply(anywidget.AnyWidget):
     """An answer that grows; it is sent in deltas, so its cost is linear in the answer."""
 
     _esm = _HERE / "reply.js"

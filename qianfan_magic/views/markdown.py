@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-TAGS = set(
-    "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre s strong "
-    "table tbody td th thead tr ul".split()
-)
+TAGS = {
+    *("h1", "h2", "h3", "h4", "h5", "h6", "p", "blockquote", "hr", "br", "pre", "code"),
+    *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"),
+    *("a", "del", "em", "s", "strong"),
+}
 ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 SCHEMES = {"http", "https", "mailto"}
 

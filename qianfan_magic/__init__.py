@@ -55,6 +55,11 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_ROOMS.get(name, 'errors')}"), name)
 
 
+def __dir__() -> list[str]:
+    """List the public names, so that Tab offers them."""
+    return __all__
+
+
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Add the magics; IPython calls this for ``%load_ext qianfan_magic``."""
     from qianfan_magic.magics import load

@@ -13,7 +13,7 @@ from qianfan_magic.catalogue import Card, card_of_model, find_service
 from qianfan_magic.connection import Connection, Request
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.parameters import SENDING, Kind
-from qianfan_magic.settings import Credentials, Settings, load_settings, read_variable
+from qianfan_magic.settings import Credentials, Settings, load_settings, one_way, read_variable
 from qianfan_magic.wire import read_reply, v1
 from qianfan_magic.wire.types import Chunk, Message, Reply
 
@@ -219,7 +219,7 @@ class QianfanClient:
 def _with_arguments(settings: Settings | None, arguments: dict[str, Any]) -> Settings:
     """Let what a program gives win over the environment, whose keys are then not looked at."""
     base_url = arguments.pop("base_url", None)
-    credentials = Credentials(**arguments) if any(arguments.values()) else None
+    credentials = one_way(Credentials(**arguments)) if any(arguments.values()) else None
     settings = settings or load_settings(credentials=credentials)
     if credentials:
         settings = replace(settings, credentials=credentials)

@@ -19,13 +19,14 @@ SHORTEST_SECRET = 6
 _LOOKS_SECRET = re.compile(
     r"""(?ix)
       (?P<name> \b (?: access_token | refresh_token | client_id | client_secret | session_key
-                     | session_secret | api_?key | secret_?key ) ["']? \s* [=:] \s* ["']? )
-      (?! \*\*\* ) [^\s&"'<>,;)}]+
+                     | session_secret | api_?key | secret_?key )
+                [\\"']* \s* (?: [=:] | %3D ) \s* [\\"']* )
+      (?! \*\*\* ) [^\s&%"'<>,;)}\\]+
     | (?P<scheme> \b bearer \s+ ) (?! \*\*\* ) [^\s"'<>,;]+
     | \b bce-auth-v1/ [^\s"'<>]+
     | \b bce-v3/ [^\s"'<>]+
     | \b 24\.[0-9a-f]{32} [-.\w]*
-    | (?P<userinfo> \b https?:// ) [^\s/@"'<>]+ : [^\s/@"'<>]+ (?= @ )
+    | (?P<userinfo> \b (?: https? | socks[45][ah]? ):// ) [^\s/"'<>:]* : [^\s/"'<>]+ (?= @ )
     """
 )
 _remembered: set[str] = set()
@@ -43,7 +44,11 @@ def remember(*secrets: str | None) -> None:
     kept = [secret for secret in secrets if secret and len(secret) >= SHORTEST_SECRET]
     with _lock:
         for secret in kept:
-            _remembered.update({secret, quote(secret), quote(secret, safe=""), quote_plus(secret)})
+            _remembered.add(secret)
+            # surrogatepass: a variable of the environment may hold bytes that are no UTF-8.
+            _remembered.add(quote(secret, errors="surrogatepass"))
+            _remembered.add(quote(secret, safe="", errors="surrogatepass"))
+            _remembered.add(quote_plus(secret, errors="surrogatepass"))
 
 
 def mask(text: str) -> str:

@@ -124,25 +124,47 @@ class Parameter:
     def _refusal(self, value: Any) -> ParameterError:
         typed = f" ({self.flags[-1]})" if self.flags else ""
         return ParameterError(
-            f"{self.name} is {value!r:.80}, but must be {self.range}",
+            f"{self.name} is {_shown(value)}, but must be {self.range}",
             hint=f"{self.name}{typed}: {self.help}",
         )
 
 
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
 def _plain_float(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    return float(value)
+    try:
+        plain = float(value)
+    except OverflowError:
+        return None
+    return plain if math.isfinite(plain) else None
 
 
 def _plain_int(value: Any) -> int | None:
-    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return None
+    plain = int(value)
+    return plain if plain.bit_length() < 64 else None  # noqa: PLR2004  what JSON readers take
 
 
 def _plain_list(value: Any) -> list[str] | None:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         return None
-    return list(value)
+    return list(value) if all(map(_is_text, value)) else None
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether it is text that UTF-8 can carry: without half characters."""
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:
+        return False
 
 
 _PLAIN: dict[type, Callable[[Any], Any]] = {
@@ -150,7 +172,7 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
     int: _plain_int,
     list: _plain_list,
     bool: lambda value: value if isinstance(value, bool) else None,
-    str: lambda value: value if isinstance(value, str) else None,
+    str: lambda value: value if _is_text(value) else None,
 }
 
 PARAMETERS: tuple[Parameter, ...] = (

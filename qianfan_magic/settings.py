@@ -6,8 +6,10 @@ The names are the official Python SDK's, so that one ``.env`` serves both.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,9 +27,10 @@ def _variable(name: str, default: Any, read: Callable[[str], Any], *, secret: bo
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
+        _ = parts.port  # raises if it is none
     except ValueError:  # its message quotes the text
         parts = urlsplit("")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[?#\s]", text):
         raise ValueError("must be an address such as https://aip.baidubce.com")
     if parts.username or parts.password:
         raise ValueError("must hold no user name or password")
@@ -35,7 +38,7 @@ def _url(text: str) -> str:
 
 
 def _attempts(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:  # noqa: PLR2004  said in the message
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= 100:  # noqa: PLR2004  said below
         raise ValueError("must be a whole number from 1 to 100")
     return int(text)
 
@@ -56,6 +59,10 @@ def _switch(text: str) -> bool:
     if text.lower() not in words:
         raise ValueError("must be true or false")
     return words[text.lower()]
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 def _live(text: str) -> str:
@@ -169,7 +176,7 @@ class Settings:
     # A proxy's address may hold a password.
     proxy: str | None = _variable("QIANFAN_PROXY", None, str, secret=True)
     ssl_verification: bool = _variable("QIANFAN_SSL_VERIFICATION_ENABLED", True, _switch)  # noqa: FBT003
-    cache_dir: Path | None = _variable("QIANFAN_CACHE_DIR", None, Path)  # noqa: RUF009  a field, not a value
+    cache_dir: Path | None = _variable("QIANFAN_CACHE_DIR", None, _folder)  # noqa: RUF009  a field, not a value
     disable_cache: bool = _variable("QIANFAN_DISABLE_CACHE", False, _switch)  # noqa: FBT003
     chat_endpoint: str | None = _variable("QIANFAN_CHAT_ENDPOINT", None, str)
     complete_endpoint: str | None = _variable("QIANFAN_COMPLETE_ENDPOINT", None, str)
@@ -213,7 +220,7 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     outside = {name: value.strip() for name, value in environ.items() if value.strip()}
-    path = find_dot_env(folder or Path.cwd(), outside)
+    path = find_dot_env((folder or Path.cwd()).absolute(), outside)
     values = (_read_dot_env(path) if path else {}) | outside
     read = {name: read_variable(name, values[name]) for name in VARIABLES if name in values}
     keys = {VARIABLES[name]: value for name, value in read.items() if VARIABLES[name] in _NAMES}
@@ -231,7 +238,7 @@ def find_dot_env(folder: Path, environ: Mapping[str, str]) -> Path | None:
     """
     named = environ.get(DOT_ENV_VARIABLE)
     if named:
-        if not Path(named).is_file():
+        if not os.path.isfile(named):  # noqa: PTH113  Path's raises for a name that is too long
             raise SettingsError(
                 f"{DOT_ENV_VARIABLE} names a file that is not there", hint="Correct or unset it."
             )
@@ -245,17 +252,23 @@ def _read_dot_env(path: Path) -> dict[str, str]:
     from dotenv.parser import parse_stream
 
     try:
-        with path.open(encoding="utf-8-sig") as stream:
-            broken = [known.original.line for known in parse_stream(stream) if known.error]
-        values = {} if broken else dotenv_values(path, encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         raise SettingsError(f"The file {path.name} {problem}", hint="Save it as UTF-8.") from None
-    if broken:
-        raise SettingsError(
-            f"Line {broken[0]} of {path.name} is not of the form NAME=value",
-            hint="Compare it with .env.example.",
-        )
+    if "\0" in text:
+        raise SettingsError(f"The file {path.name} is not UTF-8", hint="Save it as UTF-8.")
+    for known in parse_stream(StringIO(text)):
+        if known.error:
+            # python-dotenv counts the empty lines before a setting to it.
+            before = re.match(r"\s*", known.original.string)
+            line = known.original.line + (before[0].count("\n") if before else 0)
+            raise SettingsError(
+                f"Line {line} of {path.name} is not of the form NAME=value",
+                hint="Compare it with .env.example.",
+            )
+    # A key may hold what python-dotenv would take for a variable.
+    values = dotenv_values(stream=StringIO(text), interpolate=False)
     return {name: value.strip() for name, value in values.items() if value and value.strip()}
 
 
@@ -277,16 +290,21 @@ def read_variable(name: str, text: str) -> Any:
 
 
 def _choose(keys: dict[str, str], outside: Mapping[str, str]) -> Credentials:
-    """Refuse two ways to be let in, unless only one of them is the environment's."""
-    found = Credentials(**keys)
-    if len(found.ways) <= 1:
-        return found
-    theirs = [way for way in found.ways if any(_NAMES[name] in outside for name in way)]
-    if len(theirs) != 1:
-        ways = [" with ".join(_NAMES[name] for name in way) for way in found.ways]
+    """Let a way that the environment names win over what else ``.env`` holds."""
+    complete = [way for way in WAYS if all(name in keys for name in way)]
+    theirs = [way for way in complete if any(_NAMES[name] in outside for name in way)]
+    if len(theirs) == 1:
+        of_dot_env = {n for n in keys if _NAMES[n] not in outside} - {*theirs[0], "bearer_token"}
+        keys = {name: value for name, value in keys.items() if name not in of_dot_env}
+    return one_way(Credentials(**keys))
+
+
+def one_way(credentials: Credentials) -> Credentials:
+    """Return the credentials, or raise a `SettingsError` if they are two ways to be let in."""
+    if len(credentials.ways) > 1:
+        ways = [" with ".join(_NAMES[name] for name in way) for way in credentials.ways]
         raise SettingsError(
             f"There are contradictory credentials: {' as well as '.join(ways)}",
             hint="Keep one of these ways to sign in and remove the others.",
         )
-    kept = {*theirs[0], "bearer_token"}
-    return Credentials(**{name: value for name, value in keys.items() if name in kept})
+    return credentials

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 #: More than this without the end of an event is no answer but an attack on memory (bytes).
@@ -36,6 +37,8 @@ class EventDecoder:
         ValueError
             If 64 MiB come without the end of an event.
         """
+        if not piece:
+            return
         if self._after_cr and piece.startswith(b"\n"):  # the second half of a split "\r\n"
             piece = piece[1:]
         self._after_cr = piece.endswith(b"\r")
@@ -82,14 +85,26 @@ class EventDecoder:
             self._data.append(raw[5:].removeprefix(b" ").decode("utf-8", "replace"))
         elif not raw:
             yield from self._dispatch()
+        elif raw.startswith(b":"):
+            return
         elif self._bare:
-            self._data.append(raw.decode("utf-8", "replace"))
+            yield from self._bare_line(raw)
         elif raw.startswith(b"{"):
             yield from self._dispatch()
             self._bare = True
-            self._data.append(raw.decode("utf-8", "replace"))
+            yield from self._bare_line(raw)
         elif raw == b"data":
             self._data.append("")
+
+    def _bare_line(self, raw: bytes) -> Iterator[str]:
+        """Take in bare JSON; hand it on when it is whole: no empty line need follow it."""
+        self._data.append(raw.decode("utf-8", "replace"))
+        if raw.rstrip().endswith(b"}"):
+            try:
+                json.loads("\n".join(self._data))
+            except (ValueError, RecursionError):
+                return
+            yield from self._dispatch()
 
     def _dispatch(self) -> Iterator[str]:
         data, self._data, self._bare = self._data, [], False

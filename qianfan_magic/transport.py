@@ -157,10 +157,15 @@ def _broken(error: Exception) -> StreamError:
 
 def _parse_event(data: str) -> Any:
     try:
-        return json.loads(data)
+        event = json.loads(data)
     except (ValueError, RecursionError):
-        problem = f"The stream is not the protocol: an event is not JSON ({len(data):,} characters)"
-    raise StreamError(problem, hint="Is QIANFAN_BASE_URL the service itself?")
+        event = None
+    if not isinstance(event, dict):
+        raise StreamError(
+            f"The stream is not the protocol: {len(data):,} characters that are no JSON object",
+            hint="Is QIANFAN_BASE_URL the service itself?",
+        )
+    return event
 
 
 def _parse_whole(response: requests.Response, kind: str) -> Any:

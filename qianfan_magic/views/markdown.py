@@ -22,7 +22,7 @@ TAGS = {
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"),
     *("a", "del", "em", "s", "strong"),
 }
-ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
+ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "th": {"style"}, "td": {"style"}}
 SCHEMES = {"http", "https", "mailto"}
 
 
@@ -47,6 +47,7 @@ def to_html(text: str) -> str:
         tags=TAGS,
         attributes=ATTRIBUTES,
         url_schemes=SCHEMES,
+        filter_style_properties={"text-align"},
         link_rel="noopener noreferrer nofollow",
     )
 
@@ -57,6 +58,8 @@ def _parser() -> MarkdownIt:
 
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     parser.add_render_rule("image", _image_as_link)
+    parser.add_render_rule("th_open", _aligned)
+    parser.add_render_rule("td_open", _aligned)
     return parser
 
 
@@ -65,6 +68,12 @@ def _image_as_link(renderer: Any, tokens: Sequence[Token], place: int, *_: Any) 
     del renderer
     source, alt = str(tokens[place].attrs.get("src", "")), tokens[place].content
     return f'<a href="{escape(source)}">[image: {escape(alt or source)}]</a>'
+
+
+def _aligned(renderer: Any, tokens: Sequence[Token], place: int, *rest: Any) -> str:
+    """Align a cell left unless the table says otherwise: JupyterLab would align it right."""
+    tokens[place].attrs.setdefault("style", "text-align:left")
+    return str(renderer.renderToken(tokens, place, *rest))
 
 
 #: What a Markdown renderer that allows HTML could run, load or follow: tags, images, and links

@@ -8,6 +8,8 @@ from html import escape
 from qianfan_magic.views.markdown import inert_markdown, to_html, visible
 
 QUIET = "opacity: 0.7; font-size: 90%"
+#: JupyterLab's own style would break words and indent the block.
+LETTERS = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; margin: 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +56,4 @@ class Shown:
 
 def preformatted(text: str) -> str:
     """Show a text letter by letter, long lines wrapped."""
-    return f'<pre style="white-space: pre-wrap">{escape(text)}</pre>'
+    return f'<pre style="{LETTERS}">{escape(text)}</pre>'

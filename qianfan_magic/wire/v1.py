@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -95,14 +94,17 @@ def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage
     sent = payload.get("usage")
     if not isinstance(sent, Mapping):
         return before or Usage()
-    prompt = before.prompt_tokens if before else _count(sent, "prompt_tokens")
-    total = _count(sent, "total_tokens") or (before.total_tokens if before else prompt)
+    before = before or Usage()
+    prompt = before.prompt_tokens or _count(sent, "prompt_tokens")
+    total = _count(sent, "total_tokens") or max(
+        before.total_tokens, prompt + _count(sent, "completion_tokens")
+    )
     return Usage(prompt, max(total - prompt, 0), total)
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int:
     count = usage.get(name)
-    return int(count) if isinstance(count, int | float) and math.isfinite(count) else 0
+    return int(count) if isinstance(count, int | float) and 0 <= count < 2**63 else 0
 
 
 def read_chunk(
@@ -144,7 +146,7 @@ def read_reply(chunks: Iterable[Chunk]) -> Reply:
     ban_round = said.get("ban_round")
     return Reply(
         text="".join(text),
-        id=str(last.get("id", "")),
+        id=str(last.get("id") or ""),
         usage=usage,
         is_truncated=said.get("is_truncated", False),
         need_clear_history=said.get("need_clear_history", False),

@@ -49,14 +49,17 @@ Beijing has been a seat of government for most of the last eight hundred years. 
 holds the Forbidden City and Tiananmen Square, hutong lanes run around it, and the Great Wall \
 crosses the hills an hour to the north. Today more than 21 million people live there."""
 
+WALL_LENGTH_CHINESE = """\
+历代长城总长约 **21,196 公里**（2012 年测量），其中明长城长 8,850 公里。"""
+
 WALL_CHINESE = """\
-长城不是一道墙,而是两千多年间修筑的许多道城墙的总称。
+长城不是一道墙，而是两千多年间修筑的许多道城墙的总称。
 
-- **春秋战国**:各诸侯国开始筑墙自卫。
-- **秦**:把北方的几段连接起来。
-- **明**:修建了今天人们登临的砖石长城。
+- **春秋战国**：各诸侯国开始筑墙自卫。
+- **秦**：把北方的几段连接起来。
+- **明**：修建了今天人们登临的砖石长城。
 
-2012 年的测量结果显示,历代长城总长约 **21,196 公里**。"""
+2012 年的测量结果显示，历代长城总长约 **21,196 公里**。"""
 
 MAX_MIN = '''\
 
@@ -120,10 +123,11 @@ Say = tuple[str, ...] | Callable[["Question"], str]
 #: For a chat: a pattern of the question, a pattern of all before it, and what to say.
 CHAT: tuple[tuple[str, str, Say], ...] = (
     (r"^(hi|hello|hey)\b[\s!.]*$", "", GREETINGS),
-    (r"^(你好|您好)", "", ("你好!很高兴认识你。想聊些什么?", "您好!今天想了解什么?")),
+    (r"^(你好|您好)", "", ("你好！很高兴认识你。想聊些什么？", "您好！今天想了解什么？")),
     (r"my first question|i asked? (you )?first", "", _first_question),
-    (r"great wall", "", (GREAT_WALL,)),
-    (r"how long|length|多长", r"great wall|长城", (WALL_LENGTH,)),
+    (r"^(?!.*how long).*great wall", "", (GREAT_WALL,)),
+    (r"how long|length", r"great wall|长城", (WALL_LENGTH,)),
+    (r"长城.*多长", "", (WALL_LENGTH_CHINESE,)),
     (r"长城", "", (WALL_CHINESE,)),
     (r"beijing|北京", "", (BEIJING,)),
 )

@@ -1,0 +1,44 @@
+"""The README says what the program does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from qianfan_magic import magics, subcommands
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def flag_table() -> str:
+    """Write the table of flags as it must stand in the README."""
+    chat = magics.QianfanMagics.qianfan_chat.parser
+    both = {a.dest for a in magics.QianfanMagics.qianfan_complete.parser._actions}
+    rows = ["| flag | |", "|---|---|"]
+    for action in chat._actions:
+        names = "`, `".join(action.option_strings)
+        choices = f" ({', '.join(action.choices)})" if action.choices else ""
+        only = "" if action.dest in both else " (chats only)"
+        rows.append(f"| `{names}` | {action.help.replace('%%', '%')}{choices}{only} |")
+    return "\n".join(rows)
+
+
+def test_flag_table_is_that_of_the_magics() -> None:
+    stands = re.search(r"<!-- flags: begin -->\n(.*?)\n?<!-- flags: end -->", README, re.DOTALL)
+    assert stands[1] == flag_table(), f"The README's table should be:\n{flag_table()}"
+
+
+def test_every_dependency_has_its_line_in_the_table() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [e for group in project["optional-dependencies"].values() for e in group]
+    names = {re.match(r"[\w-]+", e)[0] for e in project["dependencies"] + extras}
+    section = README[README.index("## Dependencies") : README.index("## Tests")]
+    unnamed = {"qianfan-magic", "types-requests"}  # itself, and the types that mypy reads
+    assert {name for name in names - unnamed if name not in section} == set()
+
+
+def test_every_subcommand_is_told() -> None:
+    told = set(re.findall(r"`%qianfan (\w+)", README))
+    assert set(subcommands.SUBCOMMANDS) - told == {"status"}  # told as plain %qianfan

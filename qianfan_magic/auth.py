@@ -52,6 +52,13 @@ class Token:
         return sane and now < self.expires_at - RENEW_BEFORE
 
 
+def check_token(found: object) -> str:
+    """Return a token that can stand in an address, or raise a ValueError."""
+    if not isinstance(found, str) or not found or not (found.isascii() and found.isprintable()):
+        raise ValueError("it is no token")
+    return found
+
+
 class TokenFile:
     """One token on disk, in a file that only its owner reads; no failure of it is an error.
 
@@ -71,11 +78,13 @@ class TokenFile:
         try:
             kept = json.loads(self._path.read_text(encoding="utf-8"))
             token = Token(
-                str(kept["access_token"]), float(kept["obtained_at"]), float(kept["expires_at"])
+                check_token(kept["access_token"]),
+                float(kept["obtained_at"]),
+                float(kept["expires_at"]),
             )
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             log.info(
                 "The token cache cannot be used (%s); a token is fetched", type(error).__name__
             )

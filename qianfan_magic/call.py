@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ import tenacity
 from qianfan_magic.connection import Connection, Request
 from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError
 from qianfan_magic.settings import Settings
-from qianfan_magic.transport import read_payloads
+from qianfan_magic.transport import is_stream, read_payloads
 from qianfan_magic.wire import v1
 from qianfan_magic.wire.text import whole_characters
 from qianfan_magic.wire.types import Chunk
@@ -35,7 +35,6 @@ class Call:
         self._connection = connection
         self._request = request
         self._settings = settings
-        self._whole = not request.body.get("stream")
         self._renewed = False
 
     def chunks(self) -> Generator[Chunk]:
@@ -71,7 +70,7 @@ class Call:
     def _begin(self) -> tuple[Chunk | None, Generator[Chunk]]:
         """Send, and wait for the first chunk; a token that is refused is replaced, once."""
         response = self._connection.send(self._request, self._settings.retry_timeout)
-        rest = _read(response, whole=self._whole)
+        rest = _read(response)
         try:
             return next(rest, None), rest
         except TokenExpiredError:
@@ -106,17 +105,17 @@ class Call:
         return max(asked or 0.0, backoff(state))
 
 
-def _read(response: requests.Response, *, whole: bool) -> Generator[Chunk]:
-    usage, held = None, ""
-    payloads: Iterator[dict[str, object]] = read_payloads(response)
-    for payload in payloads:
-        try:
-            chunk = v1.read_chunk(payload, usage, whole=whole)
-        except ValueError as error:
-            raise StreamError(
-                f"The answer is not the protocol: {error}",
-                hint="Is QIANFAN_BASE_URL the service itself?",
-            ) from None
-        usage = chunk.usage
-        text, held = whole_characters(held, chunk.text, last=chunk.is_end)
-        yield chunk if text == chunk.text else replace(chunk, text=text)
+def _read(response: requests.Response) -> Generator[Chunk]:
+    usage, held, whole = None, "", not is_stream(response)
+    with closing(read_payloads(response)) as payloads:
+        for payload in payloads:
+            try:
+                chunk = v1.read_chunk(payload, usage, whole=whole)
+            except ValueError as error:
+                raise StreamError(
+                    f"The answer is not the protocol: {error}",
+                    hint="Is QIANFAN_BASE_URL the service itself?",
+                ) from None
+            usage = chunk.usage
+            text, held = whole_characters(held, chunk.text, last=chunk.is_end)
+            yield chunk if text == chunk.text else replace(chunk, text=text)

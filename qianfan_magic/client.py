@@ -164,7 +164,11 @@ class QianfanClient:
         stream
             Whether the answer is to come in pieces.
         """
-        sending = {row.name: row.check(options[row.name]) for row in SENDING if row.name in options}
+        sending = {
+            row.name: row.check(options[row.name])
+            for row in SENDING
+            if options.get(row.name) is not None
+        }
         settings = replace(
             self.settings,
             retry_timeout=sending.get("timeout", self.settings.retry_timeout),

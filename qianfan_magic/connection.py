@@ -10,18 +10,26 @@ from typing import Any
 import requests
 
 from qianfan_magic.auth import (
+    LONGEST_LIFE,
     AccessTokenAuth,
     AccessTokenSource,
     GivenTokenAuth,
     NoAuth,
     SignatureAuth,
     TokenFile,
+    check_token,
     token_digest,
 )
 from qianfan_magic.errors import SettingsError, TransportError, token_error
 from qianfan_magic.masking import remember
 from qianfan_magic.settings import Settings
-from qianfan_magic.transport import post, read_payloads
+from qianfan_magic.transport import (
+    RETRIED_STATUSES,
+    Session,
+    checked,
+    post,
+    read_object,
+)
 from qianfan_magic.wire import v1
 
 #: Seconds to wait for a connection.
@@ -55,7 +63,7 @@ class Connection:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._session = requests.Session()
+        self._session = Session()
         self._auth = self._make_auth()
 
     def close(self) -> None:
@@ -137,16 +145,8 @@ class Connection:
             timeout=(CONNECT_TIMEOUT, self._settings.retry_timeout or None),
             **self._route(),
         )
-        payload = next(read_payloads(response))
-        if "error" in payload:
-            raise token_error(str(payload["error"]), str(payload.get("error_description", "")))
-        access_token, expires_in = payload.get("access_token"), payload.get("expires_in")
-        if not isinstance(access_token, str) or not isinstance(expires_in, int | float):
-            raise TransportError(
-                "The token endpoint answered without a token",
-                hint="Is QIANFAN_BASE_URL the service itself?",
-            )
-        return access_token, float(expires_in)
+        with response:
+            return read_token(response)
 
     def _route(self) -> dict[str, Any]:
         """Proxy and certificates, given with each request: the environment beats a session's."""
@@ -154,7 +154,7 @@ class Connection:
         route: dict[str, Any] = {} if self._settings.ssl_verification else {"verify": False}
         if proxy is not None:
             remember(proxy)
-            route["proxies"] = {"http": proxy or None, "https": proxy or None}
+            route["proxies"] = dict.fromkeys(("http", "https", "all"), proxy or None)
         return route
 
 
@@ -171,3 +171,35 @@ def _user_cache() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("qianfan_magic")
+
+
+def read_token(response: requests.Response) -> tuple[str, float]:
+    """Read the token endpoint's answer (RFC 6749, sections 5.1 and 5.2).
+
+    Returns
+    -------
+    access_token : str
+    expires_in : float
+        Seconds.
+
+    Raises
+    ------
+    AuthError
+        If the keys are refused.
+    APIError, TransportError
+        For any other answer than a token.
+    """
+    payload = read_object(response)
+    if "error" in payload:
+        busy = response.status_code in RETRIED_STATUSES
+        busy = busy or payload["error"] == "temporarily_unavailable"
+        described = str(payload.get("error_description", ""))
+        raise token_error(str(payload["error"]), described, retryable=busy)
+    checked(payload, response)
+    access_token, expires_in = payload.get("access_token"), payload.get("expires_in", "")
+    try:
+        life = min(max(float(expires_in), 0.0), LONGEST_LIFE)
+        return check_token(access_token), life
+    except (ValueError, TypeError, OverflowError):
+        problem = "The token endpoint answered without a token"
+    raise TransportError(problem, hint="Is QIANFAN_BASE_URL the service itself?")

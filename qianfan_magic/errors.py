@@ -116,7 +116,7 @@ class APIError(QianfanError):
         super().__init__(message, **kwargs)
         self.error_code = error_code
         self.error_msg = one_line(error_msg)
-        self.request_id = request_id
+        self.request_id = one_line(request_id)
         self.partial = ""
 
 

@@ -25,6 +25,7 @@ _LOOKS_SECRET = re.compile(
     | (?P<scheme> \b bearer \s+ ) (?! \*\*\* ) [^\s"'<>,;]+
     | \b bce-auth-v1/ [^\s"'<>]+
     | \b bce-v3/ [^\s"'<>]+
+    | \b [0-9a-f]{64} \b  # a signature alone
     | \b 24\.[0-9a-f]{32} [-.\w]*
     | (?P<userinfo> \b (?: https? | socks[45][ah]? ):// ) [^\s/"'<>:]* : [^\s/"'<>]+ (?= @ )
     """

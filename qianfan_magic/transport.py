@@ -8,16 +8,22 @@ would otherwise hang theirs on as ``__context__``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
+from urllib3.exceptions import HTTPError, LocationValueError, ReadTimeoutError, SSLError
 
-from qianfan_magic.errors import QianfanError, StreamError, TransportError, api_error
+from qianfan_magic.errors import (
+    QianfanError,
+    StreamError,
+    TransportError,
+    api_error,
+)
 from qianfan_magic.masking import Cause, guard_logs
 from qianfan_magic.sse import EventDecoder
 
@@ -32,7 +38,15 @@ RETRIED_STATUSES = {429, 500, 502, 503, 504}
 PIECE = 65_536
 
 
-def post(session: requests.Session, url: str, **kwargs: Any) -> requests.Response:
+class Session(requests.Session):
+    """A session that does not look at redirects: requests would read their bodies first."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Say that there is none; `post` refuses them."""
+        del resp
+
+
+def post(session: Session, url: str, **kwargs: Any) -> requests.Response:
     """Send a POST and return as soon as the headers are there.
 
     Raises
@@ -44,17 +58,26 @@ def post(session: requests.Session, url: str, **kwargs: Any) -> requests.Respons
     failure: QianfanError
     try:
         response = session.post(url, stream=True, allow_redirects=False, **kwargs)
-    except requests.RequestException as error:
+    # requests lets a few of urllib3's errors through, and OSError for a file of certificates.
+    except (OSError, HTTPError, UnicodeError) as error:
         failure = transport_error(error)
     else:
         if not response.is_redirect:
             return response
         response.close()
         failure = TransportError(
-            f"The server redirects to {response.headers['Location']}; that is not followed",
+            f"The server redirects to {_host(response.headers['Location'])}; that is not followed",
             hint="If you trust that address, set QIANFAN_BASE_URL to it.",
         )
     raise failure
+
+
+def _host(location: str) -> str:
+    """Name where a redirect goes, without what its address may carry."""
+    try:
+        return urlsplit(location).netloc.rpartition("@")[2] or "another address"
+    except ValueError:
+        return "something that is no address"
 
 
 #: Kinds of failure, the first that fits: what happened, what to do, and whether it may pass.
@@ -75,15 +98,26 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
         True,
     ),
     (
-        (requests.Timeout, ReadTimeoutError),
+        (requests.Timeout, TimeoutError, ReadTimeoutError),
         "The server did not answer in time",
         "Try again, or wait longer: --timeout SECONDS.",
         True,
     ),
     (
-        (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema),
+        (
+            requests.exceptions.InvalidURL,
+            requests.exceptions.InvalidSchema,
+            LocationValueError,
+            UnicodeError,
+        ),
         "The address of the server is not one",
         "Check QIANFAN_BASE_URL.",
+        False,
+    ),
+    (
+        (FileNotFoundError, PermissionError),
+        "The file of certificates cannot be read",
+        "Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.",
         False,
     ),
     (
@@ -97,13 +131,17 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
 
 def transport_error(error: Exception) -> TransportError:
     """Say in plain words why a request did not get through; keep a masked cause."""
-    _, message, hint, passes = next(row for row in _FAILURES if isinstance(error, row[0]))
+    # requests wraps a time-out in the middle of a body into a ConnectionError.
+    inner = error.args[0] if error.args and isinstance(error.args[0], HTTPError) else error
+    _, message, hint, passes = next(
+        row for row in _FAILURES if isinstance(inner, row[0]) or isinstance(error, row[0])
+    )
     failure = TransportError(message, hint=hint, retryable=passes)
     failure.__cause__ = Cause.of(error)
     return failure
 
 
-def read_payloads(response: requests.Response) -> Iterator[dict[str, Any]]:
+def read_payloads(response: requests.Response) -> Generator[dict[str, Any]]:
     """Give the JSON objects of an answer, of a stream or whole, as they arrive.
 
     Raises
@@ -116,12 +154,20 @@ def read_payloads(response: requests.Response) -> Iterator[dict[str, Any]]:
         For an answer that is not the service's: HTML, nothing, or half a JSON.
     """
     with response:
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind == "text/event-stream" and response.ok:
+        if is_stream(response):
             for data in _events(response):
-                yield _checked(_parse_event(data), response)
+                yield checked(_parse_event(data), response)
         else:
-            yield _checked(_parse_whole(response, kind), response)
+            yield checked(read_object(response), response)
+
+
+def is_stream(response: requests.Response) -> bool:
+    """Tell whether an answer comes in events; which of the two was asked for does not matter."""
+    return response.ok and _content_type(response) == "text/event-stream"
+
+
+def _content_type(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _events(response: requests.Response) -> Iterator[str]:
@@ -134,9 +180,18 @@ def _events(response: requests.Response) -> Iterator[str]:
         failure = StreamError(f"The stream is not the protocol: {error}")
     except (HTTPError, OSError) as error:
         failure = _broken(error)
+    # What had come whole before the connection was lost may be the service's own error.
+    yield from (data for data in decoder.close() if not failure or _is_json(data))
     if failure:
         raise failure
-    yield from decoder.close()
+
+
+def _is_json(data: str) -> bool:
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _piece(response: requests.Response) -> bytes:
@@ -168,41 +223,62 @@ def _parse_event(data: str) -> Any:
     return event
 
 
-def _parse_whole(response: requests.Response, kind: str) -> Any:
+def read_object(response: requests.Response) -> dict[str, Any]:
+    """Read a whole answer that is one JSON object, whatever its status.
+
+    Raises
+    ------
+    TransportError
+        If it is none, or does not come.
+    """
     failure: QianfanError
     try:
         body = response.content
-        return json.loads(body)
-    except requests.RequestException as error:
+        found = json.loads(body)
+    except (requests.RequestException, HTTPError) as error:
         failure = transport_error(error)
     except (ValueError, RecursionError):
-        status = f"HTTP {response.status_code}, {kind or 'no content type'}, {len(body):,} bytes"
-        failure = TransportError(
-            f"The answer is not Qianfan's ({status}){_reason(response)}",
-            hint="Is QIANFAN_BASE_URL the service itself, and not a login page or a proxy?",
-            retryable=response.status_code in RETRIED_STATUSES,
-            retry_after=retry_after(response),
-        )
+        failure = _foreign(response, f"{len(body):,} bytes")
+    else:
+        if isinstance(found, dict):
+            return found
+        failure = _foreign(response, "JSON, but no object")
     raise failure
 
 
+def _foreign(response: requests.Response, described: str) -> TransportError:
+    kind = _content_type(response) or "no content type"
+    return TransportError(
+        f"The answer is not Qianfan's (HTTP {response.status_code}{_reason(response)}, {kind}, "
+        f"{described})",
+        hint="Is QIANFAN_BASE_URL the service itself, and not a login page or a proxy?",
+        retryable=response.status_code in RETRIED_STATUSES,
+        retry_after=retry_after(response),
+    )
+
+
 def _reason(response: requests.Response) -> str:
-    return f": {response.reason}" if not response.ok and response.reason else ""
+    return f" {response.reason}" if not response.ok and response.reason else ""
 
 
-def _checked(payload: Any, response: requests.Response) -> dict[str, Any]:
-    if not isinstance(payload, dict):
-        raise TransportError("The answer is not Qianfan's: it is JSON, but no object")
+def checked(payload: dict[str, Any], response: requests.Response) -> dict[str, Any]:
+    """Return an answer that is none of the service's errors, and of a good status."""
     if payload.get("error_code"):
-        raise _said(payload, response)
-    if not response.ok and "error" not in payload:
-        raise TransportError(
-            f"The server answered HTTP {response.status_code}{_reason(response)}",
-            hint=_STATUS_HINTS.get(response.status_code, "Is QIANFAN_BASE_URL right?"),
-            retryable=response.status_code in RETRIED_STATUSES,
-            retry_after=retry_after(response),
-        )
+        raise api_failure(payload, response)
+    if not response.ok:
+        raise status_failure(response)
     return payload
+
+
+def status_failure(response: requests.Response) -> TransportError:
+    """Say what an HTTP status means that comes without the service's own error."""
+    status = response.status_code
+    return TransportError(
+        f"The server answered HTTP {status}{_reason(response)}",
+        hint=_STATUS_HINTS.get(status, "Is QIANFAN_BASE_URL right?"),
+        retryable=status in RETRIED_STATUSES,
+        retry_after=retry_after(response),
+    )
 
 
 _STATUS_HINTS: dict[int, str] = {
@@ -212,12 +288,16 @@ _STATUS_HINTS: dict[int, str] = {
 }
 
 
-def _said(payload: dict[str, Any], response: requests.Response) -> QianfanError:
-    code = payload["error_code"]
+def api_failure(payload: dict[str, Any], response: requests.Response) -> QianfanError:
+    """Turn the service's own error into an exception."""
+    try:
+        code = int(payload["error_code"])
+    except (ValueError, TypeError, OverflowError):
+        code = 0
     error = api_error(
-        int(code) if str(code).lstrip("-").isdecimal() else 0,
+        code,
         str(payload.get("error_msg", "")),
-        request_id=str(payload.get("id", "")),
+        request_id=str(payload.get("id") or ""),
         retry_after=retry_after(response),
     )
     error.retryable = error.retryable or response.status_code in RETRIED_STATUSES
@@ -231,5 +311,5 @@ def retry_after(response: requests.Response) -> float | None:
         return float(sent)
     try:
         return max((parsedate_to_datetime(sent) - datetime.now(UTC)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

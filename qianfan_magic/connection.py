@@ -21,7 +21,6 @@ from qianfan_magic.auth import (
     token_digest,
 )
 from qianfan_magic.errors import SettingsError, TransportError, token_error
-from qianfan_magic.masking import remember
 from qianfan_magic.settings import Settings
 from qianfan_magic.transport import (
     RETRIED_STATUSES,
@@ -153,7 +152,6 @@ class Connection:
         proxy = self._settings.proxy
         route: dict[str, Any] = {} if self._settings.ssl_verification else {"verify": False}
         if proxy is not None:
-            remember(proxy)
             route["proxies"] = dict.fromkeys(("http", "https", "all"), proxy or None)
         return route
 

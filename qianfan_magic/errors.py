@@ -114,7 +114,7 @@ class APIError(QianfanError):
         **kwargs: Any,
     ) -> None:
         super().__init__(message, **kwargs)
-        self.error_code = error_code
+        self.error_code = one_line(error_code) if isinstance(error_code, str) else error_code
         self.error_msg = one_line(error_msg)
         self.request_id = one_line(request_id)
         self.partial = ""

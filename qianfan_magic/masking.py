@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 MASK = "***"
 #: Shorter values are not remembered: replacing them would eat ordinary words.
@@ -30,7 +30,7 @@ _LOOKS_SECRET = re.compile(
     | (?P<userinfo> \b (?: https? | socks[45][ah]? ):// ) [^\s/"'<>:]* : [^\s/"'<>]+ (?= @ )
     """
 )
-_remembered: set[str] = set()
+_remembered: dict[str, re.Pattern[str]] = {}
 _lock = threading.Lock()
 
 
@@ -45,11 +45,21 @@ def remember(*secrets: str | None) -> None:
     kept = [secret for secret in secrets if secret and len(secret) >= SHORTEST_SECRET]
     with _lock:
         for secret in kept:
-            _remembered.add(secret)
-            # surrogatepass: a variable of the environment may hold bytes that are no UTF-8.
-            _remembered.add(quote(secret, errors="surrogatepass"))
-            _remembered.add(quote(secret, safe="", errors="surrogatepass"))
-            _remembered.add(quote_plus(secret, errors="surrogatepass"))
+            _remembered.setdefault(secret, _pattern(secret))
+
+
+def _pattern(secret: str) -> re.Pattern[str]:
+    """Match a secret as it may stand in an address or in JSON, each character by itself."""
+    return re.compile("".join(map(_spelling, secret)))
+
+
+def _spelling(character: str) -> str:
+    if character.isascii() and character.isalnum():
+        return character
+    # surrogatepass: a variable of the environment may hold bytes that are no UTF-8.
+    encoded = quote(character, safe="", errors="surrogatepass")
+    plus = r"|\+" if character == " " else ""
+    return rf"(?:\\?{re.escape(character)}|(?i:{re.escape(encoded)}){plus})"
 
 
 def mask(text: str) -> str:
@@ -66,9 +76,9 @@ def mask(text: str) -> str:
         The same text without secrets.
     """
     with _lock:
-        known = sorted((s for s in _remembered if s in text), key=len, reverse=True)
-    for secret in known:
-        text = text.replace(secret, MASK)
+        longest_first = sorted(_remembered, key=len, reverse=True)
+    for secret in longest_first:
+        text = _remembered[secret].sub(MASK, text)
     return _LOOKS_SECRET.sub(_keep_name, text)
 
 

@@ -149,7 +149,8 @@ class Settings:
     retry_max_wait
         The longest wait between two attempts, in seconds.
     proxy
-        Address of a proxy; None leaves it to the environment, as requests does; empty means none.
+        Address of a proxy; None leaves it to the environment, as requests does. A program may
+        give an empty one, which means none at all.
     ssl_verification
         Whether certificates are checked.
     cache_dir
@@ -182,6 +183,12 @@ class Settings:
     complete_endpoint: str | None = _variable("QIANFAN_COMPLETE_ENDPOINT", None, str)
     model: str | None = _variable("QIANFAN_MODEL", None, str)
     live: str = _variable("QIANFAN_LIVE", "auto", _live)
+
+    def __post_init__(self) -> None:
+        try:
+            remember(urlsplit(self.proxy or "").password)
+        except ValueError:  # it is no address; requests will say so
+            remember(self.proxy)
 
 
 _FIELDS = [known for known in fields(Settings) if "variable" in known.metadata]

@@ -24,10 +24,13 @@ from qianfan_magic.embedded.checks import Door, Refused, read_question
 from qianfan_magic.embedded.engines import ENGINES
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.shapes import Answer
+from qianfan_magic.masking import guard_logs
 from qianfan_magic.settings import Credentials, Settings
 from qianfan_magic.wire.v1 import PREFIX, TOKEN_PATH
 
 HOST = "127.0.0.1"
+# tornado writes addresses, which hold the token, into its log.
+guard_logs("tornado.access", "tornado.general", "tornado.application")
 
 
 @dataclass(slots=True)
@@ -207,6 +210,10 @@ class Handler(RequestHandler):
         """Note that the client went away."""
         self.seen.closed_early = True
 
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Answer what tornado refuses by itself, such as a malformed form, as JSON too."""
+        self.say({"error_code": 336001, "error_msg": f"Invalid Argument: HTTP {status_code}"})
+
     def say(self, payload: dict[str, Any]) -> None:
         """Answer with JSON."""
         self.set_header("Content-Type", "application/json;charset=utf-8")
@@ -247,7 +254,7 @@ class UnknownHandler(Handler):
         """Answer as the service does."""
         self.say({"error_code": 3, "error_msg": "Unsupported openapi method"})
 
-    post = put = delete = patch = get
+    post = put = delete = patch = options = get
 
 
 class TokenHandler(Handler):
@@ -278,7 +285,7 @@ class ServiceHandler(Handler):
         del folder, endpoint
         self.say({"error_code": 336101, "error_msg": "Invalid HTTP Method"})
 
-    put = delete = patch = get
+    put = delete = patch = options = get
 
     async def post(self, folder: str, endpoint: str) -> None:
         """Let in, check, answer."""

@@ -36,18 +36,22 @@ class Answer:
 
     def whole(self) -> dict[str, Any]:
         """Give the answer in one piece."""
-        usage = self._usage(self._text, self._text, last=True)
-        return self._shape({}, self._text, usage, last=True)
+        tokens = sum(map(estimate_tokens, self._pieces()))
+        return self._shape({}, self._text, self._usage(tokens, tokens), last=True)
 
     def chunks(self) -> Iterator[dict[str, Any]]:
         """Give the answer as the events of a stream."""
         pieces = self._pieces()
-        said = ""
+        so_far = 0
         for number, piece in enumerate(pieces):
             last = number == len(pieces) - 1
-            said += piece
-            place = {"sentence_id": number, "is_end": last}
-            yield self._shape(place, piece, self._usage(piece, said, last=last), last=last)
+            tokens = estimate_tokens(piece)
+            so_far += tokens
+            if self._question.card.kind == "chat":  # Dolly-12B counts at the end only
+                usage = self._usage(so_far, so_far) if last else self._usage(0, 0)
+            else:  # the others count each chunk alone
+                usage = self._usage(tokens, so_far)
+            yield self._shape({"sentence_id": number, "is_end": last}, piece, usage, last=last)
 
     def _pieces(self) -> list[str]:
         tokens = _TOKENS.findall(self._text) or [""]
@@ -74,18 +78,11 @@ class Answer:
             shape |= {"result": text, "is_truncated": truncated, "need_clear_history": False}
         return {**shape, "usage": usage}
 
-    def _usage(self, piece: str, said: str, *, last: bool) -> dict[str, int]:
-        """Count as the models do: Dolly-12B only at the end, the others each chunk alone."""
-        asked, so_far = self._prompt_tokens, estimate_tokens(said)
-        if self._question.card.kind == "chat":
-            so_far = so_far if last else 0
-            here = so_far
-        else:
-            here = estimate_tokens(piece)
+    def _usage(self, completion: int, so_far: int) -> dict[str, int]:
         return {
-            "prompt_tokens": asked,
-            "completion_tokens": here,
-            "total_tokens": asked + so_far,
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": completion,
+            "total_tokens": self._prompt_tokens + so_far,
         }
 
 

@@ -24,6 +24,7 @@ TAGS = {
 }
 ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "th": {"style"}, "td": {"style"}}
 SCHEMES = {"http", "https", "mailto"}
+_WEB = re.compile("https?://|mailto:", re.IGNORECASE)
 
 
 def to_html(text: str) -> str:
@@ -57,6 +58,8 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    # A link within this server, or beside this notebook, is none that an answer may make.
+    parser.validateLink = lambda url: bool(_WEB.match(url))  # type: ignore[method-assign]
     parser.add_render_rule("image", _image_as_link)
     parser.add_render_rule("th_open", _aligned)
     parser.add_render_rule("td_open", _aligned)

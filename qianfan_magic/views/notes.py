@@ -13,13 +13,12 @@ def reply_notes(reply: Reply) -> list[str]:
     if reply.is_safe is False:
         notes.append("The service found the question unsafe (is_safe 0).")
     if reply.need_clear_history:
-        where = {-1: "the current question", None: "a question"}.get(
-            reply.ban_round, f"turn {reply.ban_round}"
-        )
-        notes.append(
-            f"The service found {where} unsafe (ban_round {reply.ban_round}) and asked to forget "
-            "the conversation: it is empty now."
-        )
+        where = f"turn {reply.ban_round} unsafe (ban_round {reply.ban_round})"
+        if reply.ban_round == -1:
+            where = "the current question unsafe (ban_round -1)"
+        elif reply.ban_round is None:
+            where = "the conversation unsafe"
+        notes.append(f"The service found {where} and asked to forget it all: it is empty now.")
     elif not reply.text.strip():
         notes.append("The answer is empty.")
     return notes

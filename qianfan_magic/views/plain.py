@@ -27,9 +27,13 @@ class TerminalView:
 
     def __init__(self) -> None:
         self._begun = False
+        self._held = ""
 
     def write(self, text: str) -> None:
         """Show more of the answer."""
+        text = self._held + text
+        self._held = "\r" if text.endswith("\r") else ""  # perhaps half of a line's end
+        text = text.removesuffix("\r")
         seen = visible(text) if self._begun else visible(text).lstrip("\n")
         self._begun = self._begun or bool(seen)
         sys.stdout.write(seen)

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +147,8 @@ def one_line(text: str) -> str:
         One line of at most 500 characters without secrets; escape sequences, bidirectional
         overrides and lone surrogates are written as ``\x1b`` and their like.
     """
+    if len(text) > 4 * LONGEST_MESSAGE:  # the rest is not shown, nor half of a secret at the cut
+        text = re.sub(r"\S*$", "…", text[: 4 * LONGEST_MESSAGE])
     folded = " ".join(mask(text).split())
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded)
     return shown if len(shown) <= LONGEST_MESSAGE else shown[: LONGEST_MESSAGE - 1] + "…"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.parameters import FLAGGED, SENDING, Parameter
@@ -96,7 +97,8 @@ def parse(magic: Any, line: str) -> Ask | None:
     """
     name = "%%" + magic.__name__
     try:
-        read = parse_argstring(magic, line)
+        # IPython's own parse_argstring would leave the quotes around a quoted value.
+        read = magic.parser.parse_args(shlex.split(line))
     except (UsageError, ValueError, argparse.ArgumentError) as error:
         raise ParameterError(f"{name}: {error}", hint=f"{name} -h lists the flags.") from None
     if read.help:

@@ -111,7 +111,8 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         try:
             play.run(chunks)
         except KeyboardInterrupt:
-            conversation.take(question, read_reply(play.chunks), stopped=True)
+            if conversation.take(question, read_reply(play.chunks), stopped=True):
+                conversation.system = system
             raise
         conversation.system = system
         limit = card.max_characters if card else None

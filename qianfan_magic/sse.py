@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 #: More than this without the end of an event is no answer but an attack on memory (bytes).
 LARGEST_EVENT = 64 * 1024 * 1024
@@ -29,7 +29,7 @@ class EventDecoder:
         self._data: list[str] = []
         self._bare = False
 
-    def feed(self, piece: bytes) -> Iterator[str]:
+    def feed(self, piece: bytes) -> Iterable[str]:
         r"""Take in the next bytes and give the data of each event that they complete.
 
         Raises
@@ -37,6 +37,19 @@ class EventDecoder:
         ValueError
             If 64 MiB come without the end of an event.
         """
+        # Nearly every piece of a stream is just this: one event of one line.
+        if (
+            not (self._data or self._pieces)
+            and piece.startswith(b"data: {")
+            and piece.find(b"\n") == len(piece) - 2
+            and piece.endswith(b"\n")
+            and b"\r" not in piece
+        ):
+            self._start = self._after_cr = False
+            return (piece[6:-2].decode("utf-8", "replace"),)
+        return self._feed(piece)
+
+    def _feed(self, piece: bytes) -> Iterator[str]:
         if not piece:
             return
         if self._after_cr and piece.startswith(b"\n"):  # the second half of a split "\r\n"

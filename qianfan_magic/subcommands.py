@@ -141,9 +141,9 @@ class Subcommands:
         from qianfan_magic.views.history import history_bundle
 
         conversation = self._known(read.conversation)
+        name = check_name(read.output) if read.output is not None else None
         publish_display_data(history_bundle(conversation))
-        if read.output:
-            name = check_name(read.output)
+        if name:
             self._magics.shell.user_ns[name] = conversation.messages()
 
     def _reset(self, read: argparse.Namespace) -> None:

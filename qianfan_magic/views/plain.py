@@ -41,5 +41,7 @@ class TerminalView:
 
     def end(self, shown: Shown) -> None:
         """Show what stands under the answer."""
+        if not (self._begun or shown.notes):
+            return
         sys.stdout.write("".join(f"\n[{visible(note)}]" for note in shown.notes) + "\n")
         sys.stdout.flush()

@@ -13,6 +13,8 @@ from qianfan_magic.wire.types import Chunk, Message, Reply, Usage
 
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
 TOKEN_PATH = "/oauth/2.0/token"  # noqa: S105  an address
+#: More tokens than this are no count.
+LARGEST_COUNT = 2**63
 FOLDERS: dict[Kind, str] = {"chat": "chat", "completion": "completions"}
 
 
@@ -92,7 +94,7 @@ def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage
     ``total_tokens`` are right in both; the answer's are their difference.
     """
     sent = payload.get("usage")
-    if not isinstance(sent, Mapping):
+    if not isinstance(sent, dict):
         return before or Usage()
     before = before or Usage()
     prompt = before.prompt_tokens or _count(sent, "prompt_tokens")
@@ -104,7 +106,9 @@ def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage
 
 def _count(usage: Mapping[str, Any], name: str) -> int:
     count = usage.get(name)
-    return int(count) if isinstance(count, int | float) and 0 <= count < 2**63 else 0
+    if isinstance(count, int) and 0 <= count < LARGEST_COUNT:
+        return count
+    return int(count) if isinstance(count, float) and 0 <= count < LARGEST_COUNT else 0
 
 
 def read_chunk(
@@ -157,6 +161,10 @@ def read_reply(chunks: Iterable[Chunk]) -> Reply:
     )
 
 
+#: The documents call it a bool and show a number.
+_UNSAFE = (0, False, "0", "false")
+
+
 def _note(said: dict[str, Any], raw: Mapping[str, Any]) -> None:
     """Keep what any chunk of the answer says, not only the last."""
     for flag in ("is_truncated", "need_clear_history"):
@@ -164,4 +172,4 @@ def _note(said: dict[str, Any], raw: Mapping[str, Any]) -> None:
     if raw.get("need_clear_history"):
         said["ban_round"] = raw.get("ban_round")
     if raw.get("is_safe") is not None:
-        said["is_safe"] = said.get("is_safe", True) and bool(raw["is_safe"])
+        said["is_safe"] = said.get("is_safe", True) and raw["is_safe"] not in _UNSAFE

@@ -1,0 +1,59 @@
+"""Fixtures of all tests: an environment without a developer's settings, a server, clients of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_server import RawServer
+
+from qianfan_magic import QianfanClient, masking
+from qianfan_magic.settings import Credentials, Settings
+
+TOKEN = "24.0123456789abcdef0123456789abcdef.2592000"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    certificates = {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"}
+    for name in list(os.environ):
+        ours = name.startswith("QIANFAN_") or name in certificates
+        if ours or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("QIANFAN_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    # What one test holds as a secret is an ordinary word to the next.
+    monkeypatch.setattr(masking, "_remembered", {})
+
+
+@pytest.fixture
+def raw_server() -> Iterator[RawServer]:
+    with RawServer() as server:
+        yield server
+
+
+@pytest.fixture
+def make_client(raw_server: RawServer, tmp_path: Path) -> Iterator[Callable[..., QianfanClient]]:
+    """Make clients that do not wait between attempts; keywords are credentials and settings."""
+    names = set(Credentials.__slots__)
+    with contextlib.ExitStack() as clients:
+
+        def make(**given: Any) -> QianfanClient:
+            keys = {name: given.pop(name) for name in names & given.keys()}
+            chosen: dict[str, Any] = {
+                "base_url": raw_server.url,
+                "cache_dir": tmp_path / "cache",
+                "backoff_factor": 0.0,
+                "retry_jitter": 0.0,
+                "chat_endpoint": "chat_ep",
+                "complete_endpoint": "complete_ep",
+            }
+            credentials = Credentials(**(keys or {"access_token": TOKEN}))
+            settings = Settings(credentials=credentials, **chosen | given)
+            return clients.enter_context(QianfanClient(settings))
+
+        yield make

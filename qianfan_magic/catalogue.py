@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.parameters import Kind
+from qianfan_magic.parameter import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from qianfan_magic.call import Call
 from qianfan_magic.catalogue import Card, card_of_model, find_service
 from qianfan_magic.connection import Connection, Request
 from qianfan_magic.errors import QianfanError
-from qianfan_magic.parameters import SENDING, Kind
+from qianfan_magic.parameter import Kind
+from qianfan_magic.parameters import SENDING
 from qianfan_magic.settings import Credentials, Settings, load_settings, one_way, read_variable
 from qianfan_magic.wire import read_reply, v1
 from qianfan_magic.wire.types import Chunk, Message, Reply

@@ -9,26 +9,18 @@ from typing import Any
 
 import requests
 
-from qianfan_magic.auth import (
+from qianfan_magic.auth import AccessTokenAuth, GivenTokenAuth, NoAuth, SignatureAuth
+from qianfan_magic.errors import SettingsError, TransportError, token_error
+from qianfan_magic.failures import RETRIED_STATUSES
+from qianfan_magic.settings import Settings
+from qianfan_magic.tokens import (
     LONGEST_LIFE,
-    AccessTokenAuth,
     AccessTokenSource,
-    GivenTokenAuth,
-    NoAuth,
-    SignatureAuth,
     TokenFile,
     check_token,
     token_digest,
 )
-from qianfan_magic.errors import SettingsError, TransportError, token_error
-from qianfan_magic.settings import Settings
-from qianfan_magic.transport import (
-    RETRIED_STATUSES,
-    Session,
-    checked,
-    post,
-    read_object,
-)
+from qianfan_magic.transport import Session, checked, post, read_object
 from qianfan_magic.wire import v1
 
 #: Seconds to wait for a connection.

@@ -13,7 +13,8 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.parameters import FLAGGED, SENDING, Parameter
+from qianfan_magic.parameter import Parameter
+from qianfan_magic.parameters import FLAGGED, SENDING
 
 FORMATS = ("markdown", "text")
 

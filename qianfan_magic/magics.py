@@ -10,7 +10,8 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from qianfan_magic.completer import make_matcher
 from qianfan_magic.fill import fill
 from qianfan_magic.flags import CHAT, FORMATS, Ask, flags, parse
-from qianfan_magic.parameters import FLAGGED, SENDING, Kind, Parameter, check_text
+from qianfan_magic.parameter import Kind, Parameter
+from qianfan_magic.parameters import FLAGGED, SENDING, check_text
 from qianfan_magic.session import Session
 from qianfan_magic.subcommands import Subcommands, show
 

@@ -9,15 +9,13 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from qianfan_magic.dot_env import find_dot_env, read_dot_env
 from qianfan_magic.errors import SettingsError
 from qianfan_magic.masking import remember
-
-DOT_ENV_VARIABLE = "QIANFAN_DOT_ENV_CONFIG_FILE"
 
 
 def _variable(name: str, default: Any, read: Callable[[str], Any], *, secret: bool = False) -> Any:
@@ -228,55 +226,11 @@ def load_settings(
     environ = os.environ if environ is None else environ
     outside = {name: value.strip() for name, value in environ.items() if value.strip()}
     path = find_dot_env((folder or Path.cwd()).absolute(), outside)
-    values = (_read_dot_env(path) if path else {}) | outside
+    values = (read_dot_env(path) if path else {}) | outside
     read = {name: read_variable(name, values[name]) for name in VARIABLES if name in values}
     keys = {VARIABLES[name]: value for name, value in read.items() if VARIABLES[name] in _NAMES}
     rest = {VARIABLES[name]: value for name, value in read.items() if VARIABLES[name] not in _NAMES}
     return Settings(credentials=credentials or _choose(keys, outside), **rest)
-
-
-def find_dot_env(folder: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the ``.env`` that counts, or None.
-
-    Raises
-    ------
-    SettingsError
-        If QIANFAN_DOT_ENV_CONFIG_FILE names a file that is not there.
-    """
-    named = environ.get(DOT_ENV_VARIABLE)
-    if named:
-        if not os.path.isfile(named):  # noqa: PTH113  Path's raises for a name that is too long
-            raise SettingsError(
-                f"{DOT_ENV_VARIABLE} names a file that is not there", hint="Correct or unset it."
-            )
-        return Path(named)
-    beside = (parent / ".env" for parent in (folder, *folder.parents))
-    return next((path for path in beside if path.is_file()), None)
-
-
-def _read_dot_env(path: Path) -> dict[str, str]:
-    from dotenv import dotenv_values
-    from dotenv.parser import parse_stream
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
-        raise SettingsError(f"The file {path.name} {problem}", hint="Save it as UTF-8.") from None
-    if "\0" in text:
-        raise SettingsError(f"The file {path.name} is not UTF-8", hint="Save it as UTF-8.")
-    for known in parse_stream(StringIO(text)):
-        if known.error:
-            # python-dotenv counts the empty lines before a setting to it.
-            before = re.match(r"\s*", known.original.string)
-            line = known.original.line + (before[0].count("\n") if before else 0)
-            raise SettingsError(
-                f"Line {line} of {path.name} is not of the form NAME=value",
-                hint="Compare it with .env.example.",
-            )
-    # A key may hold what python-dotenv would take for a variable.
-    values = dotenv_values(stream=StringIO(text), interpolate=False)
-    return {name: value.strip() for name, value in values.items() if value and value.strip()}
 
 
 def read_variable(name: str, text: str) -> Any:

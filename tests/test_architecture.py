@@ -15,29 +15,34 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-BELOW_WIRE = {"masking", "errors", "parameters", "settings", "catalogue"}
-BELOW_CONNECTION = BELOW_WIRE | {"wire", "auth", "sse", "transport"}
+TABLES = {"parameter", "parameters", "catalogue"}
+BELOW_WIRE = {"masking", "errors", "settings", "dot_env"} | TABLES
+BELOW_CONNECTION = BELOW_WIRE | {"wire", "auth", "tokens", "sse", "failures", "transport"}
 # What each room may know besides itself; a room that is not listed may know all.
 MAY_KNOW = {
     "masking": set(),
     "errors": {"masking"},
     "sse": set(),
-    "parameters": {"masking", "errors"},
-    "settings": {"masking", "errors", "parameters"},
-    "catalogue": {"masking", "errors", "parameters"},
+    "parameter": {"errors"},
+    "parameters": {"errors", "parameter"},
+    "dot_env": {"errors"},
+    "settings": {"masking", "errors", "dot_env"},
+    "catalogue": {"errors", "parameter"},
     "wire": BELOW_WIRE,
-    "auth": {"masking", "errors"},
-    "transport": {"masking", "errors", "sse"},
+    "tokens": {"masking", "errors"},
+    "auth": {"masking", "errors", "tokens"},
+    "failures": {"masking", "errors"},
+    "transport": {"masking", "errors", "sse", "failures"},
     "connection": BELOW_CONNECTION,
     "call": BELOW_CONNECTION | {"connection"},
     "client": BELOW_CONNECTION | {"connection", "call"},
-    "conversation": {"errors", "parameters", "catalogue", "wire.types"},
+    "conversation": {"errors", "parameter", "parameters", "catalogue", "wire.types"},
     "views": {"masking", "errors", "wire.types", "conversation"},
     "embedded": BELOW_WIRE | {"wire", "auth", "sse"},
 }
-PURE = ["masking", "errors", "sse", "parameters", "catalogue", "wire", "conversation"]
+PURE = ["masking", "errors", "sse", "parameter", "parameters", "catalogue", "wire", "conversation"]
 SHELL = {"magics", "flags", "completer", "session", "subcommands", "views"}
-HTTP = {"auth", "transport", "connection", "call"}
+HTTP = {"auth", "failures", "transport", "connection", "call"}
 ONLY_IN = [
     ("IPython", SHELL),
     ("anywidget", {"views"}),
@@ -48,9 +53,9 @@ ONLY_IN = [
     ("requests", HTTP),
     ("urllib3", HTTP),
     ("tenacity", {"call"}),
-    ("filelock", {"auth"}),
+    ("filelock", {"tokens"}),
     ("platformdirs", {"connection"}),
-    ("dotenv", {"settings"}),
+    ("dotenv", {"dot_env"}),
     ("tornado", {"embedded"}),
 ]
 

@@ -20,7 +20,8 @@ import requests
 from raw_server import Answer, RawServer, json_answer, stream_answer
 
 from qianfan_magic import AuthError, TokenExpiredError, TransportError
-from qianfan_magic.auth import AccessTokenSource, SignatureAuth, TokenFile, _hmac
+from qianfan_magic.auth import SignatureAuth, _hmac
+from qianfan_magic.tokens import AccessTokenSource, TokenFile
 
 ACCESS_KEY = "AKIDEXAMPLE0123456789abcdef00000"
 SECRET_KEY = "SKEXAMPLE0123456789abcdef0000000"

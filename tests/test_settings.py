@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from qianfan_magic.dot_env import DOT_ENV_VARIABLE
 from qianfan_magic.errors import SettingsError
 from qianfan_magic.settings import (
-    DOT_ENV_VARIABLE,
     VARIABLES,
     Credentials,
     Settings,

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from qianfan_magic.catalogue import Card, check_length
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.parameters import BY_NAME, Kind, check_parameters, check_text
+from qianfan_magic.parameter import Kind
+from qianfan_magic.parameters import BY_NAME, check_parameters, check_text
 from qianfan_magic.wire.types import Chunk, Message, Reply, Usage
 
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"

@@ -1,0 +1,168 @@
+"""One request parameter: its range, and what may be said for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, Literal
+
+from qianfan_magic.errors import ParameterError
+
+Kind = Literal["chat", "completion"]
+BOTH: tuple[Kind, ...] = ("chat", "completion")
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One row of the table.
+
+    Attributes
+    ----------
+    name
+        In Python and in ``%config QianfanMagics.<name>``.
+    type
+        ``float``, ``int``, ``bool``, ``str``, or ``list`` (of texts).
+    help
+        One sentence for a reader who has not met it.
+    flags
+        Of both cell magics; none where it has no flag.
+    wire
+        Version 1's own name, where it differs.
+    kinds
+        The services that know it.
+    minimum, maximum
+        Bounds of a number, both allowed unless `above` (then the minimum itself is not).
+    most_items, longest
+        Bounds of a list: how many, and of how many characters each.
+    choices
+        The only values allowed.
+    """
+
+    name: str
+    type: type
+    help: str
+    flags: tuple[str, ...] = ()
+    wire: str = ""
+    kinds: tuple[Kind, ...] = BOTH
+    minimum: float | None = None
+    maximum: float | None = None
+    above: bool = False
+    most_items: int = 0
+    longest: int = 0
+    choices: tuple[str, ...] = ()
+
+    @property
+    def range(self) -> str:
+        """What is allowed, as a reader would write it: ``a number in (0, 1.0]``."""
+        if self.choices:
+            return " or ".join(self.choices)
+        if self.type is list:
+            return f"at most {self.most_items} texts of 1 to {self.longest} characters"
+        if self.maximum is not None:
+            opening = "(" if self.above else "["
+            return f"{_WORDS[self.type]} in {opening}{self.minimum:g}, {self.maximum:g}]"
+        if self.minimum is not None:
+            return f"{_WORDS[self.type]} from {self.minimum:g}"
+        return _WORDS[self.type]
+
+    def check(self, value: Any) -> Any:
+        """Return a value as it goes onto the wire.
+
+        Parameters
+        ----------
+        value
+            As a program gives it; numpy's numbers are welcome.
+
+        Returns
+        -------
+        float, int, bool, str or list of str
+            A plain JSON value.
+
+        Raises
+        ------
+        ParameterError
+            Names the parameter, the value and the range.
+        """
+        plain = _PLAIN[self.type](value)
+        if plain is None or not self._allows(plain):
+            raise self._refusal(value)
+        return plain
+
+    def parse(self, text: str | list[str]) -> Any:
+        """Return the checked value of what was typed behind a flag, or raise as `check` does."""
+        if self.type in {float, int} and isinstance(text, str):
+            try:
+                return self.check(self.type(text))
+            except ValueError:
+                raise self._refusal(text) from None
+        return self.check(text)
+
+    def _allows(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
+        if isinstance(value, list):
+            return len(value) <= self.most_items and all(1 <= len(s) <= self.longest for s in value)
+        if isinstance(value, str):
+            return bool(value)
+        below = self.minimum is not None and (value < self.minimum)
+        touches = self.above and value == self.minimum
+        beyond = self.maximum is not None and value > self.maximum
+        return not (below or touches or beyond)
+
+    def _refusal(self, value: Any) -> ParameterError:
+        typed = f" ({self.flags[-1]})" if self.flags else ""
+        return ParameterError(
+            f"{self.name} is {_shown(value)}, but must be {self.range}",
+            hint=f"{self.name}{typed}: {self.help}",
+        )
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+def _plain_float(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        plain = float(value)
+    except OverflowError:
+        return None
+    return plain if math.isfinite(plain) else None
+
+
+def _plain_int(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return None
+    plain = int(value)
+    return plain if plain.bit_length() < 64 else None  # noqa: PLR2004  what JSON readers take
+
+
+def _plain_list(value: Any) -> list[str] | None:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        return None
+    return list(value) if all(map(_is_text, value)) else None
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether it is text that UTF-8 can carry: without half characters."""
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:
+        return False
+
+
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    float: _plain_float,
+    int: _plain_int,
+    list: _plain_list,
+    bool: lambda value: value if isinstance(value, bool) else None,
+    str: lambda value: value if _is_text(value) else None,
+}

@@ -175,34 +175,60 @@ def execute(notebook: Path, environment: dict[str, str]) -> int:
     -------
     int
         1 if a cell failed, which is then said; the copy is written all the same.
+
+    Raises
+    ------
+    QianfanError
+        If there is no such notebook, its kernel does not run, or the copy cannot be written.
     """
     try:
         import nbformat
+        from jupyter_client.kernelspec import NoSuchKernel
         from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError
+        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     except ImportError as error:
         raise missing(error) from None
-    source = notebook if notebook.is_file() else find_notebooks() / notebook
-    if not source.is_file():
-        known = ", ".join(sorted(path.name for path in find_notebooks().glob("*.ipynb")))
-        raise QianfanError(f"There is no notebook {notebook}", hint=f"There are: {known}.")
-    ran = nbformat.read(source, as_version=4)
-    client = NotebookClient(ran, timeout=600, resources={"metadata": {"path": source.parent}})
+    source = _find_notebook(notebook)
     failure = None
     try:
+        ran = nbformat.read(source, as_version=4)
+        client = NotebookClient(ran, timeout=600, resources={"metadata": {"path": source.parent}})
         client.execute(env=environment)
     except CellExecutionError as error:
         failure = error
+    except NoSuchKernel as error:
+        hint = "Choose the kernel python3 in it, or install that one."
+        raise QianfanError(f"There is no kernel {error.name}", hint=hint) from None
+    # On Ctrl-C nbclient ends the kernel, and then trips over there being none.
+    except (DeadKernelError, CellTimeoutError, AssertionError):
+        raise QianfanError(f"The kernel of {source.name} ended", hint="Run it again.") from None
+    except ValueError:
+        raise QianfanError(f"{source.name} is no notebook", hint="Name an .ipynb file.") from None
     written = Path(f"{source.stem}.executed.ipynb").resolve()
-    nbformat.write(ran, written)
+    try:
+        nbformat.write(ran, written)
+    except OSError as error:
+        hint = "Change to a folder that you may write to."
+        raise QianfanError(f"{written} cannot be written: {error.strerror}", hint=hint) from None
     print(f"The executed notebook: {written}")
     if failure:
         print(f"A cell failed: {failure.ename}: {failure.evalue}", file=sys.stderr)
     return 1 if failure else 0
 
 
+def _find_notebook(notebook: Path) -> Path:
+    """Return a notebook by its path or by the name of an example."""
+    examples = find_notebooks()
+    for path in (notebook, examples / notebook, examples / f"{notebook}.ipynb"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.name for path in examples.glob("*.ipynb")))
+    raise QianfanError(f"There is no notebook {notebook}", hint=f"There are: {known}.")
+
+
 def _run_lab(asked: argparse.Namespace, environment: dict[str, str]) -> int:
     try:
+        import jupyterlab  # noqa: F401  started as a process of its own below
         from jupyter_server.serverapp import list_running_servers
     except ImportError as error:
         raise missing(error) from None

@@ -136,6 +136,11 @@ def card_of_model(model: str) -> Card:
     return card
 
 
+def model_for(kind: Kind, model: str | None) -> str | None:
+    """Return a default model if it is of this kind: one name is set for cells of both."""
+    return model if model and card_of_model(model).kind == kind else None
+
+
 def card_of_endpoint(endpoint: str, kind: Kind) -> Card | None:
     """Find the card behind an endpoint, if its name tells.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Self, TypedDict, Unpack
 
 from qianfan_magic.call import Call
-from qianfan_magic.catalogue import Card, card_of_model, find_service
+from qianfan_magic.catalogue import Card, find_service, model_for
 from qianfan_magic.connection import Connection, Request
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.parameter import Kind
@@ -201,9 +201,7 @@ class QianfanClient:
         if endpoint is None and model is None:
             chat = kind == "chat"
             endpoint = self.settings.chat_endpoint if chat else self.settings.complete_endpoint
-            model = self.settings.model
-            if endpoint and model and card_of_model(model).kind != kind:
-                model = None  # QIANFAN_MODEL is about the other kind's endpoint
+            model = model_for(kind, self.settings.model)
         return find_service(endpoint, model, kind)
 
     def _whole(self, kind: Kind, asked: Any, options: dict[str, Any]) -> Reply:

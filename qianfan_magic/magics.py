@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
+from qianfan_magic.catalogue import model_for
 from qianfan_magic.completer import make_matcher
 from qianfan_magic.fill import fill
 from qianfan_magic.flags import CHAT, FORMATS, Ask, flags, parse
@@ -113,12 +114,12 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
             play.run(chunks)
         except KeyboardInterrupt:
             if conversation.take(question, read_reply(play.chunks), stopped=True):
-                conversation.system = system
+                self.session.keep(conversation, system)
             raise
-        conversation.system = system
         limit = card.max_characters if card else None
         reply = self._end(play, ask, *left_out_note(left_out, limit))
         conversation.take(question, reply)
+        self.session.keep(conversation, system)
 
     @line_magic
     def qianfan(self, line: str) -> None:
@@ -151,16 +152,18 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
 
     def _options(self, ask: Ask, kind: Kind) -> dict[str, Any]:
         """Let a flag win over ``%config``; what neither sets is left to the settings."""
-        named = {} if ask.options.keys() & {"endpoint", "model"} else self._service(kind)
+        named = {} if ask.options.keys() & {"endpoint", "model"} else self.service(kind)
         known = {row.name for row in ROWS if kind in row.kinds}
         ours = {name: value for name, value in self.parameters().items() if name in known}
         return {**ours, **named, **ask.options}
 
-    def _service(self, kind: Kind) -> dict[str, str]:
+    def service(self, kind: Kind) -> dict[str, str]:
+        """Return what ``%config`` names for a kind of cell: an endpoint, a model, or nothing."""
         endpoint = self.chat_endpoint if kind == "chat" else self.complete_endpoint
         if endpoint:
             return {"endpoint": endpoint}
-        return {"model": self.model} if self.model else {}
+        model = model_for(kind, self.model)
+        return {"model": model} if model else {}
 
     def _play(self, ask: Ask, kind: Kind, options: dict[str, Any]) -> Play:
         from qianfan_magic.views.choose import make_view

@@ -50,8 +50,13 @@ class Session:
         return self._client
 
     def conversation(self, name: str) -> Conversation:
-        """Return the conversation of a name, a new one if there is none."""
-        return self.conversations.setdefault(name, Conversation(name))
+        """Return the conversation of a name; a new one is to be kept once it has a turn."""
+        return self.conversations.get(name) or Conversation(name)
+
+    def keep(self, conversation: Conversation, system: str) -> None:
+        """Keep a conversation by its name, with the system text that its last turn had."""
+        conversation.system = system
+        self.conversations[conversation.name] = conversation
 
     def used(self, endpoint: str) -> None:
         """Remember an endpoint for Tab."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from qianfan_magic.conversation import Conversation
     from qianfan_magic.magics import QianfanMagics
+    from qianfan_magic.parameter import Kind
 
 #: In the order in which the help lists them. The embedded server has one engine so far.
 SUBCOMMANDS: dict[str, str] = {
@@ -109,25 +110,28 @@ class Subcommands:
         del read
         magics, settings = self._magics, self._magics.session.settings
         demo = magics.session.server is not None
+        server = "the embedded server on this computer" if demo else settings.base_url
+        keys = repr(settings.credentials) if settings.credentials.ways else "none"
         parameters = [f"{name}={value}" for name, value in magics.parameters().items()]
         kept = magics.session.conversations.values()
         rows = {
-            "API": "version 1, "
-            + ("the embedded server on this computer" if demo else settings.base_url),
-            "Credentials": "the embedded server's own"
-            if demo
-            else (repr(settings.credentials) if settings.credentials.ways else "none"),
-            "Chat": magics.chat_endpoint or settings.chat_endpoint or "name it with -e or -m",
-            "Completion": magics.complete_endpoint
-            or settings.complete_endpoint
-            or "name it with -e or -m",
-            "Model": magics.model or settings.model,
+            "API": f"version 1, {server}",
+            "Credentials": "the embedded server's own" if demo else keys,
+            "Chat": self._asked("chat"),
+            "Completion": self._asked("completion"),
             "Parameters": ", ".join(parameters) or "none: the service decides",
             "Conversations": ", ".join(f"{one.name} ({count_turns(one)})" for one in kept),
         }
         shown = {label: value for label, value in rows.items() if value}
         width = max(map(len, shown)) + 1
         show("\n".join(f"{label + ':':<{width}} {value}" for label, value in shown.items()))
+
+    def _asked(self, kind: Kind) -> str:
+        """Name what a cell of a kind asks that has neither -e nor -m."""
+        try:
+            return self._magics.session.client.service(kind, self._magics.service(kind))[0]
+        except ParameterError:
+            return "nothing yet: name it with -e or -m"
 
     def _demo(self, read: argparse.Namespace) -> None:
         self._magics.start_demo(read.engine, read.seed)

@@ -336,48 +336,52 @@ def test_watched_break_leaves_the_text(live):
 # --- Stop
 
 
-def stop_when_silent(kernel: Kernel, when: Callable[[Ran], Any]) -> Ran:
-    """Stop a cell whose answer pauses after six chunks."""
-    kernel.server.fail(Fault(after=6, end="silence"))
+def words(ran: Ran) -> bool:
+    """Tell whether words are seen, and not only the space that many answers begin with."""
+    return bool("".join(ran.deltas).strip())
+
+
+def stop(kernel: Kernel, when: Callable[[Ran], Any] = words) -> Ran:
+    """Stop a cell; its answer pauses after twenty chunks, in case nobody stops it before."""
+    kernel.server.pace = 0.05
+    kernel.server.fail(Fault(after=20, end="silence"))
     return kernel.stopped(f"%%qianfan_chat\n{WALL}", when)
 
 
 def test_interrupt_fails_the_cell(live):
-    ran = stop_when_silent(live, lambda ran: ran.deltas)
+    ran = stop(live)
     assert (ran.reply["status"], ran.reply["ename"]) == ("error", "KeyboardInterrupt")
 
 
 def test_interrupt_leaves_what_was_seen(live):
-    ran = stop_when_silent(live, lambda ran: ran.deltas)
+    ran = stop(live)
     assert ran.bundles[-1]["text/plain"].startswith("".join(ran.deltas))
 
 
 def test_interrupt_is_marked(live):
-    ran = stop_when_silent(live, lambda ran: ran.deltas)
+    ran = stop(live)
     assert ran.bundles[-1]["text/plain"].endswith("\n\n[stopped]")
 
 
 def test_interrupt_leaves_no_widget(live):
-    ran = stop_when_silent(live, lambda ran: ran.deltas)
+    ran = stop(live)
     assert WIDGET not in ran.bundles[-1]
 
 
 def test_interrupt_closes_the_connection(live):
-    stop_when_silent(live, lambda ran: ran.deltas)
+    stop(live)
     assert until(lambda: live.server.seen[-1].closed_early)
 
 
 def test_interrupt_keeps_the_turn(live):
-    stop_when_silent(live, lambda ran: ran.deltas)
+    stop(live)
     assert "(stopped)" in live.run("%qianfan history").bundles[0]["text/plain"]
 
 
 def test_interrupt_of_an_unwatched_cell_is_marked(quiet):
     """Nothing is published before the end, so the server tells when to stop."""
     asked = len(quiet.server.seen)
-    ran = stop_when_silent(
-        quiet, lambda _: until(lambda: any(s.sent == 6 for s in quiet.server.seen[asked:]))
-    )
+    ran = stop(quiet, lambda _: until(lambda: any(s.sent > 3 for s in quiet.server.seen[asked:])))
     assert (ran.reply["ename"], ran.bundles[-1]["text/plain"][-9:]) == (
         "KeyboardInterrupt",
         "[stopped]",
@@ -388,16 +392,16 @@ def test_interrupt_stops_run_all(live):
     """The cells that wait behind are not run."""
     waiting: list[str] = []
 
-    def when(ran: Ran) -> list[str]:
+    def when(ran: Ran) -> bool:
         waiting[:] = waiting or [live.client.execute("reached = True")]
-        return ran.deltas
+        return words(ran)
 
-    stop_when_silent(live, when)
+    stop(live, when)
     assert live.reply(waiting[0])["status"] == "aborted"
 
 
 def test_kernel_goes_on_after_an_interrupt(live):
-    stop_when_silent(live, lambda ran: ran.deltas)
+    stop(live)
     assert live.run("%%qianfan_chat\nhi").reply["status"] == "ok"
 
 
@@ -493,7 +497,7 @@ def test_failure_writes_nothing_to_stderr(kernel, fault):
 
 
 def test_interrupt_writes_nothing_to_stderr(live):
-    assert stop_when_silent(live, lambda ran: ran.deltas).stderr == ""
+    assert stop(live).stderr == ""
 
 
 def test_answer_writes_nothing_to_stderr(watched):

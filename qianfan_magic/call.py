@@ -97,12 +97,11 @@ class Call:
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, QianfanError) else None
-        backoff = tenacity.wait_exponential_jitter(
-            initial=self._settings.backoff_factor,
-            max=self._settings.retry_max_wait,
-            jitter=self._settings.retry_jitter,
-        )
-        return max(asked or 0.0, backoff(state))
+        longest = self._settings.retry_max_wait
+        backoff = tenacity.wait_exponential(
+            multiplier=self._settings.backoff_factor, max=longest
+        ) + tenacity.wait_random(0, self._settings.retry_jitter)
+        return max(asked or 0.0, min(backoff(state), longest))
 
 
 def _read(response: requests.Response) -> Generator[Chunk]:

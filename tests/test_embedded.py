@@ -201,13 +201,15 @@ def signed(wire: Wire, service: str, **changed: Any) -> dict[str, str]:
     """Give the headers of a request that is signed with the server's keys, unless changed."""
     keys = wire.server.door.keys
     given = {"key": keys.access_key, "secret": keys.secret_key, "query": "", "at": now()} | changed
+    names = given.get("names", ["host", "x-bce-date"])
     date = given["at"].strftime("%Y-%m-%dT%H:%M:%SZ")
     host = wire.server.base_url.removeprefix("http://")
     prefix = f"bce-auth-v1/{given['key']}/{date}/{given.get('seconds', 300)}"
-    headers = f"host:{quote(host, safe='')}\nx-bce-date:{quote(date, safe='')}"
+    values = {"host": quote(host, safe=""), "x-bce-date": quote(date, safe="")}
+    headers = "\n".join(f"{name}:{values[name]}" for name in names)
     canonical = f"POST\n{SERVICE}{service}\n{given['query']}\n{headers}"
     signature = digest(digest(given["secret"], prefix), canonical)
-    return {"x-bce-date": date, "Authorization": f"{prefix}/host;x-bce-date/{signature}"}
+    return {"x-bce-date": date, "Authorization": f"{prefix}/{';'.join(names)}/{signature}"}
 
 
 def digest(key: str, text: str) -> str:
@@ -238,6 +240,7 @@ WRONG = {
     "date to come": {"at": now(minutes=-10)},
     "no time left": {"seconds": -1},
     "another query": {"query": "charset=utf-8"},
+    "no host": {"names": ["x-bce-date"]},
 }
 
 
@@ -451,6 +454,11 @@ def test_completion_takes_what_is_in_range(wire, name, value):
 @pytest.mark.parametrize(("name", "value"), cases(1, RANGES))
 def test_completion_refuses_what_is_out_of_range(wire, name, value):
     assert wire.code(STARCODER, asked_with(STARCODER, name, value)) == 336003
+
+
+@pytest.mark.parametrize(("name", "value"), cases(1, CHAT_RANGES))
+def test_completion_passes_over_what_only_chats_know(wire, name, value):
+    assert wire.code(STARCODER, asked_with(STARCODER, name, value)) == 0
 
 
 @pytest.mark.parametrize("name", RANGES)

@@ -553,8 +553,9 @@ class Failing(Recorder):
 
 def test_stream_is_closed_when_the_user_stops_it():
     stream = Stream("a", "b")
+    chunks = stream.chunks()  # held, so that it is not the garbage collector that closes it
     with pytest.raises(KeyboardInterrupt):
-        Play(Failing(), markdown=True).run(stream.chunks())
+        Play(Failing(), markdown=True).run(chunks)
     assert stream.closed
 
 

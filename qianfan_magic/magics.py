@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -17,6 +18,8 @@ from qianfan_magic.session import Session
 from qianfan_magic.subcommands import Subcommands, show
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from qianfan_magic.views.play import Play
@@ -47,6 +50,24 @@ ParameterDefaults = traitlets.MetaHasTraits(
 )
 
 
+def brief_stop(magic: Callable[..., None]) -> Callable[..., None]:
+    """Let a stopped cell end in one line: a traceback of requests and urllib3 helps nobody.
+
+    With ``%xmode Verbose`` it would also show their variables, and the keys among them.
+    """
+
+    @wraps(magic)
+    def run(*arguments: Any) -> None:
+        try:
+            magic(*arguments)
+        except KeyboardInterrupt as stop:
+            line = "KeyboardInterrupt: stopped; what had arrived is kept"
+            stop._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
+            raise
+
+    return run
+
+
 @magics_class
 class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
     """Settings of this notebook, for every cell whose flags say nothing else."""
@@ -74,6 +95,7 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
 
     @flags("qianfan_complete")
     @cell_magic
+    @brief_stop
     def qianfan_complete(self, line: str, cell: str) -> None:
         """Have the model go on with the cell's text."""
         ask = self._parse("qianfan_complete", line)
@@ -90,6 +112,7 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
 
     @flags("qianfan_chat", *CHAT)
     @cell_magic
+    @brief_stop
     def qianfan_chat(self, line: str, cell: str) -> None:
         """Send the cell's text as the next message of a conversation."""
         from qianfan_magic.views.notes import left_out_note

@@ -1177,3 +1177,13 @@ def test_tab_puts_the_offer_in_the_place_of_what_was_typed(bare):
 
 def test_tab_in_the_body_of_a_cell_offers_no_flags(bare):
     assert "--temperature" not in bare.complete("%%qianfan_chat -t 0.5\nhow --t")
+
+
+def test_stop_is_one_line_and_shows_no_variables(notebook):
+    notebook.shell.run_line_magic("xmode", "Verbose")
+    try:
+        _, shown = interrupted(notebook, f"%%qianfan_chat\n{WALL}")
+    finally:
+        notebook.shell.run_line_magic("xmode", "Context")
+    error = shown[shown.index("KeyboardInterrupt") :].strip()
+    assert error == "KeyboardInterrupt: stopped; what had arrived is kept"

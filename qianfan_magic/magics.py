@@ -195,9 +195,10 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         endpoint, _ = self.session.client.service(kind, options)
         self.session.used(endpoint)
         live = self.session.settings.live
-        view = make_view(self.shell, live, f"Waiting for {endpoint} …")
         shown_as = ask.format or self.format or ("markdown" if kind == "chat" else "text")
-        return Play(view, markdown=shown_as == "markdown")
+        markdown = shown_as == "markdown"
+        view = make_view(self.shell, live, endpoint, markdown=markdown)
+        return Play(view, markdown=markdown)
 
     def _end(self, play: Play, ask: Ask, *notes: str) -> Reply:
         from qianfan_magic.views.notes import reply_notes

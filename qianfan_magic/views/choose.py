@@ -32,7 +32,7 @@ def is_watched(shell: InteractiveShell, live: str) -> bool:
     return named or "google.colab" in sys.modules
 
 
-def make_view(shell: InteractiveShell, live: str, waiting_for: str) -> View:
+def make_view(shell: InteractiveShell, live: str, asked: str, *, markdown: bool) -> View:
     """Make the view of one answer: a widget, one final output, or text in a terminal."""
     from qianfan_magic.views.plain import FinalView, TerminalView
 
@@ -42,4 +42,4 @@ def make_view(shell: InteractiveShell, live: str, waiting_for: str) -> View:
         return FinalView()
     from qianfan_magic.views.live import LiveView
 
-    return LiveView(waiting_for)
+    return LiveView(asked, markdown=markdown)

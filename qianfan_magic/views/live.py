@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,24 @@ import anywidget
 import traitlets
 from IPython.display import display
 
+from qianfan_magic.views.blocks import BlockStream, Frame, LetterStream
 from qianfan_magic.views.shown import Shown
 
 _HERE = Path(__file__).parent
-#: Seconds between two messages to the page. A message costs some 550 bytes whatever it
-#: carries, and the eye sees no more than ten to twenty a second.
-INTERVAL = 0.08
+#: Seconds between two frames at least. A message costs some 550 bytes whatever it carries, and
+#: the eye sees no more than ten to twenty a second.
+INTERVAL = 0.1
+#: A frame waits until its bytes are at most so many times those of its new text: a block that
+#: is sent again and again while it grows would otherwise cost the square of its length.
+MOST_REPEATED = 4
 
 
 class LiveReply(anywidget.AnyWidget):
-    """An answer that grows; it is sent in deltas, so its cost is linear in the answer."""
+    """An answer that grows."""
 
     _esm = _HERE / "reply.js"
     _css = _HERE / "reply.css"
-    waiting_for = traitlets.Unicode().tag(sync=True)
+    asked = traitlets.Unicode().tag(sync=True)
 
 
 class LiveView:
@@ -31,24 +36,29 @@ class LiveView:
 
     Parameters
     ----------
-    waiting_for
-        What is shown until the first text is there.
+    asked
+        The endpoint, shown under the answer while it arrives.
+    markdown
+        Whether the answer is rendered as Markdown while it arrives.
     """
 
-    def __init__(self, waiting_for: str) -> None:
-        self._widget = LiveReply(waiting_for=waiting_for)
+    def __init__(self, asked: str, *, markdown: bool) -> None:
+        self._stream = BlockStream() if markdown else LetterStream()
+        self._widget = LiveReply(asked=asked)
         self._handle: Any = display(self._widget, display_id=True)
-        self._held: list[str] = []
+        self._held = ""
+        self._open = 0  # characters of the open block at the frame before
         self._sent_at = -INTERVAL
 
     def write(self, text: str) -> None:
-        """Show more of the answer, at once or with what comes within a twelfth of a second."""
-        self._held.append(text)
+        """Show more of the answer, at once or together with what comes in the next tenth."""
+        self._held += text
         now = time.monotonic()
-        if now - self._sent_at >= INTERVAL and any(self._held):
-            self._widget.send({"delta": "".join(self._held)})
-            self._held.clear()
-            self._sent_at = now
+        due = now - self._sent_at >= INTERVAL
+        if due and self._held and self._open <= MOST_REPEATED * len(self._held):
+            frame: Frame = self._stream.frame(self._held)
+            self._widget.send(asdict(frame))
+            self._held, self._open, self._sent_at = "", len(frame.open), now
 
     def end(self, shown: Shown) -> None:
         """Put plain output into the widget's place; leave no widget behind."""

@@ -53,6 +53,11 @@ def to_html(text: str) -> str:
     )
 
 
+def parse(text: str) -> list[Token]:
+    """Return the tokens of Markdown, for those who ask where its blocks begin."""
+    return _parser().parse(text)
+
+
 @cache
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt

@@ -45,8 +45,8 @@ def run(lab: Lab, open_notebook: Run, request: pytest.FixtureRequest) -> Run:
 
 def test_text_is_there_before_the_stream_has_ended(run: Run) -> None:
     notebook = run(SLOWLY, ASK)
-    live = notebook.page.locator(".qianfan-text")
-    live.get_by_text("The **Great").wait_for()  # Markdown's own letters: not rendered yet
+    live = notebook.page.locator(".qianfan-reply")
+    live.locator("strong", has_text="Great Wall").wait_for()
     assert "UNESCO" not in live.inner_text()
     notebook.screenshot("streaming")
 
@@ -79,7 +79,7 @@ def test_answer_is_there_after_the_kernel_is_gone(run: Run) -> None:
 
 def test_stop_keeps_the_text_and_stops_run_all(run: Run) -> None:
     notebook = run(SLOWLY, ASK, "print('went on')")
-    notebook.page.locator(".qianfan-text", has_text="not one wall").wait_for()
+    notebook.page.locator(".qianfan-open", has_text="not one wall").wait_for()
     notebook.command("notebook:interrupt-kernel")
     notebook.output(2).get_by_text("KeyboardInterrupt").first.wait_for()
     notebook.screenshot("stopped")
@@ -88,6 +88,14 @@ def test_stop_keeps_the_text_and_stops_run_all(run: Run) -> None:
     assert "stopped" in shown
     notebook.wait_idle()
     assert "went on" not in notebook.output(3).inner_text()
+
+
+def test_stop_button_keeps_the_text(run: Run) -> None:
+    notebook = run(SLOWLY, ASK)
+    notebook.page.locator(".qianfan-open", has_text="not one wall").wait_for()
+    notebook.page.get_by_role("button", name="Stop").click()
+    notebook.output(2).get_by_text("KeyboardInterrupt").wait_for()
+    assert "stopped" in notebook.output(2).inner_text()
 
 
 def test_error_is_two_lines(run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain, islice
 
 import requests
 import tenacity
@@ -12,7 +13,7 @@ import tenacity
 from qianfan_magic.connection import Connection, Request
 from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError
 from qianfan_magic.settings import Settings
-from qianfan_magic.transport import is_stream, read_payloads
+from qianfan_magic.transport import give_back, is_stream, read_payloads
 from qianfan_magic.wire import v1
 from qianfan_magic.wire.text import whole_characters
 from qianfan_magic.wire.types import Chunk
@@ -48,31 +49,31 @@ class Call:
             As the service says, or the network.
         """
         arrived: list[str] = []
+        ended = False
         try:
             first, rest = self._attempts()(self._begin)
             with closing(rest):
-                chunk: Chunk | None = first
-                while chunk:
+                for chunk in chain(first, rest):
                     arrived.append(chunk.text)
                     yield chunk
-                    if chunk.is_end:
-                        return
-                    chunk = next(rest, None)
+                    ended = chunk.is_end
         except (StreamError, APIError) as error:
             error.partial = "".join(arrived)
             raise
+        if ended:
+            return
         raise StreamError(
             "The stream ended before the answer did" if arrived else "The stream was empty",
             partial="".join(arrived),
             hint="Run the cell again.",
         )
 
-    def _begin(self) -> tuple[Chunk | None, Generator[Chunk]]:
-        """Send, and wait for the first chunk; a token that is refused is replaced, once."""
+    def _begin(self) -> tuple[list[Chunk], Generator[Chunk]]:
+        """Send, and wait for the first chunk, if any; a token that is refused is replaced, once."""
         response = self._connection.send(self._request, self._settings.retry_timeout)
         rest = _read(response)
         try:
-            return next(rest, None), rest
+            return list(islice(rest, 1)), rest
         except TokenExpiredError:
             if self._renewed or not self._connection.renew(response.request):
                 raise
@@ -118,3 +119,6 @@ def _read(response: requests.Response) -> Generator[Chunk]:
             usage = chunk.usage
             text, held = whole_characters(held, chunk.text, last=chunk.is_end)
             yield chunk if text == chunk.text else replace(chunk, text=text)
+            if chunk.is_end:
+                give_back(response, payloads)
+                return

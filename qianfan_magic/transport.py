@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +40,8 @@ guard_logs("urllib3.util.retry")
 
 #: How much is taken from the connection at once, in bytes; less if less is there.
 PIECE = 65_536
+#: Seconds that the end of a connection's answer is waited for once the answer itself is there.
+MOMENT = 0.2
 
 
 class Session(requests.Session):
@@ -111,6 +114,23 @@ def read_payloads(response: requests.Response) -> Generator[dict[str, Any]]:
 def is_stream(response: requests.Response) -> bool:
     """Tell whether an answer comes in events; which of the two was asked for does not matter."""
     return response.ok and content_type(response) == "text/event-stream"
+
+
+def give_back(response: requests.Response, payloads: Iterator[dict[str, Any]]) -> None:
+    """Read what ends an answer on a connection that may be used again, if it is there.
+
+    Only for a moment: a connection that is not given back costs the next request some time, one
+    that is waited for costs this.
+    """
+    sock = getattr(response.raw.connection, "sock", None)
+    if sock is None:  # it has been given back, or closes after this answer
+        return
+    patience = sock.gettimeout()
+    sock.settimeout(MOMENT)
+    with suppress(QianfanError):
+        next(payloads, None)
+    with suppress(OSError):  # it has been closed
+        sock.settimeout(patience)
 
 
 def _events(response: requests.Response) -> Iterator[str]:

@@ -22,6 +22,7 @@ from qianfan_magic import (
     StreamError,
     TransportError,
 )
+from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.settings import Settings
 
 HELLO = [{"role": "user", "content": "hi"}]
@@ -722,3 +723,24 @@ def test_map_completes_texts_and_chats_messages(raw_server, make_client):
 
 def test_map_of_nothing_is_empty(make_client):
     assert list(make_client().map([])) == []
+
+
+def connections(client: QianfanClient) -> int:
+    """Count how many connections a client has opened to its server."""
+    address = client.settings.base_url
+    pools = client._connection._session.get_adapter(address).poolmanager.pools
+    return sum(pools[key].num_connections for key in pools.keys())  # noqa: SIM118  no dict
+
+
+def test_streams_use_their_connection_again():
+    with EmbeddedServer() as server, QianfanClient(server.settings()) as client:
+        for _ in range(5):
+            list(client.stream_complete("def is_prime(n):"))
+        assert connections(client) == 1
+
+
+def test_connection_that_stays_open_behind_the_end_is_not_waited_for(raw_server, make_client):
+    end = b'data: {"result": "llo", "is_end": true}\n\n'
+    raw_server.script += [stream_answer(FIRST, end, end="silent")]
+    assert ask(make_client(), "stream_chat", timeout=0) == "hello"
+    assert raw_server.hung_up.wait(10)

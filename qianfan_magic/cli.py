@@ -99,10 +99,11 @@ def run_serve(asked: argparse.Namespace) -> int:
 
 def run_demo(asked: argparse.Namespace) -> int:
     """Stream one answer into the terminal, then start JupyterLab or execute a notebook."""
+    source = _find_notebook(Path(asked.execute)) if asked.execute else None
     with _server(asked, 0) as server:
         _stream_one(server)
-        if asked.execute:
-            return execute(Path(asked.execute), _environment(server))
+        if source:
+            return execute(source, _environment(server))
         return _run_lab(asked, _environment(server))
 
 
@@ -168,7 +169,7 @@ def find_notebooks() -> Path:
     return mine.resolve()
 
 
-def execute(notebook: Path, environment: dict[str, str]) -> int:
+def execute(source: Path, environment: dict[str, str]) -> int:
     """Run a notebook, write the executed copy into the working folder, print its path.
 
     Returns
@@ -179,7 +180,7 @@ def execute(notebook: Path, environment: dict[str, str]) -> int:
     Raises
     ------
     QianfanError
-        If there is no such notebook, its kernel does not run, or the copy cannot be written.
+        If it is no notebook, its kernel does not run, or the copy cannot be written.
     """
     try:
         import nbformat
@@ -188,7 +189,6 @@ def execute(notebook: Path, environment: dict[str, str]) -> int:
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     except ImportError as error:
         raise missing(error) from None
-    source = _find_notebook(notebook)
     failure = None
     try:
         ran = nbformat.read(source, as_version=4)

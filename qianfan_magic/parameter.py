@@ -93,8 +93,13 @@ class Parameter:
         return plain
 
     def parse(self, text: str | list[str]) -> Any:
-        """Return the checked value of what was typed behind a flag, or raise as `check` does."""
-        if self.type in {float, int} and isinstance(text, str):
+        r"""Return the checked value of what was typed behind a flag, or raise as `check` does.
+
+        In a list's texts, ``\n`` and ``\t`` stand for a line's end and a tab.
+        """
+        if isinstance(text, list):
+            return self.check([t.replace(r"\n", "\n").replace(r"\t", "\t") for t in text])
+        if self.type in {float, int}:
             try:
                 return self.check(self.type(text))
             except ValueError:

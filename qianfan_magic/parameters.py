@@ -57,7 +57,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--stop",),
         most_items=4,
         longest=20,
-        help="the answer stops where it ends with this text; may be given up to four times",
+        help=r"the answer stops where it ends with this text (\n: a line's end); up to four times",
     ),
     Parameter(
         name="max_tokens",

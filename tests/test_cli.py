@@ -368,6 +368,7 @@ class Lab:
     stranger: requests.Response
     kernel: requests.Response
     processes: set[int]
+    left: set[int]
     code: int
 
 
@@ -395,7 +396,9 @@ def lab(tmp_path_factory) -> Lab:
         processes = descendants(process.pid)
         process.terminate()
         code = process.wait(PATIENCE)
-    return Lab(address, port, status, stranger, kernel, processes, code)
+        until(lambda: not any(map(is_running, processes)))
+        left = {pid for pid in processes if is_running(pid)}  # before all is killed here
+    return Lab(address, port, status, stranger, kernel, processes, left, code)
 
 
 def test_demo_prints_an_address_at_which_jupyterlab_answers(lab):
@@ -419,8 +422,7 @@ def test_demo_ends_well_on_sigterm(lab):
 
 
 def test_demo_leaves_nothing_running(lab):
-    until(lambda: not any(map(is_running, lab.processes)))
-    assert [pid for pid in lab.processes if is_running(pid)] == []
+    assert lab.left == set()
 
 
 # --- a package is missing

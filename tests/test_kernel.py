@@ -518,3 +518,20 @@ def test_interrupt_writes_nothing_to_stderr(live):
 
 def test_answer_writes_nothing_to_stderr(watched):
     assert watched.stderr == ""
+
+
+PAUSE = """
+import time
+from qianfan_magic.views import live
+from qianfan_magic.views.shown import Shown
+view = live.LiveView("asked", markdown=True)
+view.write("first ")
+view.write("second")
+while view._held:
+    time.sleep(0.01)
+view.end(Shown("first second", markdown=True))
+"""
+
+
+def test_held_text_is_shown_though_the_stream_pauses(live):
+    assert live.run(PAUSE).seen == "first second"

@@ -596,12 +596,12 @@ def test_notebook_in_vs_code_is_watched(monkeypatch):
 
 def test_terminal_gets_the_terminal_view():
     shell = SimpleNamespace(user_ns={})
-    assert isinstance(make_view(shell, "on", "Waiting"), TerminalView)
+    assert isinstance(make_view(shell, "on", "asked", markdown=True), TerminalView)
 
 
 def test_notebook_that_nobody_watches_gets_the_final_view():
     shell = SimpleNamespace(user_ns={}, kernel=object())
-    assert isinstance(make_view(shell, "off", "Waiting"), FinalView)
+    assert isinstance(make_view(shell, "off", "asked", markdown=True), FinalView)
 
 
 # --- the terminal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,8 @@ INTERVAL = 0.1
 #: A frame waits until its bytes are at most so many times those of its new text: a block that
 #: is sent again and again while it grows would otherwise cost the square of its length.
 MOST_REPEATED = 4
+#: But no text waits longer than this, in seconds.
+LONGEST_HELD = 1.0
 
 
 class LiveReply(anywidget.AnyWidget):
@@ -48,19 +51,43 @@ class LiveView:
         self._handle: Any = display(self._widget, display_id=True)
         self._held = ""
         self._open = 0  # characters of the open block at the frame before
-        self._sent_at = -INTERVAL
+        self._sent_at = -LONGEST_HELD
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
 
     def write(self, text: str) -> None:
         """Show more of the answer, at once or together with what comes in the next tenth."""
-        self._held += text
-        now = time.monotonic()
-        due = now - self._sent_at >= INTERVAL
-        if due and self._held and self._open <= MOST_REPEATED * len(self._held):
-            frame: Frame = self._stream.frame(self._held)
-            self._widget.send(asdict(frame))
-            self._held, self._open, self._sent_at = "", len(frame.open), now
+        with self._lock:
+            self._held += text
+            self._show()
 
     def end(self, shown: Shown) -> None:
         """Put plain output into the widget's place; leave no widget behind."""
+        with self._lock:
+            self._held = ""
+            if self._timer:
+                self._timer.cancel()
         self._handle.update(shown.bundle(), raw=True)
         self._widget.close()
+
+    def _show(self) -> None:
+        """Send what is held if it is due; else see to it that it will be sent."""
+        if not self._held:
+            return
+        passed = time.monotonic() - self._sent_at
+        worth = self._open <= MOST_REPEATED * len(self._held)
+        wait = (INTERVAL if worth else LONGEST_HELD) - passed
+        if wait <= 0:
+            frame: Frame = self._stream.frame(self._held)
+            self._widget.send(asdict(frame))
+            self._held, self._open, self._sent_at = "", len(frame.open), time.monotonic()
+        elif self._timer is None:
+            # The stream may pause now: what is held must not wait for its next chunk.
+            self._timer = threading.Timer(wait, self._tick)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _tick(self) -> None:
+        with self._lock:
+            self._timer = None
+            self._show()

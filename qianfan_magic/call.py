@@ -11,7 +11,7 @@ import requests
 import tenacity
 
 from qianfan_magic.connection import Connection, Request
-from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError
+from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError, brief
 from qianfan_magic.settings import Settings
 from qianfan_magic.transport import give_back, is_stream, read_payloads
 from qianfan_magic.wire import v1
@@ -57,6 +57,8 @@ class Call:
                     arrived.append(chunk.text)
                     yield chunk
                     ended = chunk.is_end
+        except KeyboardInterrupt as stop:
+            raise brief(stop)  # noqa: B904  it is the same one
         except (StreamError, APIError) as error:
             error.partial = "".join(arrived)
             raise

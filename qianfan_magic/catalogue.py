@@ -126,7 +126,7 @@ def card_of_model(model: str) -> Card:
     ParameterError
         If the catalogue has none of that name.
     """
-    card = _BY_KEY.get(_key(model))
+    card = _BY_KEY.get(_key(model)) if isinstance(model, str) else None
     if card is None:
         raise ParameterError(
             f"The catalogue has no model {model!r}",

@@ -99,7 +99,7 @@ def run_serve(asked: argparse.Namespace) -> int:
 
 def run_demo(asked: argparse.Namespace) -> int:
     """Stream one answer into the terminal, then start JupyterLab or execute a notebook."""
-    source = _find_notebook(Path(asked.execute)) if asked.execute else None
+    source = _find_notebook(Path(asked.execute)) if asked.execute is not None else None
     with _server(asked, 0) as server:
         _stream_one(server)
         if source:
@@ -144,6 +144,7 @@ def _environment(server: EmbeddedServer) -> dict[str, str]:
     return {
         **kept,
         **server.environment(),
+        "QIANFAN_DOT_ENV_CONFIG_FILE": os.devnull,  # a .env is about another server
         "QIANFAN_CHAT_ENDPOINT": "dolly_12b",
         "QIANFAN_COMPLETE_ENDPOINT": "starcoder",
         "QIANFAN_DISABLE_CACHE": "true",
@@ -164,6 +165,8 @@ def find_notebooks() -> Path:
     if (checkout / FIRST_NOTEBOOK).is_file():
         return checkout
     mine = Path("qianfan-notebooks")
+    if not (mine.exists() or (package / "notebooks").is_dir()):
+        raise QianfanError("The example notebooks are missing", hint="Install the package again.")
     if not mine.exists():
         shutil.copytree(package / "notebooks", mine)
     return mine.resolve()

@@ -11,7 +11,7 @@ from typing import Any, Self, TypedDict, Unpack
 from qianfan_magic.call import Call
 from qianfan_magic.catalogue import Card, find_service, model_for
 from qianfan_magic.connection import Connection, Request
-from qianfan_magic.errors import QianfanError
+from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.parameter import Kind
 from qianfan_magic.parameters import SENDING
 from qianfan_magic.settings import Credentials, Settings, load_settings, one_way, read_variable
@@ -137,6 +137,8 @@ class QianfanClient:
         Reply or QianfanError
             In the order of the prompts; one that fails does not take the others down.
         """
+        if isinstance(prompts, str):
+            raise ParameterError("prompts is one text", hint="Give a list of texts.")
         pool = executor or ThreadPoolExecutor(MAP_WORKERS)
         futures: list[Future[Reply | QianfanError]] = []
         try:
@@ -222,7 +224,8 @@ class QianfanClient:
 def _with_arguments(settings: Settings | None, arguments: dict[str, Any]) -> Settings:
     """Let what a program gives win over the environment, whose keys are then not looked at."""
     base_url = arguments.pop("base_url", None)
-    credentials = one_way(Credentials(**arguments)) if any(arguments.values()) else None
+    given = {name: value for name, value in arguments.items() if value is not None}
+    credentials = one_way(Credentials(**given)) if given else None
     settings = settings or load_settings(credentials=credentials)
     if credentials:
         settings = replace(settings, credentials=credentials)

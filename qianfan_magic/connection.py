@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,17 @@ class Connection:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._session = Session()
         self._auth = self._make_auth()
+
+    def _after_fork(self) -> None:
+        """Share neither connections nor locks with the process that this one was forked from."""
+        if self._process != os.getpid():
+            self._begin()
 
     def close(self) -> None:
         """Close what is open."""
@@ -78,6 +88,7 @@ class Connection:
         TransportError, APIError
             If the request, or the one for its token, fails.
         """
+        self._after_fork()
         if self._auth is None:
             raise no_credentials()
         return post(

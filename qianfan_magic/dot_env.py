@@ -14,7 +14,7 @@ DOT_ENV_VARIABLE = "QIANFAN_DOT_ENV_CONFIG_FILE"
 
 
 def find_dot_env(folder: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the ``.env`` that counts, or None.
+    """Return the ``.env`` that counts, or None; the null device stands for none at all.
 
     Raises
     ------
@@ -22,6 +22,8 @@ def find_dot_env(folder: Path, environ: Mapping[str, str]) -> Path | None:
         If QIANFAN_DOT_ENV_CONFIG_FILE names a file that is not there.
     """
     named = environ.get(DOT_ENV_VARIABLE)
+    if named == os.devnull:
+        return None
     if named:
         if not os.path.isfile(named):  # noqa: PTH113  Path's raises for a name that is too long
             raise SettingsError(

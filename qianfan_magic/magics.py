@@ -10,6 +10,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 from qianfan_magic.catalogue import model_for
 from qianfan_magic.completer import make_matcher
+from qianfan_magic.errors import brief
 from qianfan_magic.fill import fill
 from qianfan_magic.flags import CHAT, FORMATS, Ask, flags, parse
 from qianfan_magic.parameter import Kind, Parameter
@@ -51,19 +52,14 @@ ParameterDefaults = traitlets.MetaHasTraits(
 
 
 def brief_stop(magic: Callable[..., None]) -> Callable[..., None]:
-    """Let a stopped cell end in one line: a traceback of requests and urllib3 helps nobody.
-
-    With ``%xmode Verbose`` it would also show their variables, and the keys among them.
-    """
+    """Let a stopped cell end in one line."""
 
     @wraps(magic)
     def run(*arguments: Any) -> None:
         try:
             magic(*arguments)
         except KeyboardInterrupt as stop:
-            line = "KeyboardInterrupt: stopped; what had arrived is kept"
-            stop._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
-            raise
+            raise brief(stop)  # noqa: B904  it is the same one
 
     return run
 

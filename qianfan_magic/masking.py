@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from urllib.parse import quote
 
 MASK = "***"
@@ -31,7 +30,6 @@ _LOOKS_SECRET = re.compile(
     """
 )
 _remembered: dict[str, re.Pattern[str]] = {}
-_lock = threading.Lock()
 
 
 def remember(*secrets: str | None) -> None:
@@ -42,9 +40,8 @@ def remember(*secrets: str | None) -> None:
     *secrets
         Keys, tokens or passwords. None and values under 6 characters are left out.
     """
-    kept = [secret for secret in secrets if secret and len(secret) >= SHORTEST_SECRET]
-    with _lock:
-        for secret in kept:
+    for secret in secrets:
+        if secret and len(secret) >= SHORTEST_SECRET:
             _remembered.setdefault(secret, _pattern(secret))
 
 
@@ -75,8 +72,8 @@ def mask(text: str) -> str:
     str
         The same text without secrets.
     """
-    with _lock:
-        longest_first = sorted(_remembered, key=len, reverse=True)
+    # A copy, taken in one step, and no lock: a process that forks would inherit it locked.
+    longest_first = sorted(list(_remembered), key=len, reverse=True)  # noqa: C414
     for secret in longest_first:
         text = _remembered[secret].sub(MASK, text)
     return _LOOKS_SECRET.sub(_keep_name, text)

@@ -37,16 +37,20 @@ class Session:
 
     @property
     def settings(self) -> Settings:
-        """Those of the client, or what the client would have."""
-        return self._client.settings if self._client else load_settings(self.folder)
+        """Those of the client."""
+        return self.client.settings
 
     @property
     def client(self) -> QianfanClient:
-        """The client, made when it is first needed: ``.env`` is read then."""
+        """The client of the settings as they are now, or of the embedded server."""
         from qianfan_magic.client import QianfanClient
 
-        if self._client is None:
-            self._client = QianfanClient(load_settings(self.folder))
+        if self._client is None or self.server is None:
+            settings = load_settings(self.folder)
+            # A .env that has been corrected counts from the next cell on.
+            if self._client is None or self._client.settings != settings:
+                self._end_client()
+                self._client = QianfanClient(settings)
         return self._client
 
     def conversation(self, name: str) -> Conversation:
@@ -79,12 +83,15 @@ class Session:
 
     def close(self) -> None:
         """End the client and the server; conversations stay."""
-        if self._client:
-            self._client.close()
-            self._client = None
+        self._end_client()
         if self.server:
             self.server.stop()
             self.server = None
+
+    def _end_client(self) -> None:
+        if self._client:
+            self._client.close()
+            self._client = None
 
 
 def missing(error: ImportError) -> QianfanError:

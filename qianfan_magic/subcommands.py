@@ -130,8 +130,8 @@ class Subcommands:
         """Name what a cell of a kind asks that has neither -e nor -m."""
         try:
             return self._magics.session.client.service(kind, self._magics.service(kind))[0]
-        except ParameterError:
-            return "nothing yet: name it with -e or -m"
+        except ParameterError as error:
+            return f"nothing: {error.message}"
 
     def _demo(self, read: argparse.Namespace) -> None:
         self._magics.start_demo(read.engine, read.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
@@ -744,3 +745,33 @@ def test_connection_that_stays_open_behind_the_end_is_not_waited_for(raw_server,
     raw_server.script += [stream_answer(FIRST, end, end="silent")]
     assert ask(make_client(), "stream_chat", timeout=0) == "hello"
     assert raw_server.hung_up.wait(10)
+
+
+def test_processes_that_are_forked_do_not_share_a_connection():
+    fork = multiprocessing.get_context("fork")
+    with EmbeddedServer() as server, QianfanClient(server.settings()) as client:
+        client.complete("warm")  # opens a connection that all of them inherit
+        answers = fork.Queue()
+
+        def ask_of_length(length: int) -> None:
+            answers.put((length, client.complete("x" * length).text))
+
+        processes = [fork.Process(target=ask_of_length, args=(n,)) for n in range(1, 9)]
+        for process in processes:
+            process.start()
+        said = [answers.get(timeout=60) for _ in processes]
+        for process in processes:
+            process.join()
+    assert [n for n, text in said if f"received {n} characters" not in text] == []
+
+
+def test_interrupt_of_a_program_shows_no_variables(raw_server, make_client):
+    raw_server.script += [stream_answer(FIRST, end="silent")]
+    chunks = make_client().stream_chat(HELLO)
+    next(chunks)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        chunks.throw(KeyboardInterrupt())
+    assert stopped.value._render_traceback_() == [f"KeyboardInterrupt: {KEPT}"]
+
+
+KEPT = "stopped; what had arrived is kept"

@@ -1200,3 +1200,12 @@ def test_stop_is_one_line_and_shows_no_variables(notebook):
 def test_line_end_can_be_a_stop(notebook):
     notebook.run("%%qianfan_complete --stop '\\n'\ndef is_prime(n):")
     assert notebook.bodies[-1]["stop"] == ["\n"]
+
+
+def test_corrected_dot_env_counts_from_the_next_cell(bare, tmp_path):
+    error, _ = bare.fail("%%qianfan_chat -e dolly_12b\nhi")
+    assert "no credentials" in str(error)
+    with EmbeddedServer() as server:
+        lines = [f"{name}={value}" for name, value in server.environment().items()]
+        (bare.magics.session.folder / ".env").write_text("\n".join(lines), encoding="utf-8")
+        assert re.search("Hello|Hi there", bare.run("%%qianfan_chat -e dolly_12b\nhi"))

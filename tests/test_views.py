@@ -467,6 +467,9 @@ class Recorder:
     def write(self, text: str) -> None:
         self.written.append(text)
 
+    def begin(self) -> None:
+        self.begun = True
+
     def end(self, shown: Shown) -> None:
         self.ended.append(shown)
 

@@ -48,21 +48,28 @@ class LiveView:
     def __init__(self, asked: str, *, markdown: bool) -> None:
         self._stream = BlockStream() if markdown else LetterStream()
         self._widget = LiveReply(asked=asked)
-        self._handle: Any = display(self._widget, display_id=True)
+        self._handle: Any = None
         self._held = ""
         self._open = 0  # characters of the open block at the frame before
         self._sent_at = -LONGEST_HELD
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
+    def begin(self) -> None:
+        """Show the widget, which says that the answer is waited for."""
+        if self._handle is None:
+            self._handle = display(self._widget, display_id=True)
+
     def write(self, text: str) -> None:
         """Show more of the answer, at once or together with what comes in the next tenth."""
+        self.begin()
         with self._lock:
             self._held += text
             self._show()
 
     def end(self, shown: Shown) -> None:
         """Put plain output into the widget's place; leave no widget behind."""
+        self.begin()
         with self._lock:
             self._held = ""
             if self._timer:

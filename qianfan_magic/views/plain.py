@@ -13,6 +13,9 @@ from qianfan_magic.views.shown import Shown
 class FinalView:
     """Shows an answer once, when it is whole: for notebooks that nobody watches."""
 
+    def begin(self) -> None:
+        """Show nothing yet."""
+
     def write(self, text: str) -> None:
         """Wait for the rest."""
 
@@ -28,6 +31,9 @@ class TerminalView:
     def __init__(self) -> None:
         self._begun = False
         self._held = ""
+
+    def begin(self) -> None:
+        """Show nothing yet."""
 
     def write(self, text: str) -> None:
         """Show more of the answer."""

@@ -6,13 +6,15 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Protocol
 
-from qianfan_magic.errors import QianfanError
 from qianfan_magic.views.shown import Shown
 from qianfan_magic.wire.types import Chunk
 
 
 class View(Protocol):
     """A place where an answer grows and then stays."""
+
+    def begin(self) -> None:
+        """Show that the answer is waited for."""
 
     def write(self, text: str) -> None:
         """Show more of the answer."""
@@ -55,17 +57,18 @@ class Play:
         KeyboardInterrupt
             Once what has arrived is shown for good, marked as stopped.
         QianfanError
-            Likewise, marked as broken off if anything has arrived.
+            Likewise, as anything else that goes wrong, marked as broken off if there is text.
         """
         try:
             with closing(chunks):
+                self._view.begin()
                 for chunk in chunks:
                     self.chunks.append(chunk)
                     self._view.write(chunk.text)
         except KeyboardInterrupt:
             self.end("stopped")
             raise
-        except QianfanError:
+        except BaseException:
             self.end(*["broken off"] * bool(self._text))
             raise
 

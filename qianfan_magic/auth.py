@@ -30,9 +30,12 @@ class NoAuth(AuthBase):
     ----------
     shape : tuple of str
         What the others add to the query and to the headers, masked.
+    refused_hint : str
+        What to do when the service refuses what cannot be renewed.
     """
 
     shape = ("", "")
+    refused_hint = ""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Return the request as it is."""
@@ -47,6 +50,9 @@ class NoAuth(AuthBase):
 class GivenTokenAuth(NoAuth):
     """An access token that was fetched elsewhere; used as it is."""
 
+    refused_hint = (
+        "Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set QIANFAN_AK and QIANFAN_SK."
+    )
     shape = (f"?access_token={MASK}", "")
 
     def __init__(self, access_token: str) -> None:

@@ -76,8 +76,9 @@ class Call:
         rest = _read(response)
         try:
             return list(islice(rest, 1)), rest
-        except TokenExpiredError:
+        except TokenExpiredError as error:
             if self._renewed or not self._connection.renew(response.request):
+                error.hint = self._connection.refused_hint or error.hint
                 raise
         self._renewed = True
         return self._begin()

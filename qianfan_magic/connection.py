@@ -115,6 +115,11 @@ class Connection:
         """Replace the token that a refused request carried; False if there is no other."""
         return self._auth is not None and self._auth.renew(refused)
 
+    @property
+    def refused_hint(self) -> str:
+        """What to do when the service refuses what cannot be renewed; empty if nothing special."""
+        return self._auth.refused_hint if self._auth else ""
+
     def _make_auth(self) -> NoAuth | None:
         keys = self._settings.credentials
         if keys.access_token:

@@ -36,6 +36,13 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
         False,
     ),
     (
+        # The server's own address has been checked: a scheme that is unknown is the proxy's.
+        (requests.exceptions.InvalidProxyURL, requests.exceptions.InvalidSchema),
+        "The address of the proxy is not one, or of a kind that is not supported",
+        "Check QIANFAN_PROXY, HTTP_PROXY and HTTPS_PROXY: http://host:port; socks5 needs PySocks.",
+        False,
+    ),
+    (
         (requests.exceptions.ProxyError,),
         "The proxy cannot be reached",
         "Check QIANFAN_PROXY and HTTPS_PROXY.",
@@ -50,12 +57,11 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
     (
         (
             requests.exceptions.InvalidURL,
-            requests.exceptions.InvalidSchema,
             LocationValueError,
             UnicodeError,
         ),
-        "The address of the server is not one",
-        "Check QIANFAN_BASE_URL.",
+        "The address of the server, or of the proxy, is not one",
+        "Check QIANFAN_BASE_URL, and QIANFAN_PROXY or HTTPS_PROXY if there is one.",
         False,
     ),
     (

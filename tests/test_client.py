@@ -21,6 +21,7 @@ from qianfan_magic import (
     RateLimitError,
     SettingsError,
     StreamError,
+    TokenExpiredError,
     TransportError,
 )
 from qianfan_magic.embedded.server import EmbeddedServer
@@ -775,3 +776,17 @@ def test_interrupt_of_a_program_shows_no_variables(raw_server, make_client):
 
 
 KEPT = "stopped; what had arrived is kept"
+
+
+@pytest.mark.parametrize("proxy", ["foo bar", "ftp://a", "socks5://127.0.0.1:9", "http://"])
+def test_impossible_proxy_is_named(make_client, proxy):
+    with pytest.raises(TransportError) as caught:
+        make_client(proxy=proxy).chat(HELLO)
+    assert "QIANFAN_PROXY" in caught.value.hint
+
+
+def test_given_token_that_is_refused_says_to_fetch_another(raw_server, make_client):
+    raw_server.script += [refusal(110)]
+    with pytest.raises(TokenExpiredError) as caught:
+        make_client().chat(HELLO)
+    assert "QIANFAN_ACCESS_TOKEN" in caught.value.hint

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ def test_answer_is_there_after_the_kernel_is_gone(run: Run) -> None:
     notebook.save()
     notebook.command("kernelmenu:shutdown")
     notebook.page.reload()
-    notebook.output(1).locator("strong", has_text="Great Wall of China").wait_for()
+    expect(notebook.output(1).locator("strong", has_text="Great Wall of China")).to_be_visible()
 
 
 def test_stop_keeps_the_text_and_stops_run_all(run: Run) -> None:

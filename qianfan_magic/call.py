@@ -13,7 +13,7 @@ import tenacity
 from qianfan_magic.connection import Connection, Request
 from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError, brief
 from qianfan_magic.settings import Settings
-from qianfan_magic.transport import give_back, is_stream, read_payloads
+from qianfan_magic.transport import cut, give_back, is_stream, read_payloads
 from qianfan_magic.wire import v1
 from qianfan_magic.wire.text import whole_characters
 from qianfan_magic.wire.types import Chunk
@@ -37,6 +37,17 @@ class Call:
         self._request = request
         self._settings = settings
         self._renewed = False
+        self._response: requests.Response | None = None
+        self._aborted = False
+
+    def abort(self) -> None:
+        """End the connection from another thread than the one that reads.
+
+        An answer that has not begun is not read once it comes.
+        """
+        self._aborted = True
+        if self._response is not None:
+            cut(self._response)
 
     def chunks(self) -> Generator[Chunk]:
         """Give the answer as it arrives; a whole answer is one chunk.
@@ -73,6 +84,10 @@ class Call:
     def _begin(self) -> tuple[list[Chunk], Generator[Chunk]]:
         """Send, and wait for the first chunk, if any; a token that is refused is replaced, once."""
         response = self._connection.send(self._request, self._settings.retry_timeout)
+        self._response = response
+        if self._aborted:
+            response.close()
+            raise StreamError("The answer is no longer waited for")
         rest = _read(response)
         try:
             return list(islice(rest, 1)), rest

@@ -167,6 +167,10 @@ class QianfanClient:
         stream
             Whether the answer is to come in pieces.
         """
+        return self.call(kind, asked, options, stream=stream).chunks()
+
+    def call(self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool = True) -> Call:
+        """Check a request and make its call, which another thread may abort; as `ask` else."""
         sending = {
             row.name: row.check(options[row.name])
             for row in SENDING
@@ -178,7 +182,7 @@ class QianfanClient:
             retry_count=sending.get("retries", self.settings.retry_count),
         )
         request = self.prepare(kind, asked, options, stream=stream)
-        return Call(self._connection, request, settings).chunks()
+        return Call(self._connection, request, settings)
 
     def prepare(
         self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import keyword
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,15 @@ from qianfan_magic.errors import ParameterError
 from qianfan_magic.parameter import Parameter
 from qianfan_magic.parameters import FLAGGED, SENDING
 
-FORMATS = ("markdown", "text")
+#: Columns that one cell may stream at once.
+MOST_COLUMNS = 6
+#: What may be different in them: a parameter, or who is asked.
+COMPARED: dict[str, Parameter | None] = {
+    **{parameter.name: parameter for parameter in FLAGGED},
+    "model": None,
+    "endpoint": None,
+}
+FORMATS = ("markdown", "text", "json", "html", "code")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +35,17 @@ class Ask:
     ----------
     options
         For the client: endpoint, model, parameters, timeout and retries, where they are given.
-    stream, output, format, fill, dry_run, conversation, system
+    compare
+        What is different in each column, by its title; empty for one answer.
+    stream, output, into, format, fill, dry_run, conversation, system
         The flags of these names; None where they are not given.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
+    compare: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stream: bool = True
     output: str | None = None
+    into: str | None = None
     format: str | None = None
     fill: bool = False
     dry_run: bool = False
@@ -53,7 +65,17 @@ COMMON = (
     *(_row(parameter) for parameter in (*FLAGGED, *SENDING)),
     argument("--no-stream", action="store_true", help="wait for the whole answer"),
     argument("-o", "--output", help="also put the Reply into this variable"),
-    argument("--format", choices=FORMATS, help="how the answer is shown"),
+    argument("--into", help="show the answer in this ipywidgets.Output of the notebook"),
+    argument(
+        "--format",
+        choices=FORMATS,
+        help="how the answer is shown; code also puts it into the next cell",
+    ),
+    argument(
+        "--compare",
+        metavar="KEY=V1,V2",
+        help="several answers side by side, such as temperature=0.1,0.9",
+    ),
     argument("--fill", action="store_true", help="replace {name} by the variable's value"),
     argument("--dry-run", action="store_true", help="show what would be sent, and send nothing"),
     argument("-h", "--help", action="store_true", help="show this help"),
@@ -106,8 +128,10 @@ def parse(magic: Any, line: str) -> Ask | None:
         return None
     return Ask(
         options=_options(read),
+        compare=_variants(read),
         stream=not read.no_stream,
         output=check_name(read.output) if read.output is not None else None,
+        into=read.into,
         format=read.format,
         fill=read.fill,
         dry_run=read.dry_run,
@@ -122,6 +146,37 @@ def _options(read: argparse.Namespace) -> dict[str, Any]:
         typed = getattr(read, parameter.name)
         options[parameter.name] = None if typed is None else parameter.parse(typed)
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _variants(read: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Read ``--compare``: the options that are different in each column, by its title."""
+    if read.compare is None:
+        return {}
+    name, _, values = read.compare.partition("=")
+    name = name.strip().replace("-", "_")
+    texts = [text.strip() for text in values.split(",") if text.strip()]
+    if name not in COMPARED:
+        raise ParameterError(
+            f"--compare {read.compare!r}: {name!r} cannot be compared",
+            hint=f"Such as --compare temperature=0.1,0.9; also: {', '.join(COMPARED)}.",
+        )
+    if not 2 <= len(set(texts)) == len(texts) <= MOST_COLUMNS:  # noqa: PLR2004  one is no comparison
+        raise ParameterError(
+            f"--compare {read.compare!r} has {len(texts)} values, {len(set(texts))} of them "
+            f"different, but must have 2 to {MOST_COLUMNS} different ones",
+            hint=f"Such as --compare {name}=first,second.",
+        )
+    if read.format == "code":
+        raise ParameterError(
+            "--compare and --format code do not go together", hint="Leave one of them out."
+        )
+    return {f"{name}={text}": {name: _value(COMPARED[name], text)} for text in texts}
+
+
+def _value(parameter: Parameter | None, text: str) -> Any:
+    if parameter is None:
+        return text
+    return parameter.parse([text] if parameter.type is list else text)
 
 
 def check_name(name: str) -> str:

@@ -16,6 +16,7 @@ from qianfan_magic.flags import CHAT, FORMATS, Ask, flags, parse
 from qianfan_magic.parameter import Kind, Parameter
 from qianfan_magic.parameters import FLAGGED, SENDING, check_text
 from qianfan_magic.session import Session
+from qianfan_magic.sliders import Sliders
 from qianfan_magic.subcommands import Subcommands, show
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from qianfan_magic.views.play import Play
-    from qianfan_magic.wire.types import Reply
+    from qianfan_magic.asking import Question
 
 
 class ParameterTrait(traitlets.TraitType[Any, Any]):
@@ -86,6 +86,7 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.session = Session()
+        self.sliders = Sliders(self)
         self.subcommands = Subcommands(self)
         self.matcher = make_matcher(self)
 
@@ -94,51 +95,14 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
     @brief_stop
     def qianfan_complete(self, line: str, cell: str) -> None:
         """Have the model go on with the cell's text."""
-        ask = self._parse("qianfan_complete", line)
-        if ask is None:
-            return
-        prompt, options = self._text(ask, cell), self._options(ask, "completion")
-        if ask.dry_run:
-            self._dry_run("completion", prompt, options, ask)
-            return
-        chunks = self.session.client.ask("completion", prompt, options, stream=ask.stream)
-        play = self._play(ask, "completion", options)
-        play.run(chunks)
-        self._end(play, ask)
+        self._run("completion", self._parse("qianfan_complete", line), cell)
 
     @flags("qianfan_chat", *CHAT)
     @cell_magic
     @brief_stop
     def qianfan_chat(self, line: str, cell: str) -> None:
         """Send the cell's text as the next message of a conversation."""
-        from qianfan_magic.views.notes import left_out_note
-        from qianfan_magic.wire import read_reply
-
-        ask = self._parse("qianfan_chat", line)
-        if ask is None:
-            return
-        question, options = self._text(ask, cell), self._options(ask, "chat")
-        conversation = self.session.conversation(ask.conversation)
-        system = conversation.system if ask.system is None else ask.system
-        options |= {"system": system} if system else {}
-        client = self.session.client
-        _, card = client.service("chat", options)
-        messages, left_out = conversation.fit(question, card)
-        if ask.dry_run:
-            self._dry_run("chat", messages, options, ask)
-            return
-        chunks = client.ask("chat", messages, options, stream=ask.stream)
-        play = self._play(ask, "chat", options)
-        try:
-            play.run(chunks)
-        except KeyboardInterrupt:
-            if conversation.take(question, read_reply(play.chunks), stopped=True):
-                self.session.keep(conversation, system)
-            raise
-        limit = card.max_characters if card else None
-        reply = self._end(play, ask, *left_out_note(left_out, limit))
-        conversation.take(question, reply)
-        self.session.keep(conversation, system)
+        self._run("chat", self._parse("qianfan_chat", line), cell)
 
     @line_magic
     def qianfan(self, line: str) -> None:
@@ -147,16 +111,21 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
 
     def start_demo(self, engine: str, seed: int) -> None:
         """Use the embedded server; it streams at a reader's pace where somebody may read."""
+        self.session.demo(engine, seed, pace=READING_PACE if self.is_watched() else 0.0)
+
+    def is_watched(self) -> bool:
+        """Tell whether somebody may be watching this notebook."""
         from qianfan_magic.session import load_live
         from qianfan_magic.views.choose import is_watched
 
-        watched = is_watched(self.shell, load_live(self.session.folder))
-        self.session.demo(engine, seed, pace=READING_PACE if watched else 0.0)
+        live = load_live(self.session.folder)
+        return hasattr(self.shell, "kernel") and is_watched(self.shell, live)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters that ``%config`` sets for every cell."""
+        """Return the parameters that ``%config`` and the sliders set for every cell."""
         set_here = {row.name: getattr(self, row.name) for row in ROWS}
-        return {name: value for name, value in set_here.items() if value is not None}
+        configured = {name: value for name, value in set_here.items() if value is not None}
+        return configured | self.session.sliders
 
     def _parse(self, name: str, line: str) -> Ask | None:
         magic = getattr(self, name)
@@ -169,8 +138,39 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         text = cell.strip("\r\n")
         return check_text(fill(text, self.shell.user_ns) if ask.fill else text, "The cell")
 
-    def _options(self, ask: Ask, kind: Kind) -> dict[str, Any]:
-        """Let a flag win over ``%config``; what neither sets is left to the settings."""
+    def _run(self, kind: Kind, ask: Ask | None, cell: str) -> None:
+        from qianfan_magic.asking import Asking
+
+        if ask is None:
+            return
+        question = self._question(kind, ask, self._text(ask, cell))
+        if ask.dry_run:
+            client = self.session.client
+            asked, _ = question.messages(client)
+            request = client.prepare(kind, asked, question.options, stream=ask.stream)
+            show(client.describe(request))
+        else:
+            Asking(self.shell, self.session).run(question)
+
+    def _question(self, kind: Kind, ask: Ask, text: str) -> Question:
+        from qianfan_magic.asking import Question, usual_form
+
+        options, conversation = self.options(ask, kind), None
+        if kind == "chat":
+            conversation = self.session.conversation(ask.conversation)
+            system = conversation.system if ask.system is None else ask.system
+            options |= {"system": system} if system else {}
+        return Question(
+            kind=kind,
+            text=text,
+            options=options,
+            form=ask.format or self.format or usual_form(kind),
+            ask=ask,
+            conversation=conversation,
+        )
+
+    def options(self, ask: Ask, kind: Kind) -> dict[str, Any]:
+        """Let a flag win over a slider, and that over ``%config``; the settings have the rest."""
         named = {} if ask.options.keys() & {"endpoint", "model"} else self.service(kind)
         known = {row.name for row in ROWS if kind in row.kinds}
         ours = {name: value for name, value in self.parameters().items() if name in known}
@@ -183,33 +183,6 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
             return {"endpoint": endpoint}
         model = model_for(kind, self.model)
         return {"model": model} if model else {}
-
-    def _play(self, ask: Ask, kind: Kind, options: dict[str, Any]) -> Play:
-        from qianfan_magic.views.choose import make_view
-        from qianfan_magic.views.play import Play
-
-        endpoint, _ = self.session.client.service(kind, options)
-        self.session.used(endpoint)
-        live = self.session.settings.live
-        shown_as = ask.format or self.format or ("markdown" if kind == "chat" else "text")
-        markdown = shown_as == "markdown"
-        view = make_view(self.shell, live, endpoint, markdown=markdown)
-        return Play(view, markdown=markdown)
-
-    def _end(self, play: Play, ask: Ask, *notes: str) -> Reply:
-        from qianfan_magic.views.notes import reply_notes
-        from qianfan_magic.wire import read_reply
-
-        reply = read_reply(play.chunks)
-        play.end(*reply_notes(reply), *notes)
-        if ask.output:
-            self.shell.user_ns[ask.output] = reply
-        return reply
-
-    def _dry_run(self, kind: Kind, asked: Any, options: dict[str, Any], ask: Ask) -> None:
-        client = self.session.client
-        request = client.prepare(kind, asked, options, stream=ask.stream)
-        show(client.describe(request))
 
 
 def keep_empty_cells(lines: list[str]) -> list[str]:
@@ -235,6 +208,7 @@ def load(ipython: InteractiveShell) -> None:
 def unload(ipython: InteractiveShell) -> None:
     """Take back what `load` added, and end what the notebook had running."""
     magics = ipython.magics_manager.registry.pop("QianfanMagics")
+    magics.sliders.close()
     magics.session.close()
     for kind, names in magics.magics.items():
         for name in names:

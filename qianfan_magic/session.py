@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.conversation import Conversation
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.settings import Credentials, Settings, load_settings
 
 if TYPE_CHECKING:
+    from qianfan_magic.asking import Answered
     from qianfan_magic.client import QianfanClient
     from qianfan_magic.embedded.server import EmbeddedServer
 
@@ -27,11 +28,17 @@ class Session:
         By name.
     endpoints
         Used before, the last one last; Tab offers them.
+    sliders
+        The parameters that ``%qianfan params`` sets, by name.
+    answered
+        What the last cell asked and got.
     """
 
     folder: Path = field(default_factory=Path.cwd)
     conversations: dict[str, Conversation] = field(default_factory=dict)
     endpoints: list[str] = field(default_factory=list)
+    sliders: dict[str, Any] = field(default_factory=dict)
+    answered: Answered | None = None
     server: EmbeddedServer | None = None
     _client: QianfanClient | None = None
 

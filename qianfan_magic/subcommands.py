@@ -16,6 +16,7 @@ from qianfan_magic.views.shown import Shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qianfan_magic.asking import Answered
     from qianfan_magic.conversation import Conversation
     from qianfan_magic.magics import QianfanMagics
     from qianfan_magic.parameter import Kind
@@ -24,10 +25,15 @@ if TYPE_CHECKING:
 SUBCOMMANDS: dict[str, str] = {
     "status": "where requests go, how they are let in, and with which parameters",
     "demo": "start the embedded server and use it: no key is needed, nothing leaves this computer",
+    "params": "sliders for the parameters of every cell; temperature=0.3 sets one, =none unsets it",
     "history": "show a conversation",
     "reset": "forget a conversation",
+    "keep": "after --compare: list the columns, or go on from another one",
     "help": "show this list",
 }
+
+#: Characters of a column's answer in the list of columns.
+LONGEST_BEGINNING = 60
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,9 +55,12 @@ def make_parser() -> Parser:
     }
     for one in parsers.values():
         one.add_argument("-h", "--help", action="store_true", help="show this help")
-    demo, history, reset = (parsers[name] for name in ("demo", "history", "reset"))
+    names = ("demo", "params", "history", "reset", "keep")
+    demo, params, history, reset, keep = (parsers[name] for name in names)
     demo.add_argument("--engine", choices=["scripted"], default="scripted", help="who answers")
     demo.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
+    params.add_argument("values", nargs="*", metavar="NAME=VALUE", help="stop may come twice")
+    keep.add_argument("column", nargs="?", type=int, metavar="N", help="the column, from 1")
     for one in (history, reset):
         one.add_argument("-n", "--conversation", default="default", metavar="NAME", help="which")
     history.add_argument("-o", "--output", metavar="VAR", help="also bind the list of messages")
@@ -74,8 +83,10 @@ class Subcommands:
         self._runs: dict[str, Callable[[argparse.Namespace], None]] = {
             "status": self._status,
             "demo": self._demo,
+            "params": self._params,
             "history": self._history,
             "reset": self._reset,
+            "keep": self._keep,
             "help": lambda _: show(self._parser.format_help()),
         }
 
@@ -160,6 +171,24 @@ class Subcommands:
         conversations.pop(read.conversation, None)
         show(f"The conversation {read.conversation} is forgotten: it had {had}.")
 
+    def _params(self, read: argparse.Namespace) -> None:
+        self._magics.sliders.set(read.values)
+        self._magics.sliders.show()
+
+    def _keep(self, read: argparse.Namespace) -> None:
+        from qianfan_magic.asking import keep_column
+
+        answered = self._magics.session.answered
+        columns = answered.columns if answered else None
+        if not (answered and columns):
+            raise ParameterError(
+                "The last cell compared nothing",
+                hint="%%qianfan_chat --compare temperature=0.1,0.9 gives columns to choose from.",
+            )
+        if read.column is not None:
+            keep_column(answered, read.column, self._magics.session)
+        show("\n".join(_described(answered, number) for number in range(1, len(columns) + 1)))
+
     def _known(self, name: str) -> Conversation:
         """Return a conversation that there is; the default one there always is."""
         conversations = self._magics.session.conversations
@@ -171,6 +200,16 @@ class Subcommands:
         return self._magics.session.conversation(name)
 
 
+def _described(answered: Answered, number: int) -> str:
+    """Say in one line what a column is: its number, whether it is kept, and how it begins."""
+    column = (answered.columns or [])[number - 1]
+    begins = " ".join(column.reply.text.split())
+    begins = begins if len(begins) <= LONGEST_BEGINNING else begins[:LONGEST_BEGINNING] + "\u2026"
+    state = "" if column.state == "done" else f" ({column.state})"
+    kept = ", kept" * (number == answered.kept)
+    return f"{number}{kept}: {column.title}{state}: {begins}"
+
+
 def show(text: str) -> None:
     """Show plain text; the page wraps it between words."""
-    publish_display_data(Shown(text.rstrip(), markdown=False).bundle())
+    publish_display_data(Shown(text.rstrip()).bundle())

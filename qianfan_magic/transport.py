@@ -8,6 +8,7 @@ would otherwise hang theirs on as ``__context__``.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from http import HTTPStatus
@@ -131,6 +132,14 @@ def give_back(response: requests.Response, payloads: Iterator[dict[str, Any]]) -
         next(payloads, None)
     with suppress(OSError):  # it has been closed
         sock.settimeout(patience)
+
+
+def cut(response: requests.Response) -> None:
+    """End an answer's connection while another thread waits for its next piece."""
+    sock = getattr(response.raw.connection, "sock", None)
+    if sock is not None:
+        with suppress(OSError):  # the other side was quicker
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def _events(response: requests.Response) -> Iterator[str]:

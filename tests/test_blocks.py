@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qianfan_magic.views.blocks import BlockStream, LetterStream
+from qianfan_magic.views.highlight import coloured
 from qianfan_magic.views.markdown import to_html
 
 ANSWER = """\
@@ -51,7 +52,7 @@ def page(pieces, stream=None) -> str:
         else:  # the text is appended to the code
             head, end = re.fullmatch(r"(.*?)((?:</code>)?</pre>\s*)", opened, re.DOTALL).groups()
             opened = head + escape(frame.more, quote=False) + end
-    return closed + opened
+    return coloured(closed + opened)
 
 
 def alike(html: str) -> str:
@@ -110,7 +111,7 @@ def test_growing_code_is_appended_to() -> None:
 
 
 def test_unclosed_fence_looks_like_code() -> None:
-    assert "<pre><code>x = 1" in BlockStream().frame("```py\nx = 1").open
+    assert "<pre><code>x" in BlockStream().frame("```py\nx = 1").open
 
 
 def test_bytes_of_code_are_linear() -> None:

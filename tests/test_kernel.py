@@ -48,15 +48,16 @@ class Ran:
     def frames(self) -> list[dict[str, Any]]:
         """What the widget was sent while it grew."""
         sent = [c["data"] for c in self.contents("comm_msg")]
-        return [data["content"] for data in sent if data.get("method") == "custom"]
+        custom = [data["content"] for data in sent if data.get("method") == "custom"]
+        return [frame for content in custom for frame in content.get("frames", [])]
 
     @property
     def seen(self) -> str:
         """The words that the page showed in the end."""
         closed = opened = ""
         for frame in self.frames:
-            closed += frame["closed"]
-            opened = frame["open"] if frame["more"] is None else opened + escape(frame["more"])
+            closed += frame.get("closed", "")
+            opened = opened + escape(frame["more"]) if "more" in frame else frame["open"]
         return words_of(closed + opened)
 
     @property
@@ -226,7 +227,7 @@ def test_format_of_a_chat(quiet, flags, html):
 @pytest.mark.parametrize(("flags", "tag"), [("", "<pre"), ("--format markdown", "<p>")])
 def test_format_of_a_completion(quiet, flags, tag):
     cell = f"%%qianfan_complete {flags} -e stablelm_alpha_7b\nIntroduce the city Beijing"
-    assert quiet.run(cell).bundles[0]["text/html"].startswith(tag)
+    assert quiet.run(cell).bundles[0]["text/html"].partition("\n")[2].startswith(tag)
 
 
 def test_format_of_config_counts_where_no_flag_is_given(quiet):
@@ -284,7 +285,8 @@ def test_watched_answer_ends_as_plain_output(watched):
 
 
 def test_plain_output_is_the_whole_answer(watched, answer):
-    assert watched.bundles[-1]["text/plain"] == answer.strip("\n")
+    text, _, line = watched.bundles[-1]["text/plain"].rpartition("\n\n")
+    assert (text, line) == (answer.strip("\n"), "[dolly_12b · done · 114 tokens]")
 
 
 def test_plain_output_takes_the_widgets_place(watched):
@@ -322,12 +324,15 @@ def test_widget_says_who_is_waited_for(watched):
 # Each piece at once, where it would otherwise wait for the eye.
 GROW = """
 from qianfan_magic.views import live
+from qianfan_magic.views.place import UnderCell
 from qianfan_magic.views.shown import Shown
+from qianfan_magic.wire.types import Chunk, Usage
+piece = lambda text: Chunk(text, False, Usage(), {{}})
 interval, live.INTERVAL = live.INTERVAL, 0
-view = live.LiveView("asked", markdown=True)
+view = live.LiveView(UnderCell(), ["asked"], markdown=True)
 for number in range({count}):
-    view.write("eight by")
-view.end(Shown("eight by" * {count}, markdown=True))
+    view.write(piece("eight by"))
+view.end(Shown("eight by" * {count}, "markdown"))
 live.INTERVAL = interval
 """
 
@@ -351,7 +356,7 @@ def test_watched_failure_leaves_no_widget(live):
 def test_watched_break_leaves_the_text(live):
     live.server.fail(Fault(after=6, end="close"))
     shown = live.run(f"%%qianfan_chat\n{WALL}").bundles[-1]["text/plain"]
-    assert re.search(r"Great.*\[broken off\]$", shown, re.DOTALL)
+    assert re.search(r"Great.*\[dolly_12b · broken off[^\]]*\]$", shown, re.DOTALL)
 
 
 # --- Stop
@@ -381,7 +386,7 @@ def test_interrupt_leaves_what_was_seen(live):
 
 def test_interrupt_is_marked(live):
     ran = stop(live)
-    assert ran.bundles[-1]["text/plain"].endswith("\n\n[stopped]")
+    assert ran.bundles[-1]["text/plain"].rpartition("\n\n")[2].startswith("[dolly_12b · stopped")
 
 
 def test_interrupt_leaves_no_widget(live):
@@ -403,10 +408,8 @@ def test_interrupt_of_an_unwatched_cell_is_marked(quiet):
     """Nothing is published before the end, so the server tells when to stop."""
     asked = len(quiet.server.seen)
     ran = stop(quiet, lambda _: until(lambda: any(s.sent > 3 for s in quiet.server.seen[asked:])))
-    assert (ran.reply["ename"], ran.bundles[-1]["text/plain"][-9:]) == (
-        "KeyboardInterrupt",
-        "[stopped]",
-    )
+    line = ran.bundles[-1]["text/plain"].rpartition("\n\n")[2]
+    assert (ran.reply["ename"], "· stopped" in line) == ("KeyboardInterrupt", True)
 
 
 def test_interrupt_stops_run_all(live):
@@ -528,13 +531,16 @@ def test_answer_writes_nothing_to_stderr(watched):
 PAUSE = """
 import time
 from qianfan_magic.views import live
+from qianfan_magic.views.place import UnderCell
 from qianfan_magic.views.shown import Shown
-view = live.LiveView("asked", markdown=True)
-view.write("first ")
-view.write("second")
-while view._held:
+from qianfan_magic.wire.types import Chunk, Usage
+piece = lambda text: Chunk(text, False, Usage(), {})
+view = live.LiveView(UnderCell(), ["asked"], markdown=True)
+view.write(piece("first "))
+view.write(piece("second"))
+while view._columns[0].wait() is not None:
     time.sleep(0.01)
-view.end(Shown("first second", markdown=True))
+view.end(Shown("first second", "markdown"))
 """
 
 

@@ -16,27 +16,36 @@ from qianfan_magic import Chunk, Reply, StreamError, Usage
 from qianfan_magic.conversation import Conversation, Turn
 from qianfan_magic.views.choose import is_watched, make_view
 from qianfan_magic.views.history import count_turns, history_bundle
-from qianfan_magic.views.markdown import inert_markdown, to_html, visible
+from qianfan_magic.views.markdown import inert_markdown, to_html
 from qianfan_magic.views.notes import left_out_note, reply_notes
 from qianfan_magic.views.plain import FinalView, TerminalView
 from qianfan_magic.views.play import Play
 from qianfan_magic.views.shown import Shown
+from qianfan_magic.views.visible import visible
 
 # --- the judge: what may stand in a page, written down without a look at the package
 
 TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "ul", "ol", "li"),
+    *("div", "span", "sup", "img"),
     *("a", "em", "strong", "s", "del", "code", "table", "thead", "tbody", "tr", "th", "td"),
 }
 ATTRIBUTES = {("a", "href"), ("a", "title"), ("a", "rel"), ("ol", "start")}
-ATTRIBUTES |= {(tag, "style") for tag in ("p", "pre", "th", "td")}
+ATTRIBUTES |= {(tag, "style") for tag in ("p", "pre", "th", "td", "li", "div", "span", "img")}
+ATTRIBUTES |= {("div", "class"), ("span", "class"), ("img", "src"), ("img", "alt")}
 # What changes letters and the space around them: nothing that loads, covers or hides.
-STYLES = "opacity|font-size|white-space|word-break|overflow-wrap|margin|text-align"
+STYLES = (
+    "opacity|font-size|white-space|word-break|overflow-wrap|margin|text-align|list-style-type"
+    "|contain|overflow-x|max-width|color|font-weight|font-style"
+)
 VALUES = {
     "href": re.compile(r"(https?://|mailto:)[^\s]*", re.IGNORECASE),
     "rel": re.compile(r".*\bnoopener\b.*\bnoreferrer\b.*"),
     "start": re.compile(r"\d+"),
-    "style": re.compile(rf"(({STYLES}): ?[\w.%-]+(; ?)?)+"),
+    "style": re.compile(rf"(({STYLES}): ?([\w.%-]+|var\(--jp-[\w-]+\))(; ?)?)+"),
+    "class": re.compile(r"(qianfan-answer mathjax_ignore tex2jax_ignore)|mathjax_process tex2jax_process"),
+    "src": re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+"),
+    "alt": re.compile(r".*", re.DOTALL),
     "title": re.compile(r".*", re.DOTALL),
 }
 
@@ -163,7 +172,7 @@ active = pytest.mark.parametrize("text", ACTIVE.values(), ids=ACTIVE)
 
 
 def html_of(text: str, *, markdown: bool = True, notes: tuple[str, ...] = ()) -> str:
-    return Shown(text, markdown, notes).bundle()["text/html"]
+    return Shown(text, "markdown" if markdown else "text", notes).bundle()["text/html"]
 
 
 def history_of(text: str) -> str:
@@ -198,7 +207,7 @@ def test_hostile_conversation_is_harmless(text):
 
 @hostile
 def test_hostile_markdown_is_inert_where_it_is_trusted(text):
-    assert faults(naive(Shown(text, markdown=True).bundle()["text/markdown"])) == []
+    assert faults(naive(Shown(text, "markdown").bundle()["text/markdown"])) == []
 
 
 @active
@@ -208,7 +217,7 @@ def test_what_is_active_is_not_left_as_it_is(text):
 
 @hostile
 def test_no_hidden_character_is_shown(text):
-    shown = "".join(Shown(text, markdown=True, notes=(text,)).bundle().values())
+    shown = "".join(Shown(text, "markdown", notes=(text,)).bundle().values())
     assert [c for c in shown if is_hidden(c)] == []
 
 
@@ -238,12 +247,12 @@ def test_any_answer_is_harmless(text):
 
 @given(MESSY)
 def test_any_markdown_is_inert(text):
-    assert faults(naive(Shown(text + "x", markdown=True).bundle()["text/markdown"])) == []
+    assert faults(naive(Shown(text + "x", "markdown").bundle()["text/markdown"])) == []
 
 
 @given(MESSY)
 def test_any_answer_can_be_saved(text):
-    shown = "".join(Shown(text, markdown=True, notes=(text,)).bundle().values())
+    shown = "".join(Shown(text, "markdown", notes=(text,)).bundle().values())
     assert shown.encode("utf-8").decode("utf-8") == shown
 
 
@@ -262,7 +271,7 @@ def test_any_answer_can_be_saved(text):
         ("1. a\n2. b", "<ol>\n<li>a</li>\n<li>b</li>\n</ol>"),
         ("- a\n  - b", "<ul>\n<li>a\n<ul>\n<li>b</li>\n</ul>\n</li>\n</ul>"),
         ("`a < b`", "<p><code>a &lt; b</code></p>"),
-        ("```python\nif a < b:\n    c()\n```", "if a &lt; b:\n    c()\n"),
+        ("```\nif a < b:\n    c()\n```", "if a &lt; b:\n    c()\n"),
         ("a\n\n---\n\nb", "<hr>"),
         ("- **秦**:连接", "<li><strong>秦</strong>:连接</li>"),
         ("长城总长约 **21,196 公里**。", "<strong>21,196 公里</strong>。"),
@@ -345,11 +354,11 @@ def test_control_characters_are_written_out(text, seen):
 
 
 def test_text_plain_keeps_the_words():
-    assert Shown("**a** <b>\n长城", markdown=True).bundle()["text/plain"] == "**a** <b>\n长城"
+    assert Shown("**a** <b>\n长城", "markdown").bundle()["text/plain"] == "**a** <b>\n长城"
 
 
 def test_text_plain_keeps_indentation():
-    shown = Shown("\n    return a\n", markdown=False).bundle()
+    shown = Shown("\n    return a\n").bundle()
     assert shown["text/plain"] == "    return a"
 
 
@@ -358,21 +367,21 @@ def test_text_is_shown_letter_by_letter():
 
 
 def test_text_has_no_markdown_beside_it():
-    assert "text/markdown" not in Shown("a", markdown=False).bundle()
+    assert "text/markdown" not in Shown("a").bundle()
 
 
 @pytest.mark.parametrize("kind", ["text/html", "text/plain", "text/markdown"])
 def test_notes_stand_under_the_answer(kind):
-    shown = Shown("answer", markdown=True, notes=("first", "second")).bundle()[kind]
+    shown = Shown("answer", "markdown", notes=("first", "second")).bundle()[kind]
     assert re.search(r"answer.*first.*second", shown, re.DOTALL)
 
 
 def test_notes_alone_are_shown():
-    assert "stopped" in Shown("", markdown=True, notes=("stopped",)).bundle()["text/html"]
+    assert "stopped" in Shown("", "markdown", notes=("stopped",)).bundle()["text/html"]
 
 
 def test_nothing_is_shown_as_nothing():
-    assert Shown("", markdown=True).bundle() == {"text/plain": ""}
+    assert Shown("", "markdown").bundle() == {"text/plain": ""}
 
 
 # --- history
@@ -464,14 +473,18 @@ class Recorder:
         self.written: list[str] = []
         self.ended: list[Shown] = []
 
-    def write(self, text: str) -> None:
-        self.written.append(text)
+    def write(self, chunk: Chunk, column: int = 0) -> None:
+        self.written.append(chunk.text)
 
     def begin(self) -> None:
         self.begun = True
 
     def end(self, shown: Shown) -> None:
         self.ended.append(shown)
+
+
+def chunk_of(text: str) -> Chunk:
+    return Chunk(text, is_end=False, usage=Usage(), raw={})
 
 
 class Stream:
@@ -484,7 +497,7 @@ class Stream:
     def chunks(self):
         try:
             for text in self._texts:
-                yield Chunk(text, is_end=False, usage=Usage(), raw={})
+                yield chunk_of(text)
             if self._error:
                 raise self._error
         finally:
@@ -494,53 +507,53 @@ class Stream:
 def play_until(error: type[BaseException], stream: Stream) -> Recorder:
     view = Recorder()
     with pytest.raises(error):
-        Play(view, markdown=True).run(stream.chunks())
+        Play(view, form="markdown", asked="asked").run(stream.chunks())
     return view
 
 
 def test_each_piece_is_shown_as_it_arrives():
     view = Recorder()
-    Play(view, markdown=True).run(Stream("a", "b").chunks())
+    Play(view, form="markdown", asked="asked").run(Stream("a", "b").chunks())
     assert view.written == ["a", "b"]
 
 
 def test_end_is_shown_only_when_it_is_said():
     view = Recorder()
-    Play(view, markdown=True).run(Stream("a").chunks())
+    Play(view, form="markdown", asked="asked").run(Stream("a").chunks())
     assert view.ended == []
 
 
 def test_end_shows_the_whole_answer_with_its_notes():
     view = Recorder()
-    play = Play(view, markdown=False)
+    play = Play(view, form="text", asked="asked")
     play.run(Stream("a", "b").chunks())
     play.end("note")
-    assert view.ended == [Shown("ab", markdown=False, notes=("note",))]
+    assert view.ended == [Shown("ab", notes=("note",), asked="asked", state="done")]
 
 
 def test_stopped_answer_stays_and_is_marked():
     view = play_until(KeyboardInterrupt, Stream("a", "b", error=KeyboardInterrupt()))
-    assert view.ended == [Shown("ab", markdown=True, notes=("stopped",))]
+    assert view.ended == [Shown("ab", "markdown", asked="asked", state="stopped")]
 
 
 def test_stopped_before_the_first_word_is_marked_too():
     view = play_until(KeyboardInterrupt, Stream(error=KeyboardInterrupt()))
-    assert view.ended == [Shown("", markdown=True, notes=("stopped",))]
+    assert view.ended == [Shown("", "markdown", asked="asked", state="stopped")]
 
 
 def test_broken_answer_stays_and_is_marked():
     view = play_until(StreamError, Stream("a", error=StreamError("lost")))
-    assert view.ended == [Shown("a", markdown=True, notes=("broken off",))]
+    assert view.ended == [Shown("a", "markdown", asked="asked", state="broken off")]
 
 
 def test_failure_before_the_first_word_shows_nothing():
     view = play_until(StreamError, Stream(error=StreamError("lost")))
-    assert view.ended == [Shown("", markdown=True)]
+    assert view.ended == [Shown("")]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), StreamError("lost")])
 def test_chunks_that_arrived_are_kept(error):
-    play = Play(Recorder(), markdown=True)
+    play = Play(Recorder(), form="markdown", asked="asked")
     with pytest.raises(type(error)):
         play.run(Stream("a", "b", error=error).chunks())
     assert [chunk.text for chunk in play.chunks] == ["a", "b"]
@@ -549,8 +562,8 @@ def test_chunks_that_arrived_are_kept(error):
 class Failing(Recorder):
     """A view in which the user presses Stop."""
 
-    def write(self, text: str) -> None:
-        super().write(text)
+    def write(self, chunk: Chunk, column: int = 0) -> None:
+        super().write(chunk)
         raise KeyboardInterrupt
 
 
@@ -558,14 +571,14 @@ def test_stream_is_closed_when_the_user_stops_it():
     stream = Stream("a", "b")
     chunks = stream.chunks()  # held, so that it is not the garbage collector that closes it
     with pytest.raises(KeyboardInterrupt):
-        Play(Failing(), markdown=True).run(chunks)
+        Play(Failing(), form="markdown", asked="asked").run(chunks)
     assert stream.closed
 
 
 def test_stop_while_a_piece_is_shown_keeps_that_piece():
     view = Failing()
     with pytest.raises(KeyboardInterrupt):
-        Play(view, markdown=True).run(Stream("a", "b").chunks())
+        Play(view, form="markdown", asked="asked").run(Stream("a", "b").chunks())
     assert view.ended[0].text == "a"
 
 
@@ -599,12 +612,12 @@ def test_notebook_in_vs_code_is_watched(monkeypatch):
 
 def test_terminal_gets_the_terminal_view():
     shell = SimpleNamespace(user_ns={})
-    assert isinstance(make_view(shell, "on", "asked", markdown=True), TerminalView)
+    assert isinstance(make_view(shell, "on", "asked", form="markdown"), TerminalView)
 
 
 def test_notebook_that_nobody_watches_gets_the_final_view():
     shell = SimpleNamespace(user_ns={}, kernel=object())
-    assert isinstance(make_view(shell, "off", "asked", markdown=True), FinalView)
+    assert isinstance(make_view(shell, "off", "asked", form="markdown"), FinalView)
 
 
 # --- the terminal
@@ -613,13 +626,13 @@ def test_notebook_that_nobody_watches_gets_the_final_view():
 def in_terminal(capsys, *pieces: str, notes: tuple[str, ...] = ()) -> str:
     view = TerminalView()
     for piece in pieces:
-        view.write(piece)
-    view.end(Shown("".join(pieces), markdown=True, notes=notes))
+        view.write(chunk_of(piece))
+    view.end(Shown("".join(pieces), "markdown", notes=notes))
     return capsys.readouterr().out
 
 
 def test_terminal_shows_each_piece_at_once(capsys):
-    TerminalView().write("a")
+    TerminalView().write(chunk_of("a"))
     assert capsys.readouterr().out == "a"
 
 

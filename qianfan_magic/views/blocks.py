@@ -1,11 +1,13 @@
-"""Markdown that is still arriving, block by block: what is closed is rendered once."""
+"""An answer that is still arriving, piece by piece: what is closed is rendered once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from qianfan_magic.views.markdown import parse, to_html, visible
-from qianfan_magic.views.shown import preformatted
+from qianfan_magic.views.formats import preformatted
+from qianfan_magic.views.markdown import outer_blocks, to_live_html
+from qianfan_magic.views.visible import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Frame:
 
 
 class BlockStream:
-    """Cuts a growing answer into closed blocks and an open one.
+    """Cuts a growing answer in Markdown into closed blocks and an open one.
 
     A block is closed when the next one begins on a whole line; half a line decides nothing,
     since ``2`` may become ``2. item``.
@@ -37,24 +39,31 @@ class BlockStream:
     def __init__(self) -> None:
         self._source = ""  # from the open block on
         self._code = ""  # of the open block at the frame before, if that is a fence
+        self._definitions: dict[str, Any] = {}  # of links, in the closed blocks
 
     def frame(self, text: str) -> Frame:
         """Take in more of the answer, and say what has changed on the page."""
         self._source += text
-        closed = self._close()
+        closed = visible(self._close())
         if closed:
             self._code = ""
-        more = self._more_code()
-        opened = to_html(visible(self._source)) if more is None else ""
-        return Frame(to_html(visible(closed)) if closed else "", opened, more)
+        shown = visible(self._source)
+        more = self._more_code(shown)
+        return Frame(
+            to_live_html(closed, self._definitions) if closed else "",
+            to_live_html(shown, dict(self._definitions)) if more is None else "",
+            more,
+        )
 
     def _close(self) -> str:
         """Cut off and return the source of the blocks that are closed."""
-        whole_lines = self._source[: self._source.rfind("\n") + 1]
+        end = self._source.rfind("\n") + 1
+        if not end:
+            return ""
         starts = [
             token.map[0]
-            for token in parse(whole_lines)
-            if token.level == 0 and token.map and token.nesting >= 0
+            for token in outer_blocks(visible(self._source[:end]))
+            if token.map and not token.hidden
         ]
         if len(starts) < 2:  # noqa: PLR2004  one block is the open one
             return ""
@@ -63,17 +72,17 @@ class BlockStream:
         self._source = "\n".join(lines[starts[-1] :])
         return closed
 
-    def _more_code(self) -> str | None:
+    def _more_code(self, shown: str) -> str | None:
         """Return what a fence has grown by; None if the open block must be sent whole."""
-        tokens = parse(self._source)
-        fence = tokens[0] if len(tokens) == 1 and tokens[0].type == "fence" else None
+        blocks = outer_blocks(shown) if shown.lstrip().startswith(("```", "~~~")) else []
+        fence = blocks[0] if len(blocks) == 1 and blocks[0].type == "fence" else None
         # The line that is arriving may be the fence's end: it waits until it is whole.
-        if fence is None or self._source.rstrip("\n").endswith(fence.markup):
+        if fence is None or shown.rstrip("\n").endswith(fence.markup):
             self._code = ""
             return None
         before, self._code = self._code, fence.content
         if before and fence.content.startswith(before.rstrip("\n")):
-            return visible(fence.content[len(before.rstrip("\n")) :])
+            return fence.content[len(before.rstrip("\n")) :]
         return None
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from qianfan_magic.errors import ParameterError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from qianfan_magic.views.place import Place
     from qianfan_magic.views.play import View
 
 
@@ -32,14 +36,64 @@ def is_watched(shell: InteractiveShell, live: str) -> bool:
     return named or "google.colab" in sys.modules
 
 
-def make_view(shell: InteractiveShell, live: str, asked: str, *, markdown: bool) -> View:
-    """Make the view of one answer: a widget, one final output, or text in a terminal."""
-    from qianfan_magic.views.plain import FinalView, TerminalView
+def make_view(
+    shell: InteractiveShell, live: str, columns: Mapping[str, str] | str, *, form: str, place: Place
+) -> View:
+    """Make the view of one answer, or of several: a widget, one final output, or a terminal's.
 
+    Parameters
+    ----------
+    shell
+        Where the cell runs.
+    live
+        QIANFAN_LIVE, see `is_watched`.
+    columns
+        Who answers; of several side by side, by the column's title.
+    form
+        ``markdown``, ``text``, ``json`` or ``html``.
+    place
+        Where a notebook shows it.
+    """
+    from qianfan_magic.views.plain import FinalView, TerminalColumns, TerminalView
+
+    several = not isinstance(columns, str)
     if not hasattr(shell, "kernel"):
-        return TerminalView()
+        return TerminalColumns() if several else TerminalView()
     if not is_watched(shell, live):
-        return FinalView()
+        return FinalView(place)
     from qianfan_magic.views.live import LiveView
 
-    return LiveView(asked, markdown=markdown)
+    markdown = form == "markdown"
+    if isinstance(columns, str):
+        return LiveView(place, [columns], markdown=markdown)
+    return LiveView(place, list(columns.values()), list(columns), markdown=markdown)
+
+
+def make_place(shell: InteractiveShell, into: str | None) -> Place:
+    """Return where an answer is shown.
+
+    Parameters
+    ----------
+    shell
+        Where the cell runs.
+    into
+        The name of an `ipywidgets.Output`; None for the cell's own output.
+
+    Raises
+    ------
+    ParameterError
+        If there is no `ipywidgets.Output` of that name.
+    """
+    from qianfan_magic.views.place import InOutput, UnderCell
+
+    if into is None:
+        return UnderCell()
+    from ipywidgets import Output
+
+    output = shell.user_ns.get(into)
+    if not isinstance(output, Output):
+        raise ParameterError(
+            f"--into: {into!r} is no ipywidgets.Output of this notebook",
+            hint=f"Make one first: {into} = ipywidgets.Output(); display({into})",
+        )
+    return InOutput(output)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from html import escape
 
 from qianfan_magic.conversation import Conversation, Turn
-from qianfan_magic.views.markdown import to_html, visible
-from qianfan_magic.views.shown import QUIET, preformatted
+from qianfan_magic.views.formats import preformatted
+from qianfan_magic.views.markdown import to_html
+from qianfan_magic.views.shown import QUIET, framed
+from qianfan_magic.views.visible import visible
 
 
 def history_bundle(conversation: Conversation) -> dict[str, str]:
@@ -22,7 +24,7 @@ def history_bundle(conversation: Conversation) -> dict[str, str]:
         html += [_label(label), preformatted(visible(turn.user))]
         html += [_label(answer), to_html(visible(turn.assistant))]
         plain += [f"{label}: {visible(turn.user)}", f"{answer}: {visible(turn.assistant).strip()}"]
-    return {"text/html": "\n".join(html), "text/plain": "\n\n".join(plain)}
+    return {"text/html": framed("\n".join(html)), "text/plain": "\n\n".join(plain)}
 
 
 def count_turns(conversation: Conversation) -> str:

@@ -1,23 +1,26 @@
-"""The widget that shows an answer while it arrives."""
+"""The widget that shows answers while they arrive."""
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
-from IPython.display import display
 
-from qianfan_magic.views.blocks import BlockStream, Frame, LetterStream
-from qianfan_magic.views.shown import Shown
+from qianfan_magic.views.blocks import BlockStream, LetterStream
+from qianfan_magic.views.highlight import style_sheet
+from qianfan_magic.views.place import Place
+from qianfan_magic.views.shown import Shows
+from qianfan_magic.views.visible import visible
+from qianfan_magic.wire.types import Chunk
 
 _HERE = Path(__file__).parent
-#: Seconds between two frames at least. A message costs some 550 bytes whatever it carries, and
-#: the eye sees no more than ten to twenty a second.
+#: Seconds between two messages at least. One costs some 550 bytes whatever it carries, and the
+#: eye sees no more than ten to twenty a second.
 INTERVAL = 0.1
 #: A frame waits until its bytes are at most so many times those of its new text: a block that
 #: is sent again and again while it grows would otherwise cost the square of its length.
@@ -27,67 +30,122 @@ LONGEST_HELD = 1.0
 
 
 class LiveReply(anywidget.AnyWidget):
-    """An answer that grows."""
+    """Answers that grow, in one column each.
+
+    What has arrived goes to the page in custom messages and is no part of the widget's state: the
+    state would hold all of it, and be sent whole.
+    """
 
     _esm = _HERE / "reply.js"
-    _css = _HERE / "reply.css"
-    asked = traitlets.Unicode().tag(sync=True)
+    _css = (_HERE / "reply.css").read_text() + style_sheet(".qianfan-reply")
+    asked = traitlets.List(traitlets.Unicode(), help="Who answers, by column.").tag(sync=True)
+    titles = traitlets.List(traitlets.Unicode(), help="Of the columns.").tag(sync=True)
+
+
+class Column:
+    """One answer that grows: what of it the page has, and what is held back for a moment."""
+
+    def __init__(self, number: int, *, markdown: bool) -> None:
+        self._number = number
+        self._stream = BlockStream() if markdown else LetterStream()
+        self._begun = time.monotonic()
+        self._first = 0.0  # when the first chunk came
+        self._held = ""
+        self._open = 0  # characters of the open block at the frame before
+        self._sent = -LONGEST_HELD
+        self._tokens = 0
+
+    def take(self, chunk: Chunk) -> None:
+        """Hold a chunk until the next frame."""
+        self._first = self._first or time.monotonic()
+        self._held += chunk.text
+        self._tokens = chunk.usage.completion_tokens
+
+    def wait(self) -> float | None:
+        """Return after how many seconds a frame is due, 0 or less if now; None if never."""
+        if not self._held:
+            return None
+        worth = self._open <= MOST_REPEATED * len(self._held)
+        return (INTERVAL if worth else LONGEST_HELD) - (time.monotonic() - self._sent)
+
+    def frame(self) -> dict[str, Any]:
+        """Return what the page needs to catch up, in as few bytes as there are news."""
+        now = time.monotonic()
+        made = self._stream.frame(self._held)
+        self._held, self._open, self._sent = "", len(made.open), now
+        frame: dict[str, Any] = {"column": self._number} if self._number else {}
+        frame |= {"closed": made.closed} if made.closed else {}
+        frame |= {"open": made.open} if made.more is None else {"more": made.more}
+        if self._tokens:
+            frame |= {"tokens": self._tokens, "took": round(now - self._first, 1)}
+        return frame | {"first": round(self._first - self._begun, 2)}
 
 
 class LiveView:
-    """Shows an answer in a widget, and at its end puts plain output into the widget's place.
+    """Shows answers in a widget, and at their end puts plain output into the widget's place.
 
     Parameters
     ----------
+    place
+        Where.
     asked
-        The endpoint, shown under the answer while it arrives.
+        Who answers, by column.
+    titles
+        Of the columns; none for one answer.
     markdown
-        Whether the answer is rendered as Markdown while it arrives.
+        Whether they are rendered as Markdown while they arrive.
     """
 
-    def __init__(self, asked: str, *, markdown: bool) -> None:
-        self._stream = BlockStream() if markdown else LetterStream()
-        self._widget = LiveReply(asked=asked)
-        self._handle: Any = None
-        self._held = ""
-        self._open = 0  # characters of the open block at the frame before
-        self._sent_at = -LONGEST_HELD
+    def __init__(
+        self, place: Place, asked: Sequence[str], titles: Sequence[str] = (), *, markdown: bool
+    ) -> None:
+        self._place = place
+        self.widget = LiveReply(asked=list(map(visible, asked)), titles=list(map(visible, titles)))
+        self._columns = [Column(number, markdown=markdown) for number in range(len(asked))]
+        self._shown = False
+        self._sent = -INTERVAL
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
     def begin(self) -> None:
         """Show the widget, which says that the answer is waited for."""
-        if self._handle is None:
-            self._handle = display(self._widget, display_id=True)
+        if not self._shown:
+            self._shown = True
+            self._place.show(self.widget)
 
-    def write(self, text: str) -> None:
-        """Show more of the answer, at once or together with what comes in the next tenth."""
+    def write(self, chunk: Chunk, column: int = 0) -> None:
+        """Show more of an answer, at once or together with what comes in the next tenth."""
         self.begin()
         with self._lock:
-            self._held += text
-            self._show()
+            self._columns[column].take(chunk)
+            self._send()
 
-    def end(self, shown: Shown) -> None:
+    def end(self, shown: Shows) -> None:
         """Put plain output into the widget's place; leave no widget behind."""
         self.begin()
         with self._lock:
-            self._held = ""
             if self._timer:
                 self._timer.cancel()
-        self._handle.update(shown.bundle(), raw=True)
-        self._widget.close()
-
-    def _show(self) -> None:
-        """Send what is held if it is due; else see to it that it will be sent."""
-        if not self._held:
+            frames = [c.frame() for c in self._columns if c.wait() is not None]
+            self._columns = []
+        if self._place.keeps:
+            self.widget.send({"frames": frames, "end": shown.lines()})
             return
-        passed = time.monotonic() - self._sent_at
-        worth = self._open <= MOST_REPEATED * len(self._held)
-        wait = (INTERVAL if worth else LONGEST_HELD) - passed
+        self.widget.send({"end": shown.lines()})
+        self._place.put(shown.bundle())
+        self.widget.close()
+
+    def _send(self) -> None:
+        """Send what is due; else see to it that it will be sent."""
+        waits = [column.wait() for column in self._columns]
+        held = [wait for wait in waits if wait is not None]
+        if not held:
+            return
+        wait = max(min(held), self._sent + INTERVAL - time.monotonic())
         if wait <= 0:
-            frame: Frame = self._stream.frame(self._held)
-            self._widget.send(asdict(frame))
-            self._held, self._open, self._sent_at = "", len(frame.open), time.monotonic()
+            due = [c for c, w in zip(self._columns, waits, strict=True) if w is not None and w <= 0]
+            self.widget.send({"frames": [column.frame() for column in due]})
+            self._sent = time.monotonic()
         elif self._timer is None:
             # The stream may pause now: what is held must not wait for its next chunk.
             self._timer = threading.Timer(wait, self._tick)
@@ -97,4 +155,4 @@ class LiveView:
     def _tick(self) -> None:
         with self._lock:
             self._timer = None
-            self._show()
+            self._send()

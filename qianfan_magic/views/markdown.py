@@ -7,28 +7,22 @@ once more (nh3), so that neither has to be trusted alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from mdit_py_plugins.footnote import footnote_plugin
+from mdit_py_plugins.tasklists import tasklists_plugin
 
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
-
-TAGS = {
-    *("h1", "h2", "h3", "h4", "h5", "h6", "p", "blockquote", "hr", "br", "pre", "code"),
-    *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"),
-    *("a", "del", "em", "s", "strong"),
-}
-ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "th": {"style"}, "td": {"style"}}
-SCHEMES = {"http", "https", "mailto"}
-_WEB = re.compile("https?://|mailto:", re.IGNORECASE)
+from qianfan_magic.views.clean import WEB, clean, is_image
+from qianfan_magic.views.highlight import coloured, highlight
+from qianfan_magic.views.mathematics import mathematics
 
 
 def to_html(text: str) -> str:
-    """Render Markdown from a stranger.
+    """Render Markdown from a stranger, to stand by itself.
 
     Parameters
     ----------
@@ -38,44 +32,51 @@ def to_html(text: str) -> str:
     Returns
     -------
     str
-        HTML without scripts, styles, images, ids, classes and event attributes; links go to
-        ``http``, ``https`` and ``mailto`` only.
+        HTML without scripts, ids, event attributes, and styles or classes of the answer's own;
+        links go to ``http``, ``https`` and ``mailto`` only; see `qianfan_magic.views.clean`.
     """
-    import nh3
-
-    return nh3.clean(
-        _parser().render(text),
-        tags=TAGS,
-        attributes=ATTRIBUTES,
-        url_schemes=SCHEMES,
-        filter_style_properties={"text-align"},
-        link_rel="noopener noreferrer nofollow",
-    )
+    return coloured(to_live_html(text))
 
 
-def parse(text: str) -> list[Token]:
-    """Return the tokens of Markdown, for those who ask where its blocks begin."""
-    return _parser().parse(text)
+def to_live_html(text: str, definitions: dict[str, Any] | None = None) -> str:
+    """Render Markdown for the live view, whose style sheet has the colours of code.
+
+    Parameters
+    ----------
+    text
+        A part of an answer.
+    definitions
+        Of links, by name, in the parts before; those of this part are added.
+    """
+    known = {} if definitions is None else definitions
+    return clean(_parser().render(text, {"references": known}), styled=True)
+
+
+def outer_blocks(text: str) -> list[Token]:
+    """Return the token that opens each block that is not within another.
+
+    A formula that is still arriving is marked as hidden: it may turn out to be a paragraph.
+    """
+    tokens: list[Token] = []
+    _parser().block.parse(text, _parser(), {}, tokens)
+    return [token for token in tokens if token.level == 0 and token.map and token.nesting >= 0]
+
+
+def code_blocks(text: str) -> list[str]:
+    """Return what is in the fenced blocks of Markdown, within lists and quotes too."""
+    return [token.content for token in _parser().parse(text) if token.type == "fence"]
 
 
 @cache
 def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False, "highlight": highlight})
+    parser.enable(["table", "strikethrough"]).use(mathematics).use(tasklists_plugin)
+    parser.use(footnote_plugin, inline=False)
     # A link within this server, or beside this notebook, is none that an answer may make.
-    parser.validateLink = lambda url: bool(_WEB.match(url))  # type: ignore[method-assign]
-    parser.add_render_rule("image", _image_as_link)
-    parser.add_render_rule("th_open", _aligned)
-    parser.add_render_rule("td_open", _aligned)
+    parser.validateLink = lambda url: bool(WEB.match(url)) or is_image(url)  # type: ignore[method-assign]
+    for name, rule in _RULES.items():
+        parser.add_render_rule(name, rule)
     return parser
-
-
-def _image_as_link(renderer: Any, tokens: Sequence[Token], place: int, *_: Any) -> str:
-    """Say where an image is in the place of loading it: loading tells its owner who reads."""
-    del renderer
-    source, alt = str(tokens[place].attrs.get("src", "")), tokens[place].content
-    return f'<a href="{escape(source)}">[image: {escape(alt or source)}]</a>'
 
 
 def _aligned(renderer: Any, tokens: Sequence[Token], place: int, *rest: Any) -> str:
@@ -84,9 +85,41 @@ def _aligned(renderer: Any, tokens: Sequence[Token], place: int, *rest: Any) -> 
     return str(renderer.renderToken(tokens, place, *rest))
 
 
-#: What a Markdown renderer that allows HTML could run, load or follow: tags, images, and links
-#: that do not plainly go to a web or mail address.
-_ACTIVE = re.compile(r"<[a-zA-Z/!?]|!\[|\](\(|:)\s*(?!https?://|mailto:)", re.IGNORECASE)
+def _list_item(renderer: Any, tokens: Sequence[Token], place: int, *rest: Any) -> str:
+    if tokens[place].attrs.get("class"):  # of the task list's: a box stands in the bullet's place
+        tokens[place].attrs["style"] = "list-style-type:none"
+    return str(renderer.renderToken(tokens, place, *rest))
+
+
+def _box(_: Any, tokens: Sequence[Token], place: int, *__: Any) -> str:
+    """Draw a task's box with a letter: a page may have rules of its own for checkboxes."""
+    return "\u2611" if "checked" in tokens[place].content else "\u2610"
+
+
+def _footnote_mark(_: Any, tokens: Sequence[Token], place: int, *__: Any) -> str:
+    """Write a footnote's number without a link, which would need an id of its own in the page."""
+    return f"<sup>[{tokens[place].meta['id'] + 1}]</sup>"
+
+
+_RULES = {
+    "th_open": _aligned,
+    "td_open": _aligned,
+    "list_item_open": _list_item,
+    "html_inline": _box,  # with `html` off the parser makes no other
+    "footnote_ref": _footnote_mark,
+    "footnote_block_open": lambda *_: "<hr>\n<ol>\n",
+    "footnote_block_close": lambda *_: "</ol>\n",
+    "footnote_open": lambda *_: "<li>",
+    "footnote_close": lambda *_: "</li>\n",
+    "footnote_anchor": lambda *_: "",
+}
+
+#: What a Markdown renderer that allows HTML could run, load or follow: tags, images, links that do
+#: not plainly go to a web or mail address, and commands of TeX that make links or styles.
+_ACTIVE = re.compile(
+    r"<[a-zA-Z/!?]|!\[|\](\(|:)\s*(?!https?://|mailto:)|\\(href|url|class|cssId|style|require)",
+    re.IGNORECASE,
+)
 
 
 def inert_markdown(text: str) -> str:
@@ -99,14 +132,3 @@ def inert_markdown(text: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"
-
-
-#: Control characters but newline and tab, and those that turn the direction of writing: in a
-#: terminal they move the cursor, in a page they make text look like other text.
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    r"""Write control characters and bidirectional overrides so that they are seen: ``\x1b``."""
-    text = text.replace("\r\n", "\n")
-    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import sys
 
-from IPython.core.display_functions import publish_display_data
-
-from qianfan_magic.views.markdown import visible
-from qianfan_magic.views.shown import Shown
+from qianfan_magic.views.place import Place
+from qianfan_magic.views.shown import Shows
+from qianfan_magic.views.visible import visible
+from qianfan_magic.wire.types import Chunk
 
 
 class FinalView:
-    """Shows an answer once, when it is whole: for notebooks that nobody watches."""
+    """Shows answers once, when they are whole: for notebooks that nobody watches."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     def begin(self) -> None:
         """Show nothing yet."""
 
-    def write(self, text: str) -> None:
+    def write(self, chunk: Chunk, column: int = 0) -> None:
         """Wait for the rest."""
 
-    def end(self, shown: Shown) -> None:
-        """Show the answer, if there is any."""
-        if shown.text or shown.notes:
-            publish_display_data(shown.bundle())
+    def end(self, shown: Shows) -> None:
+        """Show what there is, if anything."""
+        bundle = shown.bundle()
+        if bundle.keys() != {"text/plain"} or bundle["text/plain"]:
+            self._place.put(bundle)
 
 
 class TerminalView:
@@ -35,9 +39,10 @@ class TerminalView:
     def begin(self) -> None:
         """Show nothing yet."""
 
-    def write(self, text: str) -> None:
+    def write(self, chunk: Chunk, column: int = 0) -> None:
         """Show more of the answer."""
-        text = self._held + text
+        del column
+        text = self._held + chunk.text
         self._held = "\r" if text.endswith("\r") else ""  # perhaps half of a line's end
         text = text.removesuffix("\r")
         seen = visible(text) if self._begun else visible(text).lstrip("\n")
@@ -45,9 +50,25 @@ class TerminalView:
         sys.stdout.write(seen)
         sys.stdout.flush()
 
-    def end(self, shown: Shown) -> None:
+    def end(self, shown: Shows) -> None:
         """Show what stands under the answer."""
-        if not (self._begun or shown.notes):
+        below = shown.below()
+        if not (self._begun or below):
             return
-        sys.stdout.write("".join(f"\n[{visible(note)}]" for note in shown.notes) + "\n")
+        sys.stdout.write("".join(f"\n[{visible(line)}]" for line in below) + "\n")
+        sys.stdout.flush()
+
+
+class TerminalColumns:
+    """Writes several answers into a terminal, one below the other, when all are whole."""
+
+    def begin(self) -> None:
+        """Show nothing yet."""
+
+    def write(self, chunk: Chunk, column: int = 0) -> None:
+        """Wait for the rest."""
+
+    def end(self, shown: Shows) -> None:
+        """Show them."""
+        sys.stdout.write(shown.bundle()["text/plain"] + "\n")
         sys.stdout.flush()

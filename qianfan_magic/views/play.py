@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Protocol
 
-from qianfan_magic.views.shown import Shown
+from qianfan_magic.views.shown import Shown, Shows
 from qianfan_magic.wire.types import Chunk
 
 
 class View(Protocol):
-    """A place where an answer grows and then stays."""
+    """A place where answers grow, one or several side by side, and then stay."""
 
     def begin(self) -> None:
-        """Show that the answer is waited for."""
+        """Show that an answer is waited for."""
 
-    def write(self, text: str) -> None:
-        """Show more of the answer."""
+    def write(self, chunk: Chunk, column: int = 0) -> None:
+        """Show more of an answer."""
 
-    def end(self, shown: Shown) -> None:
+    def end(self, shown: Shows) -> None:
         """Show the end."""
 
 
@@ -30,8 +30,10 @@ class Play:
     ----------
     view
         Where.
-    markdown
-        Whether the answer is Markdown.
+    form
+        How: ``markdown``, ``text``, ``json`` or ``html``.
+    asked
+        The endpoint or model that answers.
 
     Attributes
     ----------
@@ -39,9 +41,10 @@ class Play:
         What has arrived, also when `run` raises.
     """
 
-    def __init__(self, view: View, *, markdown: bool) -> None:
+    def __init__(self, view: View, *, form: str, asked: str) -> None:
         self._view = view
-        self._markdown = markdown
+        self._form = form
+        self._asked = asked
         self.chunks: list[Chunk] = []
 
     def run(self, chunks: Generator[Chunk]) -> None:
@@ -64,18 +67,31 @@ class Play:
                 self._view.begin()
                 for chunk in chunks:
                     self.chunks.append(chunk)
-                    self._view.write(chunk.text)
+                    self._view.write(chunk)
         except KeyboardInterrupt:
-            self.end("stopped")
+            self.end(state="stopped")
             raise
         except BaseException:
-            self.end(*["broken off"] * bool(self._text))
+            self.end(state="broken off")
             raise
 
-    def end(self, *notes: str) -> None:
-        """Show the answer for good, with notes under it."""
-        self._view.end(Shown(self._text, self._markdown, notes))
+    def end(self, *notes: str, state: str = "done") -> Shown:
+        """Show the answer for good, with notes under it; return it as it is shown."""
+        ended = self.shown(*notes, state=state)
+        self._view.end(ended)
+        return ended
 
-    @property
-    def _text(self) -> str:
-        return "".join(chunk.text for chunk in self.chunks)
+    def shown(self, *notes: str, state: str = "done") -> Shown:
+        """Return the answer as it is to stay."""
+        return shown(self.chunks, self._form, self._asked, state, notes)
+
+
+def shown(
+    chunks: Sequence[Chunk], form: str, asked: str, state: str, notes: Sequence[str]
+) -> Shown:
+    """Make the end of an answer of its chunks; nothing, if it broke off before the first word."""
+    text = "".join(chunk.text for chunk in chunks)
+    if state == "broken off" and not (text or notes):
+        return Shown("")
+    tokens = chunks[-1].usage.completion_tokens if chunks else 0
+    return Shown(text, form, tuple(notes), asked, state, tokens)

@@ -1,46 +1,42 @@
-// The live view of an answer. Blocks that are closed are appended once, as HTML that the kernel
-// has sanitised; the block that still grows is replaced, or, if it is code, its text appended to.
+// The live view of answers. What the kernel sends is HTML that it has sanitised. Blocks that are
+// closed stay as they are; the block that still grows is changed where it differs, so that what
+// the reader has selected stays selected.
 
-// anywidget calls this once for each widget, so `frames` are those of one answer; its `model`
-// objects differ from call to call and cannot carry them.
+// anywidget calls this once for each widget, so `messages` are those of one; its `model` objects
+// differ from call to call and cannot carry them.
 export default () => {
-  const frames = [];
+  const messages = [];
   const views = new Set();
 
   function initialize({ model }) {
-    model.on("msg:custom", (frame) => {
-      frames.push(frame);
-      for (const show of views) show(frame);
+    model.on("msg:custom", (message) => {
+      messages.push(message);
+      for (const show of views) show(message);
     });
   }
 
   function render({ model, el }) {
-    const closed = part("div", "qianfan-closed");
-    const open = part("div", "qianfan-open");
-    const state = part("div", "qianfan-state");
-    const says = part("span", "qianfan-waiting", `${model.get("asked")}: waiting …`);
-    says.setAttribute("role", "status");
-    state.append(says);
-    const stop = stopButton(model);
-    if (stop) state.append(stop);
+    const titles = model.get("titles");
+    const typeset = typesetter(model);
     el.classList.add("qianfan-reply", "jp-RenderedHTMLCommon");
-    el.append(closed, open, state);
+    el.classList.toggle("qianfan-columns", titles.length > 0);
+    const columns = model.get("asked").map((asked, i) => new Column(asked, titles[i], typeset));
+    el.append(...columns.map((column) => column.element));
+    const stop = stopButton(model);
+    if (stop) columns.at(-1).state.append(stop);
 
-    function show(frame) {
-      if (says.className) {
-        says.className = "";
-        says.textContent = `${model.get("asked")}: streaming`;
+    function show(message) {
+      const follow = following(columns.map((column) => column.state));
+      for (const frame of message.frames ?? []) columns[frame.column ?? 0].show(frame);
+      if (message.end) {
+        stop?.remove();
+        columns.forEach((column, i) => column.says(message.end[i]));
+        watchForTheEnd(el);
       }
-      if (frame.closed) closed.insertAdjacentHTML("beforeend", frame.closed);
-      if (typeof frame.more === "string") {
-        const code = open.querySelector("code") ?? open.querySelector("pre");
-        code?.append(document.createTextNode(frame.more));
-      } else {
-        open.innerHTML = frame.open;
-      }
+      follow();
     }
     // A view that comes late starts with all there is.
-    for (const frame of frames) show(frame);
+    for (const message of messages) show(message);
     views.add(show);
     return () => views.delete(show);
   }
@@ -48,11 +44,109 @@ export default () => {
   return { initialize, render };
 };
 
+class Column {
+  constructor(asked, title, typeset) {
+    this.asked = asked;
+    this.typeset = typeset;
+    this.closed = 0; // nodes of the body that stay as they are
+    this.element = part("section", "qianfan-column");
+    this.body = part("div", "qianfan-body");
+    this.state = part("div", "qianfan-state");
+    this.word = part("span", "qianfan-waiting", `${asked}: waiting …`);
+    this.word.setAttribute("role", "status");
+    this.figures = part("span", "qianfan-figures");
+    this.state.append(this.word, this.figures);
+    if (title) this.element.append(part("strong", "qianfan-title", title));
+    this.element.append(this.body, this.state);
+  }
+
+  show(frame) {
+    if (this.word.className) this.says(`${this.asked}: streaming`);
+    this.figures.textContent = figures(frame);
+    if (typeof frame.more === "string") {
+      appendText(this.body, frame.more);
+      return;
+    }
+    const closed = parsed(frame.closed ?? "");
+    const before = this.closed;
+    this.closed += closed.childNodes.length;
+    closed.append(parsed(frame.open ?? ""));
+    change(this.body, closed, before);
+    const fresh = [...this.body.childNodes].slice(before).filter((node) => node.querySelectorAll);
+    this.typeset(fresh.flatMap((node) => [...node.querySelectorAll(MATHEMATICS)]));
+    const settled = [...this.body.childNodes].slice(before, this.closed);
+    settled.filter((node) => node.querySelectorAll).forEach(addCopyButtons);
+  }
+
+  says(text) {
+    this.word.className = "";
+    this.word.textContent = text;
+  }
+}
+
+const MATHEMATICS = "span.mathjax_process";
+
 function part(tag, className, text = "") {
   const element = document.createElement(tag);
   element.className = className;
   element.textContent = text;
   return element;
+}
+
+function parsed(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+}
+
+function figures({ first, tokens, took }) {
+  const said = [];
+  if (first !== undefined) said.push(`first token after ${first.toFixed(1)} s`);
+  if (tokens) said.push(`${tokens} tokens`);
+  if (tokens && took >= 0.5) said.push(`${Math.round(tokens / took)} tokens/s`);
+  return said.join(" · ");
+}
+
+// Text of growing code goes behind what is there.
+function appendText(body, text) {
+  const code = body.lastElementChild?.querySelector("code") ?? body.lastElementChild;
+  if (code?.lastChild?.nodeType === Node.TEXT_NODE) code.lastChild.appendData(text);
+  else code?.append(text);
+}
+
+// Make the children of `old`, from one on, equal to those of `fresh`; leave alone what is equal.
+function change(old, fresh, from = 0) {
+  const nodes = [...fresh.childNodes];
+  nodes.forEach((node, i) => {
+    const there = old.childNodes[from + i];
+    if (!there) old.append(node);
+    else if (there.source !== undefined && there.source === node.textContent) return;
+    else if (there.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
+      changeText(there, node.data);
+    } else if (there.cloneNode(false).isEqualNode(node.cloneNode(false)) && !there.source) {
+      change(there, node);
+    } else there.replaceWith(node);
+  });
+  while (old.childNodes.length > from + nodes.length) old.lastChild.remove();
+}
+
+function changeText(there, text) {
+  if (there.data === text) return;
+  let same = 0;
+  while (same < there.length && there.data[same] === text[same]) same += 1;
+  there.replaceData(same, there.length - same, text.slice(same));
+}
+
+// JupyterLab's own typesetter; where there is none the formula stays as it was written.
+function typesetter(model) {
+  const latex = model.widget_manager?.rendermime?.latexTypesetter;
+  return (formulas) => {
+    for (const formula of formulas) {
+      if (formula.source !== undefined) continue;
+      formula.source = formula.textContent;
+      latex?.typeset(formula);
+    }
+  };
 }
 
 // While a cell runs the kernel handles no widget message, so the button interrupts it from here.
@@ -68,4 +162,118 @@ function stopButton(model) {
     kernel.interrupt();
   });
   return button;
+}
+
+// Follow the end while the reader is there: where a state line was in view, scroll by as much as
+// has come above it.
+function following(states) {
+  const scroller = scrollerOf(states[0]);
+  if (!scroller) return () => {};
+  const view = scroller.getBoundingClientRect();
+  const bottoms = () => states.map((state) => state.getBoundingClientRect().bottom);
+  const seen = bottoms().map((bottom) => bottom > view.top && bottom <= view.bottom + 4);
+  return () => {
+    const over = Math.max(...bottoms().filter((_, i) => seen[i])) - view.bottom;
+    if (over > 0 && Number.isFinite(over)) scroller.scrollTop += over;
+  };
+}
+
+function scrollerOf(element) {
+  for (let at = element.parentElement; at; at = at.parentElement) {
+    const scrolls = /auto|scroll/.test(getComputedStyle(at).overflowY);
+    if (scrolls && at.scrollHeight > at.clientHeight + 1) return at;
+  }
+  return null;
+}
+
+// Plain output is about to take the view's place. Keep the height meanwhile, so that the page does
+// not jump; then select again what was selected, and put copy buttons beside the code.
+function watchForTheEnd(view) {
+  const area = view.closest(".jp-OutputArea");
+  if (!area) return;
+  const selected = selectionWithin(view);
+  area.style.minHeight = `${area.offsetHeight}px`;
+  const observer = new MutationObserver(finish);
+  const timeout = setTimeout(settle, 5000);
+  observer.observe(area, { childList: true, subtree: true });
+
+  function finish() {
+    const answer = [...area.querySelectorAll(".qianfan-answer")].at(-1);
+    if (!answer || view.isConnected) return;
+    settle();
+    addCopyButtons(answer);
+    if (selected) select(answer, selected);
+  }
+
+  function settle() {
+    clearTimeout(timeout);
+    observer.disconnect();
+    requestAnimationFrame(() => area.style.removeProperty("min-height"));
+  }
+}
+
+// A selection in letters from the beginning, white space aside: it may differ in the plain output.
+function selectionWithin(root) {
+  const selection = document.getSelection();
+  if (!selection.rangeCount || selection.isCollapsed) return null;
+  const range = selection.getRangeAt(0);
+  if (!root.contains(range.commonAncestorContainer)) return null;
+  const before = document.createRange();
+  before.setStart(root, 0);
+  before.setEnd(range.startContainer, range.startOffset);
+  const start = letters(before.toString());
+  return { start, end: start + letters(range.toString()) };
+}
+
+function letters(text) {
+  return text.replace(/\s/g, "").length;
+}
+
+function select(root, { start, end }) {
+  const first = pointAt(root, start);
+  const last = pointAt(root, end - 1);
+  if (first && last) document.getSelection().setBaseAndExtent(...first, last[0], last[1] + 1);
+}
+
+function pointAt(root, place) {
+  const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  for (let left = place; texts.nextNode(); ) {
+    const text = texts.currentNode;
+    for (let i = 0; i < text.length; i += 1) {
+      if (/\s/.test(text.data[i])) continue;
+      if (left === 0) return [text, i];
+      left -= 1;
+    }
+  }
+  return null;
+}
+
+function addCopyButtons(root) {
+  const blocks = root.matches("pre") ? [root] : root.querySelectorAll("pre");
+  for (const block of blocks) {
+    if (block.querySelector(".qianfan-copy")) continue;
+    // Its word comes from the style sheet, so that it is no part of the code's text.
+    const button = part("button", "qianfan-copy");
+    button.type = "button";
+    button.setAttribute("aria-label", "Copy the code");
+    button.addEventListener("click", () => copy(block.textContent, button));
+    block.classList.add("qianfan-copied");
+    block.append(button);
+  }
+}
+
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Over plain HTTP from another host a browser has no clipboard for scripts.
+    const area = part("textarea", "");
+    area.value = text;
+    button.after(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  button.classList.add("qianfan-done");
+  setTimeout(() => button.classList.remove("qianfan-done"), 1500);
 }

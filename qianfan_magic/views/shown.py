@@ -1,15 +1,32 @@
-"""An answer as it is shown: its text and what stands under it."""
+"""An answer as it is shown at its end, and stays in the saved notebook."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import Protocol
 
-from qianfan_magic.views.markdown import inert_markdown, to_html, visible
+from qianfan_magic.views.formats import body, plain
+from qianfan_magic.views.markdown import inert_markdown
+from qianfan_magic.views.mathematics import IGNORED
+from qianfan_magic.views.visible import visible
 
 QUIET = "opacity: 0.7; font-size: 90%"
-#: JupyterLab's own style would break words and indent the block.
-LETTERS = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; margin: 0"
+#: What an answer draws stays within it; the page typesets only what is marked as mathematics.
+OPENING = f'<div class="qianfan-answer {IGNORED}" style="contain: content; overflow-x: auto">'
+
+
+class Shows(Protocol):
+    """What can stand at the end of a view: one answer, or several side by side."""
+
+    def bundle(self) -> dict[str, str]:
+        """Make the plain output that stays in the saved notebook."""
+
+    def lines(self) -> list[str]:
+        """List each answer's last line: who answered, and how it ended."""
+
+    def below(self) -> list[str]:
+        """List what a terminal, where the text itself stands already, is still to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,40 +37,67 @@ class Shown:
     ----------
     text
         All that arrived.
-    markdown
-        Whether it is Markdown; else it is shown letter by letter.
+    form
+        ``markdown``, ``json``, ``html``; or ``text``, letter by letter.
     notes
-        Lines under it, such as that it was stopped.
+        Lines under it, such as that it was cut off.
+    asked
+        The endpoint or model that answered.
+    state
+        ``done``, ``stopped`` or ``broken off``.
+    tokens
+        Of the answer, as the service counts; 0 if it does not say.
     """
 
     text: str
-    markdown: bool
+    form: str = "text"
     notes: tuple[str, ...] = ()
+    asked: str = ""
+    state: str = ""
+    tokens: int = 0
+
+    @property
+    def line(self) -> str:
+        """What does not change from run to run: who answered, how it ended, how long it is."""
+        tokens = f"{self.tokens:,} token{'s' * (self.tokens != 1)}" if self.tokens else ""
+        return " \u00b7 ".join(part for part in (self.asked, self.state, tokens) if part)
 
     def bundle(self) -> dict[str, str]:
-        """Make the plain output that stays in the saved notebook.
+        """Make the plain output.
 
         Returns
         -------
         dict
             ``text/html`` (sanitised), ``text/plain`` and, of Markdown, ``text/markdown`` (inert).
         """
-        if not (self.text or self.notes):
+        below = [visible(line) for line in (*self.notes, self.line) if line]
+        if not (self.text or below):
             return {"text/plain": ""}
         seen = visible(self.text)
-        body = to_html(seen) if self.markdown else preformatted(seen.strip("\n"))
-        notes = [visible(note) for note in self.notes]
-        below = "".join(f'\n<p style="{QUIET}">{escape(note)}</p>' for note in notes)
-        marks = [f"[{note}]" for note in notes]
+        marks = [f"[{line}]" for line in below]
         made = {
-            "text/html": body.rstrip() + below,
-            "text/plain": "\n\n".join([seen.strip("\n"), *marks]),
+            "text/html": framed(self.html()),
+            "text/plain": "\n\n".join([plain(seen, self.form), *marks]),
         }
-        if self.markdown:
+        if self.form == "markdown":
             made["text/markdown"] = "\n\n".join([inert_markdown(seen), *marks])
         return made
 
+    def html(self) -> str:
+        """Make the HTML of the answer and of what stands under it."""
+        lines = [visible(line) for line in (*self.notes, self.line) if line]
+        below = "".join(f'\n<p style="{QUIET}">{escape(line)}</p>' for line in lines)
+        return body(visible(self.text), self.form).rstrip() + below
 
-def preformatted(text: str) -> str:
-    """Show a text letter by letter, long lines wrapped."""
-    return f'<pre style="{LETTERS}">{escape(text)}</pre>'
+    def lines(self) -> list[str]:
+        """List the one line."""
+        return [visible(self.line)]
+
+    def below(self) -> list[str]:
+        """List the notes, and the state if it is not the good one."""
+        return [*self.notes, *[self.state] * (self.state not in {"", "done"})]
+
+
+def framed(html: str) -> str:
+    """Put sanitised HTML into the element by which the page knows it for an answer."""
+    return f"{OPENING}\n{html}\n</div>"

@@ -22,10 +22,13 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
+    Run = Callable[..., "Notebook"]
+
+SETUP = "%load_ext qianfan_magic\n%qianfan demo"
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 NARROW = 800  # pixels under which the file browser is closed
 PATIENCE = 60_000  # milliseconds; only a test that fails waits so long
@@ -146,7 +149,20 @@ class Notebook:
             time.sleep(0.05)
         return json.loads(self.path.read_text())
 
-    def output(self, cell: int) -> Page:
+    def run_code(self, source: str) -> None:
+        """Run a cell that is added at the end."""
+        self.page.evaluate(
+            """source => {
+                const notebook = window.jupyterapp.shell.currentWidget.content;
+                const cells = notebook.model.sharedModel;
+                cells.insertCell(cells.cells.length, { cell_type: 'code', source });
+                notebook.activeCellIndex = cells.cells.length - 1;
+                window.jupyterapp.commands.execute('notebook:run-cell');
+            }""",
+            source,
+        )
+
+    def output(self, cell: int) -> Locator:
         """What stands under a code cell, from 0."""
         return self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-Cell-outputArea")
 
@@ -193,3 +209,16 @@ def open_notebook(browser: Browser, lab: Lab) -> Iterator:
     yield open_one
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def run(lab: Lab, open_notebook: Run, request: pytest.FixtureRequest) -> Run:
+    """Run cells behind one that starts the embedded server; do not wait for them."""
+
+    def run_cells(*cells: str, **look: object) -> Notebook:
+        path = lab.write(f"{request.node.name}.ipynb", SETUP, *cells)
+        notebook = open_notebook(path, **look)
+        notebook.run_all()
+        return notebook
+
+    return run_cells

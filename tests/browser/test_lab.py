@@ -11,15 +11,10 @@ from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from playwright.sync_api import Browser
 
-    from tests.browser.conftest import Lab, Notebook
+    from tests.browser.conftest import Notebook, Run
 
-    Run = Callable[..., Notebook]
-
-SETUP = "%load_ext qianfan_magic\n%qianfan demo"
 ASK = "%%qianfan_chat\nPlease introduce The Great Wall"
 SLOWLY = 'get_ipython().magics_manager.registry["QianfanMagics"].session.server.pace = 0.3'
 
@@ -31,17 +26,6 @@ def saying(text: str) -> str:
         'magics = get_ipython().magics_manager.registry["QianfanMagics"]\n'
         f"magics.session.server.fail(Fault(fields={{'result': {text!r}}}))"
     )
-
-
-@pytest.fixture
-def run(lab: Lab, open_notebook: Run, request: pytest.FixtureRequest) -> Run:
-    def run_cells(*cells: str, **look: object) -> Notebook:
-        path = lab.write(f"{request.node.name}.ipynb", SETUP, *cells)
-        notebook = open_notebook(path, **look)
-        notebook.run_all()
-        return notebook
-
-    return run_cells
 
 
 def test_text_is_there_before_the_stream_has_ended(run: Run) -> None:
@@ -80,7 +64,7 @@ def test_answer_is_there_after_the_kernel_is_gone(run: Run) -> None:
 
 def test_stop_keeps_the_text_and_stops_run_all(run: Run) -> None:
     notebook = run(SLOWLY, ASK, "print('went on')")
-    notebook.page.locator(".qianfan-open", has_text="not one wall").wait_for()
+    notebook.page.locator(".qianfan-body", has_text="not one wall").wait_for()
     notebook.command("notebook:interrupt-kernel")
     notebook.output(2).get_by_text("KeyboardInterrupt").first.wait_for()
     notebook.screenshot("stopped")
@@ -93,7 +77,7 @@ def test_stop_keeps_the_text_and_stops_run_all(run: Run) -> None:
 
 def test_stop_button_keeps_the_text(run: Run) -> None:
     notebook = run(SLOWLY, ASK)
-    notebook.page.locator(".qianfan-open", has_text="not one wall").wait_for()
+    notebook.page.locator(".qianfan-body", has_text="not one wall").wait_for()
     notebook.page.get_by_role("button", name="Stop").click()
     notebook.output(2).get_by_text("KeyboardInterrupt").wait_for()
     assert "stopped" in notebook.output(2).inner_text()

@@ -1,0 +1,137 @@
+"""Several answers at once, each over a connection of its own."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from qianfan_magic.errors import QianfanError, brief
+from qianfan_magic.wire import read_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qianfan_magic.call import Call
+    from qianfan_magic.views.play import View
+    from qianfan_magic.views.shown import Shown
+    from qianfan_magic.wire.types import Chunk, Reply
+
+
+@dataclass(slots=True)
+class Column:
+    """One of several answers.
+
+    Attributes
+    ----------
+    title
+        What is different in it: ``temperature=0.5``.
+    asked
+        The endpoint or model.
+    form
+        How the answer is shown.
+    call
+        The request.
+    notes
+        What stands under the answer besides what the service says of it.
+    chunks
+        What has arrived.
+    state
+        ``streaming``, ``done``, ``stopped`` or ``broken off``.
+    error
+        Why it broke off.
+    """
+
+    title: str
+    asked: str
+    form: str
+    call: Call
+    notes: Sequence[str] = ()
+    chunks: list[Chunk] = field(default_factory=list)
+    state: str = "streaming"
+    error: BaseException | None = None
+
+    @property
+    def reply(self) -> Reply:
+        """What has arrived, as one answer."""
+        return read_reply(self.chunks)
+
+    def shown(self) -> Shown:
+        """Return the answer as it is to stay."""
+        from qianfan_magic.views.notes import reply_notes
+        from qianfan_magic.views.play import shown
+
+        notes = list(self.notes)
+        if self.error:
+            hint = getattr(self.error, "hint", "")
+            notes = [f"{type(self.error).__name__}: {self.error}", *[hint] * bool(hint)]
+        elif self.state == "done":
+            notes = [*reply_notes(self.reply), *notes]
+        return shown(self.chunks, self.form, self.asked, self.state, notes)
+
+
+#: A column's number with a chunk of it, with what went wrong, or with None at its good end.
+_News = tuple[int, "Chunk | BaseException | None"]
+
+
+def run_side_by_side(columns: Sequence[Column], view: View) -> None:
+    """Show several answers as they arrive; one that fails does not take the others down.
+
+    Parameters
+    ----------
+    columns
+        Their chunks, states and errors are filled in.
+    view
+        Is written to and ended in this thread.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Once the connections are closed and what has arrived is shown, marked as stopped.
+    """
+    from qianfan_magic.views.columns import Columns
+
+    news: SimpleQueue[_News] = SimpleQueue()
+    try:
+        view.begin()
+        for number, column in enumerate(columns):
+            reader = (number, column.call, news)
+            threading.Thread(target=_read, args=reader, daemon=True).start()
+        _show(columns, view, news)
+    except KeyboardInterrupt as stop:
+        for column in columns:
+            if column.state == "streaming":
+                column.state = "stopped"
+                column.call.abort()
+        raise brief(stop)  # noqa: B904  it is the same one
+    finally:
+        view.end(Columns([(column.title, column.shown()) for column in columns]))
+
+
+def _show(columns: Sequence[Column], view: View, news: SimpleQueue[_News]) -> None:
+    while any(column.state == "streaming" for column in columns):
+        number, came = news.get()
+        column = columns[number]
+        if came is None:
+            column.state = "done"
+        elif isinstance(came, BaseException):
+            column.state, column.error = "broken off", came
+        else:
+            column.chunks.append(came)
+            view.write(came, number)
+
+
+def _read(number: int, call: Call, news: SimpleQueue[_News]) -> None:
+    """Pass on what arrives in one column; runs in a thread of its own."""
+    try:
+        with closing(call.chunks()) as chunks:
+            for chunk in chunks:
+                news.put((number, chunk))
+    except QianfanError as error:
+        news.put((number, error))
+    except BaseException as error:  # noqa: BLE001  it is raised in the thread of the cell
+        news.put((number, error))
+    else:
+        news.put((number, None))

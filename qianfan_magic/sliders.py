@@ -1,0 +1,177 @@
+"""``%qianfan params``: parameters that count for every cell, set by hand or in a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.display_functions import publish_display_data
+
+from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.parameters import FLAGGED
+
+if TYPE_CHECKING:
+    from qianfan_magic.asking import Outcome
+    from qianfan_magic.magics import QianfanMagics
+    from qianfan_magic.session import Session
+    from qianfan_magic.views.panel import InPanel, Panel
+    from qianfan_magic.views.place import UnderCell
+
+#: What shapes an answer; a mark for the person who asks does not.
+ROWS = {row.name: row for row in FLAGGED if row.type is not str}
+
+
+class Sliders:
+    """The parameters that the sliders of one notebook set.
+
+    Parameters
+    ----------
+    magics
+        Of the notebook; the values themselves are in its session.
+    """
+
+    def __init__(self, magics: QianfanMagics) -> None:
+        self._magics = magics
+        self._panel: Panel | None = None
+        self._place: InPanel
+        self._shown: list[UnderCell] = []
+        self._again: Outcome | None = None
+
+    def set(self, words: Sequence[str]) -> None:
+        """Set what ``NAME=VALUE`` says; ``none`` leaves it to the service again.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown name or a value out of range; then nothing is set.
+        """
+        typed: dict[str, list[str]] = {}
+        for word in words:
+            name, equals, value = word.partition("=")
+            name = name.strip().replace("-", "_")
+            if name not in ROWS or not equals:
+                raise ParameterError(
+                    f"%qianfan params {word!r}: this is none of NAME=VALUE",
+                    hint=f"NAME is one of {', '.join(ROWS)}; VALUE may be none.",
+                )
+            typed.setdefault(name, []).append(value)
+        values = dict(self._session.sliders)
+        for name, texts in typed.items():
+            values.pop(name, None)
+            if texts[-1].lower() != "none":
+                row = ROWS[name]
+                values[name] = row.parse(texts if row.type is list else texts[-1])
+        self._session.sliders = values
+        self._tell()
+
+    def show(self) -> None:
+        """Show the values, as controls where somebody may be watching."""
+        from qianfan_magic.views.panel import panel_bundle
+
+        bundle = panel_bundle(list(ROWS.values()), self._session.sliders)
+        if not self._magics.is_watched():
+            publish_display_data(bundle)
+            return
+        from qianfan_magic.views.place import UnderCell
+
+        place = UnderCell()
+        place.show(self._open())
+        self._shown.append(place)
+
+    def close(self) -> None:
+        """Take the controls away; the values stay."""
+        if self._panel:
+            self._place.close()
+            self._panel.close()
+            self._panel = None
+
+    @property
+    def _session(self) -> Session:
+        return self._magics.session
+
+    def _open(self) -> Panel:
+        """Return the one panel of the notebook."""
+        from qianfan_magic.views.panel import InPanel, Panel, row_of
+
+        if self._panel is None:
+            self._panel = Panel(rows=[row_of(row) for row in ROWS.values()])
+            self._place = InPanel(self._panel)
+            self._panel.observe(self._moved, "values")
+            self._panel.on_msg(self._clicked)
+        self._tell()
+        return self._panel
+
+    def _tell(self, said: str = "") -> None:
+        """Let the panel show the values that count, and how the last click went."""
+        from qianfan_magic.views.panel import advice
+
+        if self._panel:
+            values = self._session.sliders
+            self._panel.values, self._panel.advice = values, advice(values)
+            self._panel.said = said
+
+    def _moved(self, change: dict[str, Any]) -> None:
+        try:
+            moved = {name: ROWS[name].check(value) for name, value in change["new"].items()}
+        except ParameterError as error:
+            self._tell(error.message)
+        else:
+            self._session.sliders = moved
+            self._tell()
+
+    def _clicked(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Do what a button of the panel says, and say there how it went: no cell is running."""
+        doing = {"shown": self._settle, "again": self._ask_again, "keep": self._keep}
+        try:
+            self._tell(doing[content["click"]]())
+        except KeyboardInterrupt:
+            self._tell("Stopped.")
+        except QianfanError as error:
+            self._tell(f"{error.message}. {error.hint}")
+
+    def _settle(self) -> str:
+        """Put the table into the notebook in the panel's place; the page keeps the controls."""
+        from qianfan_magic.views.panel import panel_bundle
+
+        for place in self._shown:
+            place.put(panel_bundle(list(ROWS.values()), self._session.sliders))
+        self._shown.clear()
+        return self._panel.said if self._panel else ""
+
+    def _ask_again(self) -> str:
+        """Send the last cell's question once more, with the values of the sliders."""
+        from qianfan_magic.asking import Asking
+
+        answered = self._session.answered
+        if answered is None or answered.columns:
+            raise QianfanError(
+                "There is no answer to ask for again", hint="Run a cell that asks for one first."
+            )
+        self._again = None
+        self._open().can_keep = False
+        question = answered.before()
+        ours = {n: v for n, v in self._session.sliders.items() if question.kind in ROWS[n].kinds}
+        options = {**self._magics.options(question.ask, question.kind), **ours}
+        system = {name: v for name, v in question.options.items() if name == "system"}
+        again = replace(question, options=options | system)
+        outcome = Asking(self._magics.shell, self._session).show(again, self._place)
+        if outcome.stop:
+            return "Stopped."
+        self._again = outcome
+        self._open().can_keep = True
+        return "Keep puts this answer into the place of the cell's."
+
+    def _keep(self) -> str:
+        """Let the new answer take the place of the last cell's."""
+        answered, again = self._session.answered, self._again
+        if answered is None or again is None:
+            raise QianfanError("There is no answer to keep", hint="Ask for one with Again.")
+        answered.exchange(again.reply, self._session)
+        answered.place.put(again.shown.bundle())
+        if answered.question.ask.output:
+            self._magics.shell.user_ns[answered.question.ask.output] = again.reply
+        self._again = None
+        self._open().can_keep = False
+        self._place.close()
+        return "Kept: the answer stands under its cell now."

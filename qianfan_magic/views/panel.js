@@ -1,0 +1,205 @@
+// The sliders. The notebook itself holds a plain table of the values (a saved widget would reopen
+// as an error); the controls are put into that table's place, as often as it is there. All of
+// them show the one model, and so move together.
+
+export default () => {
+  const areas = new Set(); // outputs in which a table may appear
+  let model; // the one of `initialize`: what a view's own is told ends with the view
+
+  function initialize(widget) {
+    model = widget.model;
+    // After the page was loaded anew no view is drawn: the table is there, and it is this
+    // notebook's if there is but one.
+    const notebooks = document.querySelectorAll(".jp-NotebookPanel, .jp-Notebook");
+    const panels = document.querySelectorAll(".jp-NotebookPanel");
+    if (panels.length === 1 || (!panels.length && notebooks.length)) watch(notebooks[0]);
+  }
+
+  async function render({ el }) {
+    el.classList.add("qianfan-params");
+    mount(el, model);
+    const area = await areaOf(el);
+    if (!area) return; // another front end: the widget itself stays
+    watch(area);
+    model.send({ click: "shown" });
+  }
+
+  function watch(area) {
+    if (areas.has(area)) return;
+    areas.add(area);
+    const look = () => {
+      for (const table of area.querySelectorAll(".qianfan-params > table")) {
+        mount(table.parentElement, model);
+      }
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(area, { childList: true, subtree: true });
+    look();
+  }
+
+  return { initialize, render };
+};
+
+// A view is drawn before it is put into the page.
+async function areaOf(el) {
+  for (let tries = 0; tries < 100 && !el.isConnected; tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return el.closest(".jp-OutputArea");
+}
+
+function part(tag, className, text = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+function mount(host, model) {
+  host.replaceChildren();
+  // JupyterLab's own keys (arrows move between cells) are not for what is typed in here.
+  host.setAttribute("data-lm-suppress-shortcuts", "true");
+  host.addEventListener("keydown", (event) => event.stopPropagation());
+  const controls = part("form", "qianfan-controls");
+  controls.setAttribute("aria-label", "Parameters of every cell from the next one on");
+  controls.addEventListener("submit", (event) => event.preventDefault());
+  const rows = model.get("rows").map((row) => makeRow(row, model));
+  const advice = part("p", "qianfan-advice");
+  advice.setAttribute("role", "status");
+  const said = part("p", "qianfan-said");
+  said.setAttribute("role", "status");
+  const again = button("Again", "Ask the last cell's question once more, with these values");
+  const keep = button("Keep", "Put the new answer into the place of the last cell's");
+  again.addEventListener("click", () => {
+    again.disabled = true;
+    model.send({ click: "again" });
+  });
+  keep.addEventListener("click", () => model.send({ click: "keep" }));
+  const buttons = part("div", "qianfan-buttons");
+  buttons.append(again, keep);
+  controls.append(...rows.map((row) => row.element), advice, buttons, said);
+  const answer = part("div", "qianfan-again");
+  host.append(controls, answer);
+
+  let seen = false;
+  const update = () => {
+    seen ||= host.isConnected;
+    if (seen && detached(host)) return forget();
+    rows.forEach((row) => row.show(model.get("values")));
+    advice.textContent = model.get("advice");
+    said.textContent = model.get("said");
+    keep.disabled = !model.get("can_keep");
+  };
+  const ready = () => {
+    again.disabled = false;
+  };
+  const showReply = () => embed(model, answer);
+  const events = [
+    ["change:values change:advice change:said change:can_keep", update],
+    ["change:said change:can_keep", ready],
+    ["change:reply", showReply],
+  ];
+  const forget = () => events.forEach(([names, call]) => each(names, (n) => model.off(n, call)));
+  events.forEach(([names, call]) => each(names, (name) => model.on(name, call)));
+  update();
+  showReply();
+}
+
+function each(names, call) {
+  names.split(" ").forEach(call);
+}
+
+// Gone for good, and not only scrolled out of a notebook that shows its cells in part.
+function detached(host) {
+  return host.closest(".jp-OutputArea") === null;
+}
+
+function button(text, title) {
+  const element = part("button", "qianfan-button", text);
+  element.type = "button";
+  element.title = title;
+  return element;
+}
+
+// The widget that shows the answer to "Again".
+async function embed(model, place) {
+  const id = model.get("reply");
+  place.replaceChildren();
+  if (!id) return;
+  const child = await model.widget_manager.get_model(id);
+  const view = await model.widget_manager.create_view(child);
+  if (model.get("reply") === id) place.replaceChildren(view.el);
+}
+
+// One parameter: its name, a control with its value, and the switch that leaves it to the service.
+function makeRow(row, model) {
+  const element = part("div", "qianfan-row");
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", row.name);
+  element.title = `${row.help} (${row.range})`;
+  const inputs = makeInputs(row);
+  const label = part("label", "qianfan-name");
+  label.append(part("span", "", row.name), inputs[0]);
+  const unset = part("input", "");
+  unset.type = "checkbox";
+  const letDecide = part("label", "qianfan-unset");
+  letDecide.append(unset, part("span", "", "let the service decide"));
+  const rest = inputs.slice(1);
+  rest.forEach((input) => input.setAttribute("aria-label", `${row.name}, as a number`));
+  element.append(label, ...rest, letDecide);
+
+  function save(value) {
+    const values = { ...model.get("values") };
+    if (value === undefined) delete values[row.name];
+    else values[row.name] = value;
+    model.set("values", values);
+    model.save_changes();
+  }
+  for (const input of inputs) {
+    input.addEventListener("input", () => {
+      unset.checked = false;
+      if (input.value) inputs.filter((other) => other !== input).forEach((o) => (o.value = input.value));
+    });
+    input.addEventListener("change", () => save(read(row, input)));
+  }
+  unset.addEventListener("change", () => {
+    save(unset.checked ? undefined : (read(row, inputs[0]) ?? row.minimum ?? undefined));
+  });
+  return { element, show: (values) => write(element, row, inputs, unset, values[row.name]) };
+}
+
+function makeInputs(row) {
+  if (row.kind === "texts") {
+    const text = part("input", "qianfan-texts");
+    text.type = "text";
+    text.placeholder = "up to four texts, with | between them";
+    return [text];
+  }
+  const number = part("input", "qianfan-number");
+  Object.assign(number, { type: "number", step: row.kind === "slider" ? "any" : row.step });
+  number.placeholder = "–";
+  if (row.minimum !== undefined && row.kind === "number") number.min = row.minimum;
+  if (row.kind === "number") return [number];
+  const slider = part("input", "qianfan-slider");
+  Object.assign(slider, { type: "range", min: row.minimum, max: row.maximum, step: row.step });
+  return [slider, number];
+}
+
+function read(row, input) {
+  if (row.kind === "texts") {
+    const texts = input.value.split("|").filter((text) => text);
+    return texts.length ? texts.map((text) => text.replaceAll("\\n", "\n")) : undefined;
+  }
+  return input.value === "" ? undefined : Number(input.value);
+}
+
+function write(element, row, inputs, unset, value) {
+  const set = value !== undefined;
+  element.classList.toggle("qianfan-off", !set);
+  unset.checked = !set;
+  for (const input of inputs) {
+    if (!set && input.type === "range") continue; // it stays where it was
+    const texts = Array.isArray(value) ? value.join("|").replaceAll("\n", "\\n") : value;
+    input.value = set ? texts : "";
+  }
+}

@@ -37,11 +37,12 @@ MAY_KNOW = {
     "call": BELOW_CONNECTION | {"connection"},
     "client": BELOW_CONNECTION | {"connection", "call"},
     "conversation": {"errors", "parameter", "parameters", "catalogue", "wire.types"},
-    "views": {"masking", "errors", "wire.types", "conversation"},
+    "views": {"masking", "errors", "wire.types", "conversation", "parameter", "catalogue"},
+    "side_by_side": {"errors", "call", "wire", "views"},
     "embedded": BELOW_WIRE | {"wire", "auth", "sse"},
 }
 PURE = ["masking", "errors", "sse", "parameter", "parameters", "catalogue", "wire", "conversation"]
-SHELL = {"magics", "flags", "completer", "session", "subcommands", "views"}
+SHELL = {"magics", "flags", "completer", "session", "subcommands", "sliders", "asking", "views"}
 HTTP = {"auth", "failures", "transport", "connection", "call"}
 ONLY_IN = [
     ("IPython", SHELL),
@@ -49,6 +50,7 @@ ONLY_IN = [
     ("ipywidgets", {"views"}),
     ("markdown_it", {"views"}),
     ("nh3", {"views"}),
+    ("mdit_py_plugins", {"views"}),
     ("pygments", {"views"}),
     ("requests", HTTP),
     ("urllib3", HTTP),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from qianfan_magic.views.formats import preformatted
-from qianfan_magic.views.markdown import outer_blocks, to_live_html
+from qianfan_magic.views.markdown import block_starts, growing_code, to_live_html
 from qianfan_magic.views.visible import visible
 
 
@@ -38,51 +39,37 @@ class BlockStream:
 
     def __init__(self) -> None:
         self._source = ""  # from the open block on
-        self._code = ""  # of the open block at the frame before, if that is a fence
+        self._code = ""  # of the open block as the page has it, if that is a fence which grows
         self._definitions: dict[str, Any] = {}  # of links, in the closed blocks
 
     def frame(self, text: str) -> Frame:
         """Take in more of the answer, and say what has changed on the page."""
         self._source += text
-        closed = visible(self._close())
+        closed = self._close() if "\n" in text else []
         if closed:
             self._code = ""
         shown = visible(self._source)
         more = self._more_code(shown)
         return Frame(
-            to_live_html(closed, self._definitions) if closed else "",
+            # One by one, so that no block depends on which others came with it.
+            "".join(to_live_html(block, self._definitions, ended=True) for block in closed),
             to_live_html(shown, dict(self._definitions)) if more is None else "",
             more,
         )
 
-    def _close(self) -> str:
-        """Cut off and return the source of the blocks that are closed."""
+    def _close(self) -> list[str]:
+        """Cut off and return the blocks that are closed."""
         end = self._source.rfind("\n") + 1
-        if not end:
-            return ""
-        starts = [
-            token.map[0]
-            for token in outer_blocks(visible(self._source[:end]))
-            if token.map and not token.hidden
-        ]
-        if len(starts) < 2:  # noqa: PLR2004  one block is the open one
-            return ""
+        starts = [line for line in block_starts(visible(self._source[:end])) if line]
         lines = self._source.split("\n")
-        closed = "\n".join(lines[: starts[-1]]) + "\n"
-        self._source = "\n".join(lines[starts[-1] :])
-        return closed
+        self._source = "\n".join(lines[starts[-1] :]) if starts else self._source
+        return [visible("\n".join(lines[a:b]) + "\n") for a, b in pairwise([0, *starts])]
 
     def _more_code(self, shown: str) -> str | None:
         """Return what a fence has grown by; None if the open block must be sent whole."""
-        blocks = outer_blocks(shown) if shown.lstrip().startswith(("```", "~~~")) else []
-        fence = blocks[0] if len(blocks) == 1 and blocks[0].type == "fence" else None
-        # The line that is arriving may be the fence's end: it waits until it is whole.
-        if fence is None or shown.rstrip("\n").endswith(fence.markup):
-            self._code = ""
-            return None
-        before, self._code = self._code, fence.content
-        if before and fence.content.startswith(before.rstrip("\n")):
-            return fence.content[len(before.rstrip("\n")) :]
+        before, self._code = self._code, growing_code(shown)
+        if before and self._code.startswith(before):
+            return self._code[len(before) :]
         return None
 
 

@@ -12,7 +12,7 @@ from qianfan_magic.views.visible import visible
 #: As many columns as there is room for; on a narrow page one below the other.
 GRID = (
     "display: grid; gap: 1em 1.5em; "
-    "grid-template-columns: repeat(auto-fit, minmax(min(100%, 18em), 1fr))"
+    "grid-template-columns: repeat(auto-fit, minmax(min(100%, 13em), 1fr))"
 )
 #: Long words must not push a column into its neighbour.
 CELL = "min-width: 0; overflow-x: auto"

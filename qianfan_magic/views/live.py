@@ -11,6 +11,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from qianfan_magic.catalogue import estimate_tokens
 from qianfan_magic.views.blocks import BlockStream, LetterStream
 from qianfan_magic.views.highlight import style_sheet
 from qianfan_magic.views.place import Place
@@ -54,12 +55,13 @@ class Column:
         self._open = 0  # characters of the open block at the frame before
         self._sent = -LONGEST_HELD
         self._tokens = 0
+        self._estimate = 0
 
     def take(self, chunk: Chunk) -> None:
         """Hold a chunk until the next frame."""
         self._first = self._first or time.monotonic()
         self._held += chunk.text
-        self._tokens = chunk.usage.completion_tokens
+        self._tokens = max(self._tokens, chunk.usage.completion_tokens)
 
     def wait(self) -> float | None:
         """Return after how many seconds a frame is due, 0 or less if now; None if never."""
@@ -71,14 +73,16 @@ class Column:
     def frame(self) -> dict[str, Any]:
         """Return what the page needs to catch up, in as few bytes as there are news."""
         now = time.monotonic()
+        # Some services count only at the end (Dolly-12B).
+        self._estimate += estimate_tokens(self._held)
         made = self._stream.frame(self._held)
         self._held, self._open, self._sent = "", len(made.open), now
         frame: dict[str, Any] = {"column": self._number} if self._number else {}
         frame |= {"closed": made.closed} if made.closed else {}
         frame |= {"open": made.open} if made.more is None else {"more": made.more}
-        if self._tokens:
-            frame |= {"tokens": self._tokens, "took": round(now - self._first, 1)}
-        return frame | {"first": round(self._first - self._begun, 2)}
+        frame |= {"tokens": self._tokens} if self._tokens else {"about": self._estimate}
+        took, first = round(now - self._first, 1), round(self._first - self._begun, 1)
+        return frame | {"took": took, "first": first}
 
 
 class LiveView:

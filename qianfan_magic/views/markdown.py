@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock, paragraph
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.tasklists import tasklists_plugin
@@ -19,6 +20,11 @@ from mdit_py_plugins.tasklists import tasklists_plugin
 from qianfan_magic.views.clean import WEB, clean, is_image
 from qianfan_magic.views.highlight import coloured, highlight
 from qianfan_magic.views.mathematics import mathematics
+
+#: Levels of lists and quotes within each other; two below the parser's own limit (a list takes
+#: two), at which it drops the rest of the text.
+_DEEPEST = 18
+_UNDERLINED = {("h1", "="), ("h2", "-")}
 
 
 def to_html(text: str) -> str:
@@ -38,7 +44,9 @@ def to_html(text: str) -> str:
     return coloured(to_live_html(text))
 
 
-def to_live_html(text: str, definitions: dict[str, Any] | None = None) -> str:
+def to_live_html(
+    text: str, definitions: dict[str, Any] | None = None, *, ended: bool = False
+) -> str:
     """Render Markdown for the live view, whose style sheet has the colours of code.
 
     Parameters
@@ -47,19 +55,43 @@ def to_live_html(text: str, definitions: dict[str, Any] | None = None) -> str:
         A part of an answer.
     definitions
         Of links, by name, in the parts before; those of this part are added.
+    ended
+        Whether another part follows, so that nothing in this one is still arriving.
     """
     known = {} if definitions is None else definitions
-    return clean(_parser().render(text, {"references": known}), styled=True)
+    return clean(_parser().render(text, {"references": known, "ended": ended}), styled=True)
 
 
-def outer_blocks(text: str) -> list[Token]:
-    """Return the token that opens each block that is not within another.
+def block_starts(text: str) -> list[int]:
+    """Return the lines on which blocks begin that are not within another.
 
-    A formula that is still arriving is marked as hidden: it may turn out to be a paragraph.
+    Left out is what more text may join to the block before: a formula that is still arriving (it
+    may turn out to be a paragraph), and what stands right below a link's definition, or below an
+    underlined heading that may become one (the link's title may go on there).
     """
+    found: dict[str, Any] = {}
+    blocks = _outer_blocks(text, found)
+    links = [*found.get("references", {}).values(), *found.get("duplicate_refs", [])]
+    unsure = {link["map"][1] for link in links}
+    unsure |= {end for block, _, end in blocks if (block.tag, block.markup) in _UNDERLINED}
+    return [start for block, start, _ in blocks if not block.hidden and start not in unsure]
+
+
+def growing_code(text: str) -> str:
+    """Return the code of a text that is one fenced block which has not ended; else nothing."""
+    blocks = _outer_blocks(text, {}) if text.lstrip().startswith(("```", "~~~")) else []
+    if len(blocks) != 1 or blocks[0][0].type != "fence":
+        return ""
+    fence, start, end = blocks[0]
+    return fence.content if end - start - 1 == len(fence.content.splitlines()) else ""
+
+
+def _outer_blocks(text: str, found: dict[str, Any]) -> list[tuple[Token, int, int]]:
+    """Return the token that opens each block that is not within another, and its lines."""
     tokens: list[Token] = []
-    _parser().block.parse(text, _parser(), {}, tokens)
-    return [token for token in tokens if token.level == 0 and token.map and token.nesting >= 0]
+    _parser().block.parse(text, _parser(), found, tokens)
+    outer = [one for one in tokens if one.level == 0 and one.nesting >= 0]
+    return [(one, one.map[0], one.map[1]) for one in outer if one.map]
 
 
 def code_blocks(text: str) -> list[str]:
@@ -72,11 +104,17 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "highlight": highlight})
     parser.enable(["table", "strikethrough"]).use(mathematics).use(tasklists_plugin)
     parser.use(footnote_plugin, inline=False)
+    parser.block.ruler.before("table", "deepest", _deepest)
     # A link within this server, or beside this notebook, is none that an answer may make.
     parser.validateLink = lambda url: bool(WEB.match(url)) or is_image(url)  # type: ignore[method-assign]
     for name, rule in _RULES.items():
         parser.add_render_rule(name, rule)
     return parser
+
+
+def _deepest(state: StateBlock, first: int, end: int, silent: bool) -> bool:
+    """Take what is nested too deeply for paragraphs, so that no text is lost."""
+    return not silent and state.level >= _DEEPEST and paragraph(state, first, end, silent)
 
 
 def _aligned(renderer: Any, tokens: Sequence[Token], place: int, *rest: Any) -> str:

@@ -109,7 +109,8 @@ def _last_line(state: StateBlock, first: int, end: int, closing: str) -> int:
         line = _line(state, number)[2:] if number == first else _line(state, number)
         if closing in line:
             return number if line.rstrip().endswith(closing) and line.strip() != "" else -1
-    return end if end >= state.lineMax else -1
+    arriving = end >= len(state.bMarks) - 1 and not state.env.get("ended")
+    return end if arriving else -1
 
 
 def _line(state: StateBlock, number: int) -> str:

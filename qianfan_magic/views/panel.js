@@ -182,6 +182,7 @@ function makeInputs(row) {
   if (row.kind === "number") return [number];
   const slider = part("input", "qianfan-slider");
   Object.assign(slider, { type: "range", min: row.minimum, max: row.maximum, step: row.step });
+  slider.value = (row.minimum + row.maximum) / 2;
   return [slider, number];
 }
 

@@ -30,7 +30,7 @@ export default () => {
       for (const frame of message.frames ?? []) columns[frame.column ?? 0].show(frame);
       if (message.end) {
         stop?.remove();
-        columns.forEach((column, i) => column.says(message.end[i]));
+        columns.forEach((column, i) => column.end(message.end[i]));
         watchForTheEnd(el);
       }
       follow();
@@ -62,6 +62,7 @@ class Column {
 
   show(frame) {
     if (this.word.className) this.says(`${this.asked}: streaming`);
+    this.last = frame;
     this.figures.textContent = figures(frame);
     if (typeof frame.more === "string") {
       appendText(this.body, frame.more);
@@ -76,6 +77,11 @@ class Column {
     this.typeset(fresh.flatMap((node) => [...node.querySelectorAll(MATHEMATICS)]));
     const settled = [...this.body.childNodes].slice(before, this.closed);
     settled.filter((node) => node.querySelectorAll).forEach(addCopyButtons);
+  }
+
+  end(line) {
+    this.says(line); // it has the tokens
+    this.figures.textContent = figures({ ...this.last, counted: true });
   }
 
   says(text) {
@@ -99,11 +105,13 @@ function parsed(html) {
   return template.content;
 }
 
-function figures({ first, tokens, took }) {
+function figures({ first, tokens, about, took, counted }) {
   const said = [];
+  const count = tokens ?? about;
+  const nearly = tokens === undefined ? "≈ " : "";
   if (first !== undefined) said.push(`first token after ${first.toFixed(1)} s`);
-  if (tokens) said.push(`${tokens} tokens`);
-  if (tokens && took >= 0.5) said.push(`${Math.round(tokens / took)} tokens/s`);
+  if (count && !counted) said.push(`${nearly}${count} tokens`);
+  if (count && took >= 0.5) said.push(`${nearly}${Math.round(count / took)} tokens/s`);
   return said.join(" · ");
 }
 

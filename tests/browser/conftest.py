@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SETUP = "%load_ext qianfan_magic\n%qianfan demo"
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 NARROW = 800  # pixels under which the file browser is closed
-PATIENCE = 60_000  # milliseconds; only a test that fails waits so long
+PATIENCE = 30_000  # milliseconds; only a test that fails waits so long
 # Without these Chromium looks for hosts of its maker.
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -42,6 +42,15 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def saying(text: str, pace: float = 0.0) -> tuple[str, str]:
+    """Two cells: one that has the server say this from now on, and one that asks it."""
+    prepare = (
+        "server = get_ipython().magics_manager.registry['QianfanMagics'].session.server\n"
+        f"server.engine, server.pace = (lambda question: {text!r}), {pace}"
+    )
+    return prepare, "%%qianfan_chat\nSay it."
 
 
 @pytest.fixture(scope="session")

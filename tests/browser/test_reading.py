@@ -1,0 +1,195 @@
+"""Reading an answer while it arrives: selection, scrolling, code, mathematics, other forms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import saying
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Notebook, Run
+
+MIXED = r"""# Walls and numbers
+
+The wall is **21,196 km** long, and $E = mc^2$ holds; \(a^2 + b^2 = c^2\) too. It costs $5 or $6.
+
+$$
+\int_0^1 x^2\,dx = \frac{1}{3}
++ 0
+$$
+
+```python
+def area(width, height=2):
+    # of a rectangle
+    return "about " + str(width * height)
+```
+
+- [x] read
+- [ ] write
+
+| name | length |
+|---|---:|
+| 长城 | 21,196 |
+
+A note[^1] and a link to [paypal.com](https://evil.example/login).
+
+[^1]: From a survey.
+"""
+#: One chunk of the answer at a time; what follows the text makes it long enough to scroll.
+SLOWLY = 'get_ipython().magics_manager.registry["QianfanMagics"].session.server.pace = 0.15'
+WALL = "%%qianfan_chat\nPlease introduce The Great Wall"
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_everything_of_markdown_is_shown(run: Run, theme: str) -> None:
+    notebook = run(*saying(MIXED), theme=theme, height=1300)
+    answer = notebook.output(2).locator(".qianfan-answer")
+    answer.locator("mjx-container").nth(2).wait_for()
+    notebook.wait_idle()
+    notebook.screenshot(f"markdown-{theme.split()[1].lower()}")
+    assert answer.locator("mjx-container").count() == 3
+    expect(answer).to_contain_text("It costs $5 or $6.")
+    expect(answer).to_contain_text("paypal.com (evil.example)")
+    plain = answer.locator("pre").evaluate("e => getComputedStyle(e).color")
+    keyword = answer.get_by_text("def", exact=True).evaluate("e => getComputedStyle(e).color")
+    assert keyword != plain
+
+
+def test_formulas_are_typeset_while_the_answer_arrives(run: Run) -> None:
+    notebook = run(*saying(MIXED + "more\n\n" * 40, pace=0.1))
+    live = notebook.page.locator(".qianfan-reply")
+    live.locator("mjx-container").nth(2).wait_for()
+    notebook.screenshot("markdown-streaming")
+    expect(live).to_contain_text("streaming")
+
+
+def test_code_can_be_copied_from_the_plain_output(run: Run) -> None:
+    notebook = run(*saying(MIXED))
+    notebook.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    notebook.output(2).locator(".qianfan-answer pre").hover()
+    notebook.output(2).get_by_role("button", name="Copy the code").click()
+    copied = notebook.page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("def area(width, height=2):\n    # of a rectangle\n")
+
+
+def test_line_under_the_answer_tells_how_fast_it_comes(run: Run) -> None:
+    notebook = run(SLOWLY, WALL)
+    state = notebook.page.locator(".qianfan-state")
+    expect(state).to_contain_text("dolly_12b: streaming")
+    expect(state).to_contain_text("first token after")
+    expect(state).to_contain_text("tokens/s")
+
+
+def select(notebook: Notebook, words: str) -> None:
+    """Select words of the answer as a reader would."""
+    notebook.page.evaluate(
+        """words => {
+            const texts = document.createTreeWalker(
+                document.querySelector('.qianfan-body'), NodeFilter.SHOW_TEXT);
+            while (texts.nextNode()) {
+                const at = texts.currentNode.data.indexOf(words);
+                if (at < 0) continue;
+                const node = texts.currentNode;
+                document.getSelection().setBaseAndExtent(node, at, node, at + words.length);
+            }
+        }""",
+        words,
+    )
+
+
+def selected(notebook: Notebook) -> str:
+    return notebook.page.evaluate("document.getSelection().toString()")
+
+
+def test_selected_text_stays_selected(run: Run) -> None:
+    notebook = run(SLOWLY, WALL)
+    body = notebook.page.locator(".qianfan-body")
+    body.get_by_text("not one wall").wait_for()
+    select(notebook, "not one wall")
+    body.get_by_text("earthen walls").wait_for()  # in the next block
+    assert selected(notebook) == "not one wall"
+    notebook.output(2).locator(".qianfan-answer").wait_for()
+    expect(notebook.page.locator(".qianfan-reply")).to_have_count(0)
+    assert selected(notebook) == "not one wall"
+
+
+LONG = "\n\n".join(f"Paragraph {number} of a long answer." for number in range(60))
+BOTTOM = "() => { const e = document.querySelector('.qianfan-state'); return e && e.getBoundingClientRect().bottom }"
+
+
+def scroller(notebook: Notebook):
+    """The element of the page that scrolls."""
+    return notebook.page.evaluate_handle(
+        """() => { let e = document.querySelector('.qianfan-reply');
+                   while (!(/auto|scroll/.test(getComputedStyle(e).overflowY)
+                            && e.scrollHeight > e.clientHeight + 1)) e = e.parentElement;
+                   return e; }"""
+    )
+
+
+def test_page_follows_the_end_where_the_reader_is_there(run: Run) -> None:
+    notebook = run(*saying(LONG, pace=0.05), height=500)
+    notebook.page.locator(".qianfan-body", has_text="Paragraph 30").wait_for()
+    assert notebook.page.evaluate(BOTTOM) < 500
+
+
+def test_page_stays_where_the_reader_has_scrolled_up(run: Run) -> None:
+    notebook = run(*saying(LONG, pace=0.05), height=500)
+    notebook.page.locator(".qianfan-body", has_text="Paragraph 25").wait_for()
+    view = scroller(notebook)
+    view.evaluate("e => { e.scrollTop = 40 }")
+    notebook.page.locator(".qianfan-body", has_text="Paragraph 40").wait_for()
+    assert view.evaluate("e => e.scrollTop") == 40
+    notebook.output(2).locator(".qianfan-answer").wait_for()
+    notebook.wait_idle()
+    assert view.evaluate("e => e.scrollTop") == 40
+
+
+def test_page_does_not_jump_when_the_answer_ends(run: Run) -> None:
+    notebook = run(*saying(LONG, pace=0.02), height=500)
+    notebook.page.locator(".qianfan-body", has_text="Paragraph 50").wait_for()
+    notebook.page.evaluate(
+        """() => { window.tops = [];
+                   const see = () => {
+                     const text = [...document.querySelectorAll('.jp-OutputArea-output p')]
+                       .find(p => p.textContent.startsWith('Paragraph 50 '));
+                     window.tops.push(text ? text.getBoundingClientRect().top : null);
+                     requestAnimationFrame(see); };
+                   see(); }"""
+    )
+    notebook.output(2).locator(".qianfan-answer").wait_for()
+    notebook.wait_idle()
+    tops = [top for top in notebook.page.evaluate("window.tops") if top is not None]
+    # Up, as it follows the end; never down again by more than the line under the answer.
+    assert max(after - before for before, after in zip(tops, tops[1:], strict=False)) < 60
+
+
+def test_answer_can_be_shown_inside_an_output_widget(run: Run) -> None:
+    notebook = run(
+        "import ipywidgets\nbox = ipywidgets.Output()\nbox", "%%qianfan_chat --into box\nhi"
+    )
+    notebook.wait_idle()
+    expect(notebook.output(1)).to_contain_text("What is on your mind today?")
+    notebook.screenshot("into")
+    assert notebook.output(2).inner_text() == ""
+
+
+def test_code_goes_into_the_next_cell_and_is_not_run(run: Run) -> None:
+    fenced = "Here:\n\n```python\nprint('it ran')\n```\n"
+    say, ask = saying(fenced)
+    notebook = run(say, ask.replace("%%qianfan_chat", "%%qianfan_chat --format code"), "print('last')")
+    notebook.output(4).get_by_text("last").wait_for()
+    notebook.wait_idle()
+    saved = notebook.save()
+    assert saved["cells"][3]["source"] in ("print('it ran')", ["print('it ran')"])
+    assert saved["cells"][3]["outputs"] == []
+
+
+def test_json_is_shown_pretty(run: Run) -> None:
+    say, ask = saying('{"wall": [1, 2.5, null, "长城"], "open": true}')
+    notebook = run(say, ask.replace("%%qianfan_chat", "%%qianfan_chat --format json"))
+    expect(notebook.output(2)).to_contain_text('"wall": [\n    1,')
+    notebook.screenshot("json")

@@ -14,7 +14,8 @@ from IPython.core.completer import (
 )
 
 from qianfan_magic.catalogue import CARDS
-from qianfan_magic.flags import FORMATS, flags_of
+from qianfan_magic.flags import COMPARED, FORMATS, flags_of
+from qianfan_magic.sliders import ROWS
 from qianfan_magic.subcommands import SUBCOMMANDS
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def _offers(magics: QianfanMagics, name: str, before: list[str]) -> Iterable[str
         ("-e", "--endpoint"): magics.session.endpoints[::-1],
         ("-m", "--model"): [card.name for card in CARDS],
         ("--format",): FORMATS,
+        ("--compare",): [f"{name}=" for name in COMPARED],
     }
     for flags, offered in values.items():
         if last in flags:
@@ -58,5 +60,7 @@ def _offers(magics: QianfanMagics, name: str, before: list[str]) -> Iterable[str
         return flags_of(getattr(magics, name.lstrip("%")).parser)
     if not before:
         return SUBCOMMANDS
+    if before[0] == "params":
+        return [f"{name}=" for name in ROWS]
     parser = magics.subcommands.parser_of(before[0]) if before[0] in SUBCOMMANDS else None
     return flags_of(parser) if parser else []

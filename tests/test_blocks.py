@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from qianfan_magic.views.blocks import BlockStream, LetterStream
 from qianfan_magic.views.highlight import coloured
 from qianfan_magic.views.markdown import to_html
+from qianfan_magic.views.visible import visible
 
 ANSWER = """\
 # Walls
@@ -49,15 +50,16 @@ def page(pieces, stream=None) -> str:
         closed += frame.closed
         if frame.more is None:
             opened = frame.open
-        else:  # the text is appended to the code
+        else:  # the text is appended to the code, and nothing else is looked at
+            assert not frame.closed
             head, end = re.fullmatch(r"(.*?)((?:</code>)?</pre>\s*)", opened, re.DOTALL).groups()
             opened = head + escape(frame.more, quote=False) + end
     return coloured(closed + opened)
 
 
 def alike(html: str) -> str:
-    """Fold what a browser folds: spellings of characters, and a code block's last line end."""
-    return re.sub(r"\s*(</code></pre>)\s*", r"\1", unescape(html)).strip()
+    """Fold spellings of characters; and colours, which code gets at once where it has ended."""
+    return unescape(re.sub(r'<span style="color[^>]*>(.*?)</span>', r"\1", html, flags=re.DOTALL))
 
 
 def cut(text, places) -> list[str]:
@@ -71,24 +73,182 @@ def test_page_ends_as_the_whole_answer_looks(size: int) -> None:
     assert alike(page(pieces)) == alike(to_html(ANSWER))
 
 
-WORDS = st.text("ab *_`<>&[]()#長 \t1.-", min_size=1, max_size=30).map(str.strip).filter(bool)
-BLOCKS = st.one_of(
-    WORDS,
-    WORDS.map("# {}".format),
-    st.lists(WORDS, min_size=1, max_size=3).map(lambda rows: "```py\n" + "\n".join(rows) + "\n```"),
-    st.lists(st.sampled_from(["one", "*two*", "`3`"]), min_size=1, max_size=4).map(
-        lambda rows: "\n".join(f"- {row}" for row in rows)
-    ),
-    st.just("| a | b |\n|---|---|\n| 1 | 2 |"),
-    st.just("---"),
+LINES = ("\n", "\n", "\n\n", "\n\n\n", "\r\n", "\r\n\r\n", "  \n", "\n \t\n")
+INLINE = st.sampled_from(
+    [
+        *(
+            "word",
+            "two words",
+            "*em*",
+            "**strong**",
+            "~~gone~~",
+            "`code`",
+            "`` a ` b ``",
+            "***",
+            "_",
+        ),
+        *(
+            "[text](https://a.example)",
+            "[x]",
+            "[text][x]",
+            "![alt](https://a.example/i.png)",
+            "[^1]",
+        ),
+        *(
+            "<https://a.example>",
+            "<b>bold</b>",
+            "<!-- -->",
+            "&amp;",
+            "&copy",
+            "\\*",
+            "\\",
+            "  \n",
+            "\\\n",
+        ),
+        *("$x_1$", "$5 or $6", "$$y$$", r"\(z\)", r"\[w\]", "$", "$$", r"\[", r"\]", "|", "`", "*"),
+        *(
+            "长城",
+            "👩‍👩‍👧",
+            "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+            "\u200b",
+            "\u202e",
+        ),
+        *(
+            "\x1b[0m",
+            "\t",
+            "\r",
+            " ",
+            "  ",
+            "\n",
+            "\ufeff",
+            "a@b.example",
+            "1.",
+            "-",
+            "#",
+            ">",
+            "===",
+            "'",
+        ),
+    ]
 )
-DOCUMENTS = st.lists(BLOCKS, min_size=1, max_size=8).map("\n\n".join)
+TEXT = st.lists(INLINE, min_size=1, max_size=5).map(" ".join)
+CODE = st.lists(
+    st.sampled_from(["x = 1", "", "  y", "\tz", "```", "~~~~", "``` no", "- a", "# b", "``", "$$"]),
+    max_size=4,
+).map("\n".join)
+FENCES = st.tuples(
+    st.sampled_from(["", "", " ", "   ", "- ", "> ", "1. "]),
+    st.sampled_from(["```", "~~~", "````"]),
+    st.sampled_from(["", "py", " python x", "none"]),
+    CODE,
+    st.sampled_from(["\n{}", "\n{}", "\n {}  ", "\n{}`", ""]),
+).map(lambda f: f[0] + f[1] + f[2] + "\n" + f[3] + f[4].format(f[1]))
+ITEMS = st.tuples(
+    st.sampled_from(
+        ["- ", "* ", "1. ", "2) ", "  - ", "   1. ", "- [ ] ", "- [x] ", "-\t", "+", "  ", "    "]
+    ),
+    st.one_of(TEXT, st.sampled_from(["", "- deep", "> quoted", "```\n  x", "$$\n  - x\n  $$"])),
+).map("".join)
+LISTS = st.lists(ITEMS, min_size=1, max_size=5).flatmap(
+    lambda items: st.sampled_from(["\n", "\n\n"]).map(lambda end: end.join(items))
+)
+ROWS = st.sampled_from(
+    ["| 1 | 2 |", "| 1 |", "1 | 2 | 3", "|", "| `a|b` | \\| |", "| $x$ | **b** |"]
+)
+TABLES = st.tuples(
+    st.sampled_from(["| a | b |", "a | b", "| a |", "> | a | b |"]),
+    st.sampled_from(["|---|---|", "|:-:|--:|", "--|--", "> |---|---|", "|--"]),
+    st.lists(ROWS, max_size=3).map("\n".join),
+).map("\n".join)
+FORMULAS = st.tuples(
+    st.sampled_from(["$$", "\\[", "$$ a", "  $$", "> $$", "- $$", "text $$"]),
+    st.lists(
+        st.sampled_from(["x", "- y", "1. z", "", "# h", "  w", "> v", "\\$$", "*e*"]), max_size=3
+    ).map("\n".join),
+    st.sampled_from(["$$", "\\]", "b $$", "  $$", "> $$", "", "$$ more"]),
+).map("\n".join)
+OTHERS = st.sampled_from(
+    [
+        *(
+            "---",
+            "***",
+            "- - -",
+            "    code\n\n    more",
+            "\tcode",
+            "> a\nlazy",
+            "> - a\n> - b\n\n> c",
+            ">",
+        ),
+        *(
+            "Title\n=====",
+            "Title\n---",
+            "two\nlines\n---",
+            "# ATX #",
+            "###### six",
+            "#",
+            "####### seven",
+        ),
+        *(
+            "<div>\n*x*\n</div>",
+            "> ```\n> x\nlazy",
+            "- a\n\n  b\n\nc",
+            "- - - - - - - - - - - - deep",
+            "1. a\n\n   ```\n   x\n\n   ```",
+        ),
+    ]
+)
+#: Definitions of links, that may go on in the next line.
+DEFINITIONS = st.sampled_from(
+    [
+        *(
+            "[x]: https://x.example",
+            "[x]: https://x.example 'title'",
+            "[x]: https://x.example\n'ti\ntle'",
+        ),
+        *(
+            "[x]:\nhttps://x.example",
+            "> [x]: https://x.example",
+            "[x]: https://x.example\n'ti",
+            "[x]: https://x.example '\n===\nb",
+        ),
+    ]
+)
+FOOTNOTES = st.sampled_from(["[^1]: a note", "[^1]: a note\n\n    goes on", "[^2]:"])
+RAW = st.text("ab*_`~<>[]()#-+=|$\\.:!1 \t\n\n\r", max_size=40)
+BLOCKS = st.one_of(
+    TEXT,
+    TEXT.map("# {}".format),
+    FENCES,
+    LISTS,
+    TABLES,
+    FORMULAS,
+    OTHERS,
+    RAW,
+    st.text(max_size=10),
+)
 
 
-@settings(max_examples=500, deadline=None)
-@given(DOCUMENTS, st.lists(st.integers(0, 10_000), max_size=12))
-def test_page_does_not_depend_on_how_the_answer_was_split(document, places) -> None:
-    assert alike(page(cut(document, places))) == alike(page([document]))
+@st.composite
+def documents(draw) -> tuple[str, bool]:
+    """Draw a document, and whether Markdown looks ahead in it."""
+    ahead = draw(st.booleans())
+    first = draw(st.lists(DEFINITIONS, max_size=1))
+    blocks = st.one_of(BLOCKS, DEFINITIONS, FOOTNOTES) if ahead else BLOCKS
+    drawn = first + draw(st.lists(blocks, min_size=1, max_size=6))
+    ends = draw(st.lists(st.sampled_from(LINES), min_size=len(drawn), max_size=len(drawn)))
+    whole = "".join(block + end for block, end in zip(drawn, ends, strict=True))
+    return (whole if draw(st.booleans()) else whole.rstrip("\r\n")), ahead
+
+
+@settings(max_examples=2000, deadline=None)
+@given(documents(), st.lists(st.integers(0, 10_000), max_size=12), st.booleans())
+def test_page_depends_on_the_text_alone(drawn, places, letters) -> None:
+    document, ahead = drawn
+    pieces = list(document) if letters and len(document) < 80 else cut(document, places)
+    whole = page([document])
+    assert alike(page(pieces)) == alike(whole)
+    if not ahead:
+        assert whole == to_html(visible(document))
 
 
 def test_closed_block_is_sent_once() -> None:

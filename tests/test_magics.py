@@ -879,7 +879,9 @@ def test_help_is_shown(bare, line):
     assert "usage: %qianfan" in bare.run(line)
 
 
-@pytest.mark.parametrize("name", ["status", "demo", "history", "reset", "help"])
+@pytest.mark.parametrize(
+    "name", [*("status", "demo", "params", "history", "reset", "keep", "help")]
+)
 def test_help_lists_the_subcommand(bare, name):
     assert re.search(rf"^ +{name} +\w", bare.run("%qianfan help"), re.MULTILINE)
 
@@ -1127,8 +1129,10 @@ def test_other_cells_are_left_alone(bare):
         ("%%qianfan_chat -t 0.5 --top", ["--top-p", "--top-k"]),
         ("%%qianfan_complete --dry", ["--dry-run"]),
         ("%%qianfan_chat --sys", ["--system"]),
-        ("%%qianfan_chat --format ", ["markdown", "text"]),
+        ("%%qianfan_chat --format ", ["markdown", "text", "json", "html", "code"]),
         ("%%qianfan_chat --format m", ["markdown"]),
+        ("%%qianfan_chat --compare temp", ["temperature="]),
+        ("%qianfan params to", ["top_p=", "top_k="]),
         ("%%qianfan_chat -m ERNIE-4", ["ERNIE-4.0-8K"]),
         ("%qianfan h", ["history", "help"]),
         ("%qianfan reset --a", ["--all"]),
@@ -1144,7 +1148,9 @@ def test_tab_offers_completions_no_flag_of_chats(bare):
 
 
 def test_tab_offers_all_subcommands(bare):
-    assert bare.complete("%qianfan ") == ["status", "demo", "history", "reset", "help"]
+    assert bare.complete("%qianfan ") == [
+        *("status", "demo", "params", "history", "reset", "keep", "help")
+    ]
 
 
 @pytest.mark.parametrize("flag", ["-e", "--endpoint"])

@@ -35,7 +35,11 @@ def test_every_dependency_has_its_line_in_the_table() -> None:
     extras = [e for group in project["optional-dependencies"].values() for e in group]
     names = {re.match(r"[\w-]+", e)[0] for e in project["dependencies"] + extras}
     section = README[README.index("## Dependencies") : README.index("## Tests")]
-    unnamed = {"qianfan-magic", "types-requests", "types-Pygments"}  # itself, and the types that mypy reads
+    unnamed = {
+        "qianfan-magic",
+        "types-requests",
+        "types-Pygments",
+    }  # itself, and the types that mypy reads
     assert {name for name in names - unnamed if name not in section} == set()
 
 

@@ -18,6 +18,7 @@ from qianfan_magic.views.choose import is_watched, make_view
 from qianfan_magic.views.history import count_turns, history_bundle
 from qianfan_magic.views.markdown import inert_markdown, to_html
 from qianfan_magic.views.notes import left_out_note, reply_notes
+from qianfan_magic.views.place import UnderCell
 from qianfan_magic.views.plain import FinalView, TerminalView
 from qianfan_magic.views.play import Play
 from qianfan_magic.views.shown import Shown
@@ -43,7 +44,9 @@ VALUES = {
     "rel": re.compile(r".*\bnoopener\b.*\bnoreferrer\b.*"),
     "start": re.compile(r"\d+"),
     "style": re.compile(rf"(({STYLES}): ?([\w.%-]+|var\(--jp-[\w-]+\))(; ?)?)+"),
-    "class": re.compile(r"(qianfan-answer mathjax_ignore tex2jax_ignore)|mathjax_process tex2jax_process"),
+    "class": re.compile(
+        r"(qianfan-answer mathjax_ignore tex2jax_ignore)|mathjax_process tex2jax_process"
+    ),
     "src": re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+"),
     "alt": re.compile(r".*", re.DOTALL),
     "title": re.compile(r".*", re.DOTALL),
@@ -612,12 +615,16 @@ def test_notebook_in_vs_code_is_watched(monkeypatch):
 
 def test_terminal_gets_the_terminal_view():
     shell = SimpleNamespace(user_ns={})
-    assert isinstance(make_view(shell, "on", "asked", form="markdown"), TerminalView)
+    assert isinstance(
+        make_view(shell, "on", "asked", form="markdown", place=UnderCell()), TerminalView
+    )
 
 
 def test_notebook_that_nobody_watches_gets_the_final_view():
     shell = SimpleNamespace(user_ns={}, kernel=object())
-    assert isinstance(make_view(shell, "off", "asked", form="markdown"), FinalView)
+    assert isinstance(
+        make_view(shell, "off", "asked", form="markdown", place=UnderCell()), FinalView
+    )
 
 
 # --- the terminal

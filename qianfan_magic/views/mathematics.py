@@ -21,7 +21,12 @@ from markdown_it.token import Token
 IGNORED, TYPESET = ("mathjax_ignore tex2jax_ignore", "mathjax_process tex2jax_process")
 #: Characters of one formula; a page would be busy for too long with more.
 LONGEST = 2_000
+#: Lines of one; the search for an end begins anew on every line that looks like a beginning.
+_MOST_LINES = 100
 _CLOSING = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
+_UNESCAPED = {
+    closing: re.compile(rf"(?<!\\)(?:\\\\)*({re.escape(closing)})") for closing in _CLOSING.values()
+}
 _OPENING = re.compile(r"\$\$?|\\[(\[]")
 _DISPLAYED = ("$$", r"\[")
 #: Commands that make links, set styles, load packages, or change what commands mean in the rest
@@ -61,21 +66,14 @@ def _inline(state: StateInline, silent: bool) -> bool:
 
 def _find_closing(source: str, start: int, limit: int, opening: str) -> int:
     """Return where a formula ends, or -1. A single dollar follows Pandoc's rule: ``$5 or $6``."""
-    closing = _CLOSING[opening]
-    end = source.find(closing, start, limit)
-    while end > 0 and _is_escaped(source, start, end):
-        end = source.find(closing, end + len(closing), limit)
+    found = _UNESCAPED[_CLOSING[opening]].search(source, start, limit)
+    end = found.start(1) if found else -1
     if end < 0 or not source[start:end].strip():
         return -1
     if opening == "$":
         tight = not (source[start].isspace() or source[end - 1].isspace())
         return end if tight and not source[end + 1 : end + 2].isdigit() else -1
     return end
-
-
-def _is_escaped(source: str, start: int, end: int) -> bool:
-    before = source[start:end]
-    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
 
 
 def _block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
@@ -103,14 +101,15 @@ def _block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
 
 def _last_line(state: StateBlock, first: int, end: int, closing: str) -> int:
     """Return the line that closes a formula; `end` if the text ends before; -1 if none does."""
-    for number in range(first, end):
+    for number in range(first, min(end, first + _MOST_LINES)):
         if state.isEmpty(number) or state.sCount[number] < state.blkIndent:
             return -1
         line = _line(state, number)[2:] if number == first else _line(state, number)
         if closing in line:
-            return number if line.rstrip().endswith(closing) and line.strip() != "" else -1
-    arriving = end >= len(state.bMarks) - 1 and not state.env.get("ended")
-    return end if arriving else -1
+            return number if line.rstrip().endswith(closing) else -1
+    # A quote, too, may end before the text does; and a part of a text, before the next one.
+    last = end >= len(state.bMarks) - 1 and not state.env.get("ended")
+    return end if last and end - first <= _MOST_LINES else -1
 
 
 def _line(state: StateBlock, number: int) -> str:

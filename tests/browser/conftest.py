@@ -88,7 +88,7 @@ class Lab:
 
 
 @contextmanager
-def running_lab(folder: Path) -> Iterator[Lab]:
+def running_lab(folder: Path, application: str = "jupyterlab") -> Iterator[Lab]:
     runtime, token = folder / ".runtime", "for-the-tests-alone"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("QIANFAN_")}
     environment |= {
@@ -100,7 +100,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         "IPYTHONDIR": str(folder / ".ipython"),
         "QIANFAN_CACHE_DIR": str(folder / ".cache"),
     }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command = [sys.executable, "-m", application, "--no-browser", "--allow-root"]
     command += ["--expose-app-in-browser", "--ServerApp.port=0", f"--ServerApp.root_dir={folder}"]
     command += [f"--IdentityProvider.token={token}"]
     asked_at_start = folder / ".settings/@jupyterlab/apputils-extension"

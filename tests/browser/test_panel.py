@@ -120,7 +120,9 @@ def test_table_is_there_after_the_kernel_is_gone(panel: Notebook) -> None:
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 @pytest.mark.parametrize("width", [600, 1200])
 def test_panel_fits_themes_and_widths(run: Run, theme: str, width: int) -> None:
-    notebook = run(ASK, "%qianfan params temperature=0.4 top_p=0.8 stop=END", theme=theme, width=width)
+    notebook = run(
+        ASK, "%qianfan params temperature=0.4 top_p=0.8 stop=END", theme=theme, width=width
+    )
     notebook.output(2).get_by_role("button", name="Again").click()
     expect(notebook.output(2).locator(".qianfan-reply")).to_contain_text("done")
     notebook.screenshot(f"panel-{theme.split()[1].lower()}-{width}")

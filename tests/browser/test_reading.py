@@ -180,7 +180,9 @@ def test_answer_can_be_shown_inside_an_output_widget(run: Run) -> None:
 def test_code_goes_into_the_next_cell_and_is_not_run(run: Run) -> None:
     fenced = "Here:\n\n```python\nprint('it ran')\n```\n"
     say, ask = saying(fenced)
-    notebook = run(say, ask.replace("%%qianfan_chat", "%%qianfan_chat --format code"), "print('last')")
+    notebook = run(
+        say, ask.replace("%%qianfan_chat", "%%qianfan_chat --format code"), "print('last')"
+    )
     notebook.output(4).get_by_text("last").wait_for()
     notebook.wait_idle()
     saved = notebook.save()

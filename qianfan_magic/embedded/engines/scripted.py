@@ -61,6 +61,43 @@ WALL_CHINESE = """\
 
 2012 年的测量结果显示，历代长城总长约 **21,196 公里**。"""
 
+PYTHAGORAS = r"""
+In a right-angled triangle with the sides $a$, $b$ and the hypotenuse $c$
+
+$$
+a^2 + b^2 = c^2
+$$
+
+so that $c = \sqrt{a^2 + b^2}$. In Python:
+
+```python
+from math import sqrt
+
+def hypotenuse(a, b):
+    # the longest side
+    return sqrt(a**2 + b**2)
+```
+
+| $a$ | $b$ | $c$ |
+|---:|---:|---:|
+| 3 | 4 | 5 |
+| 5 | 12 | 13 |
+
+- [x] right-angled triangles
+- [ ] all others need the cosine[^1]
+
+[^1]: $c^2 = a^2 + b^2 - 2ab\cos\gamma$"""
+
+RIVERS = (
+    '{"rivers": [{"name": "长江", "km": 6300}, {"name": "黄河", "km": 5464}], "complete": false}'
+)
+
+#: From the likeliest to the oddest.
+CAT_NAMES = (
+    *("Mimi", "Kitty", "Tiger", "Mochi", "Pixel"),
+    *("Professor Fluff", "Quantum Noodle", "Baron von Yarn"),
+)
+
 MAX_MIN = '''\
 
 def max_min(numbers):
@@ -118,6 +155,13 @@ def _first_question(question: Question) -> str:
     return f" Your first question was: “{question.messages[0].strip()}”"
 
 
+def _cat_name(question: Question) -> str:
+    """Show what the parameter does: the hotter, the odder the name."""
+    temperature = question.parameters.get("temperature", 0.5)
+    name = CAT_NAMES[round(temperature * (len(CAT_NAMES) - 1))]
+    return f" Call it **{name}**. {name} suits a cat."
+
+
 Say = tuple[str, ...] | Callable[["Question"], str]
 
 #: For a chat: a pattern of the question, a pattern of all before it, and what to say.
@@ -130,6 +174,9 @@ CHAT: tuple[tuple[str, str, Say], ...] = (
     (r"长城.*多长", "", (WALL_LENGTH_CHINESE,)),
     (r"长城", "", (WALL_CHINESE,)),
     (r"beijing|北京", "", (BEIJING,)),
+    (r"pythagoras|勾股", "", (PYTHAGORAS,)),
+    (r"rivers.*json", "", (RIVERS,)),
+    (r"name for (a|my) cat", "", _cat_name),
 )
 
 #: For a completion: a pattern of the prompt's end, and how it goes on.

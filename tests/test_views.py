@@ -476,7 +476,7 @@ class Recorder:
         self.written: list[str] = []
         self.ended: list[Shown] = []
 
-    def write(self, chunk: Chunk, column: int = 0) -> None:
+    def write(self, chunk: Chunk, _: int = 0) -> None:
         self.written.append(chunk.text)
 
     def begin(self) -> None:
@@ -565,7 +565,7 @@ def test_chunks_that_arrived_are_kept(error):
 class Failing(Recorder):
     """A view in which the user presses Stop."""
 
-    def write(self, chunk: Chunk, column: int = 0) -> None:
+    def write(self, chunk: Chunk, _: int = 0) -> None:
         super().write(chunk)
         raise KeyboardInterrupt
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Notebook, Run
+    from tests.browser.conftest import Run
 
 SLOWLY = 'get_ipython().magics_manager.registry["QianfanMagics"].session.server.pace = 0.2'
 COMPARE = "%%qianfan_chat --compare temperature=0.1,0.5,0.9\nPlease introduce The Great Wall"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,7 +118,7 @@ def test_selected_text_stays_selected(run: Run) -> None:
 
 
 LONG = "\n\n".join(f"Paragraph {number} of a long answer." for number in range(60))
-BOTTOM = "() => { const e = document.querySelector('.qianfan-state'); return e && e.getBoundingClientRect().bottom }"
+BOTTOM = "() => document.querySelector('.qianfan-state').getBoundingClientRect().bottom"
 
 
 def scroller(notebook: Notebook):
@@ -164,7 +165,7 @@ def test_page_does_not_jump_when_the_answer_ends(run: Run) -> None:
     notebook.wait_idle()
     tops = [top for top in notebook.page.evaluate("window.tops") if top is not None]
     # Up, as it follows the end; never down again by more than the line under the answer.
-    assert max(after - before for before, after in zip(tops, tops[1:], strict=False)) < 60
+    assert max(after - before for before, after in pairwise(tops)) < 60
 
 
 def test_answer_can_be_shown_inside_an_output_widget(run: Run) -> None:

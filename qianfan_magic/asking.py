@@ -1,4 +1,4 @@
-"""One cell on its way: what is asked, where the answer is shown, and what is kept of it."""
+"""One question on its way: where its answer is shown, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -8,68 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.conversation import Conversation, Turn
 from qianfan_magic.errors import ParameterError, QianfanError
-from qianfan_magic.flags import Ask
-from qianfan_magic.parameter import Kind
+from qianfan_magic.question import Question
 from qianfan_magic.side_by_side import Column, run_side_by_side
 from qianfan_magic.wire import read_reply
-from qianfan_magic.wire.types import Message, Reply
+from qianfan_magic.wire.types import Reply
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from qianfan_magic.client import QianfanClient
     from qianfan_magic.session import Session
     from qianfan_magic.views.place import Place
     from qianfan_magic.views.play import View
     from qianfan_magic.views.shown import Shown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What one cell asks.
-
-    Attributes
-    ----------
-    kind
-        ``"chat"`` or ``"completion"``.
-    text
-        The cell's.
-    options
-        For the client: from flags, sliders and ``%config``.
-    form
-        How the answer is to be shown: one of ``FORMATS``.
-    ask
-        The flags.
-    conversation
-        That a chat goes on with; None for a completion.
-    """
-
-    kind: Kind
-    text: str
-    options: dict[str, Any]
-    form: str
-    ask: Ask
-    conversation: Conversation | None = None
-
-    @property
-    def shown_as(self) -> str:
-        """How the view shows it: code for the next cell is shown as usual too."""
-        return usual_form(self.kind) if self.form == "code" else self.form
-
-    def messages(self, client: QianfanClient) -> tuple[str | list[Message], list[str]]:
-        """Return what is sent, and a note if not all of the conversation fits."""
-        from qianfan_magic.views.notes import left_out_note
-
-        if self.conversation is None:
-            return self.text, []
-        _, card = client.service(self.kind, self.options)
-        messages, left_out = self.conversation.fit(self.text, card)
-        return messages, left_out_note(left_out, card.max_characters if card else None)
-
-
-def usual_form(kind: Kind) -> str:
-    """Return how an answer is shown if nobody says otherwise."""
-    return "markdown" if kind == "chat" else "text"
 
 
 @dataclass(slots=True)
@@ -216,12 +166,13 @@ class Asking:
             from qianfan_magic.views.formats import code_of
 
             self._shell.set_next_input(code_of(reply.text))
-        if question.form == "json":
-            _check_json(reply)
+        error = _json_error(question, reply)
+        if error:
+            raise error
 
     def _compare(self, question: Question, place: Place) -> None:
         """Ask for several answers at once; a chat goes on from the first, if there is one."""
-        columns = [self._column(question, *variant) for variant in question.ask.compare.items()]
+        columns = [self._column(*variant) for variant in question.variants().items()]
         view = self._view(question, {column.title: column.asked for column in columns}, place)
         self._session.answered = answered = Answered(question, place, columns=columns)
         try:
@@ -234,18 +185,15 @@ class Asking:
                 answered.kept = int(answered.turn is not None)
         self._bind(question, [column.error or column.reply for column in columns])
         for number, column in enumerate(columns, 1):
-            if column.error:
-                raise _named(column.error, f"Column {number} ({column.title})")
+            error = column.error or _json_error(question, column.reply)
+            if error:
+                raise _named(error, f"Column {number} ({column.title})")
 
-    def _column(self, question: Question, title: str, changed: Mapping[str, Any]) -> Column:
+    def _column(self, title: str, question: Question) -> Column:
         client = self._session.client
-        # Who is asked is named by the endpoint and the model together.
-        dropped = {"endpoint", "model"} if "endpoint" in changed or "model" in changed else set()
-        options = {name: v for name, v in question.options.items() if name not in dropped}
-        varied = replace(question, options=options | dict(changed))
-        asked, notes = varied.messages(client)
-        call = client.call(varied.kind, asked, varied.options, stream=question.ask.stream)
-        return Column(title, self._endpoint(varied), question.shown_as, call, notes)
+        asked, notes = question.messages(client)
+        call = client.call(question.kind, asked, question.options, stream=question.ask.stream)
+        return Column(title, self._endpoint(question), question.shown_as, call, notes)
 
     def _endpoint(self, question: Question) -> str:
         endpoint, _ = self._session.client.service(question.kind, question.options)
@@ -286,18 +234,20 @@ def keep_column(answered: Answered, number: int, session: Session) -> None:
     answered.kept = number
 
 
-def _check_json(reply: Reply) -> None:
+def _json_error(question: Question, reply: Reply) -> QianfanError | None:
+    """Say what is wrong with an answer that was to be JSON, if anything is."""
     from qianfan_magic.views.formats import pretty
 
+    if question.form != "json":
+        return None
     try:
         pretty(reply.text)
     except ValueError as error:
-        problem = f"The answer is not JSON: {error}"
-    else:
-        return
-    raise QianfanError(
-        problem, hint="It is kept as it came. Ask for JSON and nothing else, or use --format text."
-    )
+        return QianfanError(
+            f"The answer is not JSON: {error}",
+            hint="It is kept as it came. Ask for JSON and nothing else, or use --format text.",
+        )
+    return None
 
 
 def _named(error: BaseException, where: str) -> BaseException:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from qianfan_magic.asking import Question
+    from qianfan_magic.question import Question
 
 
 class ParameterTrait(traitlets.TraitType[Any, Any]):
@@ -145,15 +145,12 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
             return
         question = self._question(kind, ask, self._text(ask, cell))
         if ask.dry_run:
-            client = self.session.client
-            asked, _ = question.messages(client)
-            request = client.prepare(kind, asked, question.options, stream=ask.stream)
-            show(client.describe(request))
+            show(question.describe(self.session.client))
         else:
             Asking(self.shell, self.session).run(question)
 
     def _question(self, kind: Kind, ask: Ask, text: str) -> Question:
-        from qianfan_magic.asking import Question, usual_form
+        from qianfan_magic.question import Question, usual_form
 
         options, conversation = self.options(ask, kind), None
         if kind == "chat":

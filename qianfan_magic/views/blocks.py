@@ -45,17 +45,21 @@ class BlockStream:
     def frame(self, text: str) -> Frame:
         """Take in more of the answer, and say what has changed on the page."""
         self._source += text
-        closed = self._close() if "\n" in text else []
-        if closed:
-            self._code = ""
+        more = self._more_code()
+        if more is not None:
+            return Frame("", "", more)
+        blocks = self._close() if "\n" in text else []
+        # One by one, so that no block depends on which others came with it.
+        closed = [to_live_html(block, self._definitions, ended=True) for block in blocks]
         shown = visible(self._source)
-        more = self._more_code(shown)
-        return Frame(
-            # One by one, so that no block depends on which others came with it.
-            "".join(to_live_html(block, self._definitions, ended=True) for block in closed),
-            to_live_html(shown, dict(self._definitions)) if more is None else "",
-            more,
-        )
+        self._code = growing_code(shown)
+        return Frame("".join(closed), to_live_html(shown, dict(self._definitions)))
+
+    def _more_code(self) -> str | None:
+        """Return what a fence has grown by; None if the open block is none, or has ended."""
+        before = self._code
+        self._code = growing_code(visible(self._source)) if before else ""
+        return self._code[len(before) :] if before and self._code.startswith(before) else None
 
     def _close(self) -> list[str]:
         """Cut off and return the blocks that are closed."""
@@ -64,13 +68,6 @@ class BlockStream:
         lines = self._source.split("\n")
         self._source = "\n".join(lines[starts[-1] :]) if starts else self._source
         return [visible("\n".join(lines[a:b]) + "\n") for a, b in pairwise([0, *starts])]
-
-    def _more_code(self, shown: str) -> str | None:
-        """Return what a fence has grown by; None if the open block must be sent whole."""
-        before, self._code = self._code, growing_code(shown)
-        if before and self._code.startswith(before):
-            return self._code[len(before) :]
-        return None
 
 
 class LetterStream:

@@ -82,7 +82,8 @@ class Answered:
         conversation = self.question.conversation
         if conversation is None:
             return
-        same = session.conversations.get(conversation.name, conversation) is conversation
+        known = session.conversations.get(conversation.name)
+        same = known is conversation or (known is None and not conversation.turns)
         last = conversation.turns[-1] if conversation.turns else None
         if not same or len(conversation.turns) != self.turns or (self.turn and last != self.turn):
             raise ParameterError(
@@ -174,7 +175,9 @@ class Asking:
         """Ask for several answers at once; a chat goes on from the first, if there is one."""
         columns = [self._column(*variant) for variant in question.variants().items()]
         view = self._view(question, {column.title: column.asked for column in columns}, place)
-        self._session.answered = answered = Answered(question, place, columns=columns)
+        said = question.conversation.turns if question.conversation else []
+        answered = Answered(question, place, turns=len(said), columns=columns)
+        self._session.answered = answered
         try:
             run_side_by_side(columns, view)
         finally:
@@ -226,10 +229,15 @@ def keep_column(answered: Answered, number: int, session: Session) -> None:
             f"There is no column {number}", hint=f"There are the columns 1 to {len(columns)}."
         )
     if answered.question.conversation is None:
-        raise ParameterError("A completion has no conversation to go on with")
+        raise ParameterError(
+            "A completion has no conversation to go on with",
+            hint="Compare in a chat: %%qianfan_chat --compare.",
+        )
     column = columns[number - 1]
     if column.error or not column.reply.text.strip():
-        raise ParameterError(f"Column {number} has no answer to go on from")
+        raise ParameterError(
+            f"Column {number} has no answer to go on from", hint="%qianfan keep lists the columns."
+        )
     answered.exchange(column.reply, session)
     answered.kept = number
 

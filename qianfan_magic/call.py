@@ -83,11 +83,12 @@ class Call:
 
     def _begin(self) -> tuple[list[Chunk], Generator[Chunk]]:
         """Send, and wait for the first chunk, if any; a token that is refused is replaced, once."""
+        self._check_wanted()
         response = self._connection.send(self._request, self._settings.retry_timeout)
         self._response = response
         if self._aborted:
             response.close()
-            raise StreamError("The answer is no longer waited for")
+        self._check_wanted()
         rest = _read(response)
         try:
             return list(islice(rest, 1)), rest
@@ -97,6 +98,10 @@ class Call:
                 raise
         self._renewed = True
         return self._begin()
+
+    def _check_wanted(self) -> None:
+        if self._aborted:
+            raise StreamError("The answer is no longer waited for")
 
     def _attempts(self) -> tenacity.Retrying:
         return tenacity.Retrying(
@@ -108,8 +113,10 @@ class Call:
 
     def _may_pass(self, error: BaseException) -> bool:
         # A server that asks for more patience than the settings have is not asked again.
-        patient = isinstance(error, QianfanError) and (
-            (error.retry_after or 0) <= self._settings.retry_max_wait
+        patient = (
+            not self._aborted
+            and isinstance(error, QianfanError)
+            and (error.retry_after or 0) <= self._settings.retry_max_wait
         )
         return patient and error.retryable  # type: ignore[attr-defined]
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.display_functions import publish_display_data
 
 from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.parameter import Parameter
 from qianfan_magic.parameters import FLAGGED
 
 if TYPE_CHECKING:
-    from qianfan_magic.asking import Outcome
+    from qianfan_magic.asking import Answered, Outcome
     from qianfan_magic.magics import QianfanMagics
     from qianfan_magic.session import Session
     from qianfan_magic.views.panel import InPanel, Panel
@@ -36,7 +37,7 @@ class Sliders:
         self._panel: Panel | None = None
         self._place: InPanel
         self._shown: list[UnderCell] = []
-        self._again: Outcome | None = None
+        self._again: tuple[Answered, Outcome] | None = None
 
     def set(self, words: Sequence[str]) -> None:
         """Set what ``NAME=VALUE`` says; ``none`` leaves it to the service again.
@@ -113,7 +114,7 @@ class Sliders:
 
     def _moved(self, change: dict[str, Any]) -> None:
         try:
-            moved = {name: ROWS[name].check(value) for name, value in change["new"].items()}
+            moved = {name: _row(name).check(value) for name, value in change["new"].items()}
         except ParameterError as error:
             self._tell(error.message)
         else:
@@ -154,19 +155,21 @@ class Sliders:
         ours = {n: v for n, v in self._session.sliders.items() if question.kind in ROWS[n].kinds}
         options = {**self._magics.options(question.ask, question.kind), **ours}
         system = {name: v for name, v in question.options.items() if name == "system"}
-        again = replace(question, options=options | system)
+        again = replace(question, options=options | system, form=question.shown_as)
         outcome = Asking(self._magics.shell, self._session).show(again, self._place)
         if outcome.stop:
             return "Stopped."
-        self._again = outcome
+        self._again = answered, outcome
         self._open().can_keep = True
         return "Keep puts this answer into the place of the cell's."
 
     def _keep(self) -> str:
         """Let the new answer take the place of the last cell's."""
-        answered, again = self._session.answered, self._again
-        if answered is None or again is None:
+        if self._again is None:
             raise QianfanError("There is no answer to keep", hint="Ask for one with Again.")
+        answered, again = self._again
+        if answered is not self._session.answered:
+            raise QianfanError("A cell has asked since", hint="Ask for its answer with Again.")
         answered.exchange(again.reply, self._session)
         answered.place.put(again.shown.bundle())
         if answered.question.ask.output:
@@ -175,3 +178,9 @@ class Sliders:
         self._open().can_keep = False
         self._place.close()
         return "Kept: the answer stands under its cell now."
+
+
+def _row(name: str) -> Parameter:
+    if name not in ROWS:
+        raise ParameterError(f"There is no slider {name!r}", hint=f"There are: {', '.join(ROWS)}.")
+    return ROWS[name]

@@ -8,6 +8,7 @@ would otherwise hang theirs on as ``__context__``.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -136,10 +137,12 @@ def give_back(response: requests.Response, payloads: Iterator[dict[str, Any]]) -
 
 def cut(response: requests.Response) -> None:
     """End an answer's connection while another thread waits for its next piece."""
-    sock = getattr(response.raw.connection, "sock", None)
-    if sock is not None:
-        with suppress(OSError):  # the other side was quicker
-            sock.shutdown(socket.SHUT_RDWR)
+    # http.client lets go of a connection that is to end with its answer; the file knows it still.
+    with (
+        suppress(OSError, ValueError, AttributeError),  # the other side was quicker
+        socket.socket(fileno=os.dup(response.raw.fileno())) as connection,
+    ):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _events(response: requests.Response) -> Iterator[str]:

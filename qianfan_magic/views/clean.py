@@ -20,7 +20,8 @@ TAGS = {
     *("a", "img", "span", "del", "em", "s", "strong", "sup", "sub", "b", "i", "u", "kbd", "mark"),
     *("div", "dl", "dt", "dd", "details", "summary"),
 }
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, set[str]] = {
+    "*": set(),  # nh3's own default has `title`, in which a link could pretend another goal
     "a": {"href"},
     "img": {"src", "alt"},
     "ol": {"start"},
@@ -37,6 +38,8 @@ _RASTER = re.compile(r"data:image/(png|jpeg|gif|webp);base64,([A-Za-z0-9+/]+={0,
 _LINK = re.compile(r"<a( [^>]*)?>(.*?)</a>", re.DOTALL)
 _IMAGE = re.compile(r"<img( [^>]*)?>")
 _ATTRIBUTE = re.compile(r' ([a-z]+)="([^"]*)"')
+#: An address in a text, and its host (RFC 3986, section 3.2): behind the user, before the port.
+_ADDRESS = re.compile(r"(?:https?://|mailto:)([^/\s?#\\]*)\S*")
 #: What a reader takes for the name of a host, or for an address in numbers.
 _HOST = re.compile(
     r"(?:[\w-]+\.)+[^\W\d_][\w-]+|(?:[\w-]+[.\u3002])+[a-z]{2,}|\d{1,3}(?:\.\d{1,3}){3}"
@@ -63,7 +66,7 @@ def clean(html: str, *, styled: bool = False) -> str:
     safe = nh3.clean(
         html,
         tags=TAGS,
-        attributes=ATTRIBUTES if styled else {tag: ATTRIBUTES[tag] for tag in ("a", "img", "ol")},
+        attributes=ATTRIBUTES if styled else {t: ATTRIBUTES[t] for t in ("*", "a", "img", "ol")},
         attribute_filter=_address,
         url_schemes={"http", "https", "mailto", "data"},
         allowed_classes={"span": {*COLOURS, *TYPESET.split()}} if styled else {},
@@ -118,9 +121,9 @@ def _host(address: str) -> str:
 def _pretends(text: str, host: str) -> bool:
     """Tell whether a text names another host than the one a link leads to."""
     seen = unicodedata.normalize("NFKC", unescape(re.sub("<[^>]*>", "", text))).lower()
-    return any(
-        name.removeprefix("www.") != host.removeprefix("www.") for name in _HOST.findall(seen)
-    )
+    named = [re.sub(r":\d*$", "", part) for a in _ADDRESS.findall(seen) for part in a.split("@")]
+    named += _HOST.findall(_ADDRESS.sub(" ", seen))
+    return any(name.removeprefix("www.") != host.removeprefix("www.") for name in named)
 
 
 def _honest_image(found: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from typing import NoReturn
 
@@ -48,9 +49,10 @@ def preformatted(text: str) -> str:
 def unfenced(text: str) -> str:
     """Return what is in the fence if the whole answer is one fenced block, else the answer."""
     blocks = code_blocks(text)
-    stripped = text.strip()
-    whole = len(blocks) == 1 and stripped.startswith(("```", "~~~")) and stripped[-3:] in "``` ~~~"
-    return blocks[0] if whole else text
+    if len(blocks) != 1:
+        return text
+    fence = rf"\s*(`{{3,}}|~{{3,}})[^\n]*\n{re.escape(blocks[0])}\s*\1[`~]*\s*"
+    return blocks[0] if re.fullmatch(fence, text) else text
 
 
 def code_of(text: str) -> str:
@@ -69,7 +71,8 @@ def pretty(text: str) -> str:
     """
     try:
         read = json.loads(unfenced(text), parse_constant=_refuse)
-        return json.dumps(read, ensure_ascii=False, indent=2, allow_nan=False)
+        # An escape in JSON can stand for a hidden character.
+        return visible(json.dumps(read, ensure_ascii=False, indent=2, allow_nan=False))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -15,16 +15,19 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, paragraph
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
-from mdit_py_plugins.tasklists import tasklists_plugin
 
 from qianfan_magic.views.clean import WEB, clean, is_image
 from qianfan_magic.views.highlight import coloured, highlight
+from qianfan_magic.views.limits import limits
 from qianfan_magic.views.mathematics import mathematics
+from qianfan_magic.views.tasks import tasks
 
 #: Levels of lists and quotes within each other; two below the parser's own limit (a list takes
 #: two), at which it drops the rest of the text.
 _DEEPEST = 18
-_UNDERLINED = {("h1", "="), ("h2", "-")}
+#: A link's definition, whose title can stand in the next lines; and underlined headings: with
+#: such a title they would be none.
+_MAY_GO_ON = {("definition", ""), ("heading_open", "="), ("heading_open", "-")}
 
 
 def to_html(text: str) -> str:
@@ -66,30 +69,26 @@ def block_starts(text: str) -> list[int]:
     """Return the lines on which blocks begin that are not within another.
 
     Left out is what more text may join to the block before: a formula that is still arriving (it
-    may turn out to be a paragraph), and what stands right below a link's definition, or below an
-    underlined heading that may become one (the link's title may go on there).
+    may turn out to be a paragraph), and what stands right below one of `_MAY_GO_ON`.
     """
-    found: dict[str, Any] = {}
-    blocks = _outer_blocks(text, found)
-    links = [*found.get("references", {}).values(), *found.get("duplicate_refs", [])]
-    unsure = {link["map"][1] for link in links}
-    unsure |= {end for block, _, end in blocks if (block.tag, block.markup) in _UNDERLINED}
+    blocks = _outer_blocks(text)
+    unsure = {end for block, _, end in blocks if (block.type, block.markup) in _MAY_GO_ON}
     return [start for block, start, _ in blocks if not block.hidden and start not in unsure]
 
 
 def growing_code(text: str) -> str:
     """Return the code of a text that is one fenced block which has not ended; else nothing."""
-    blocks = _outer_blocks(text, {}) if text.lstrip().startswith(("```", "~~~")) else []
+    blocks = _outer_blocks(text) if text.lstrip().startswith(("```", "~~~")) else []
     if len(blocks) != 1 or blocks[0][0].type != "fence":
         return ""
     fence, start, end = blocks[0]
     return fence.content if end - start - 1 == len(fence.content.splitlines()) else ""
 
 
-def _outer_blocks(text: str, found: dict[str, Any]) -> list[tuple[Token, int, int]]:
+def _outer_blocks(text: str) -> list[tuple[Token, int, int]]:
     """Return the token that opens each block that is not within another, and its lines."""
     tokens: list[Token] = []
-    _parser().block.parse(text, _parser(), found, tokens)
+    _parser().block.parse(text, _parser(), {}, tokens)
     outer = [one for one in tokens if one.level == 0 and one.nesting >= 0]
     return [(one, one.map[0], one.map[1]) for one in outer if one.map]
 
@@ -101,8 +100,9 @@ def code_blocks(text: str) -> list[str]:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "highlight": highlight})
-    parser.enable(["table", "strikethrough"]).use(mathematics).use(tasklists_plugin)
+    options = {"html": False, "highlight": highlight, "inline_definitions": True}
+    parser = MarkdownIt("commonmark", options)
+    parser.enable(["table", "strikethrough"]).use(mathematics).use(tasks).use(limits)
     parser.use(footnote_plugin, inline=False)
     parser.block.ruler.before("table", "deepest", _deepest)
     # A link within this server, or beside this notebook, is none that an answer may make.
@@ -123,27 +123,15 @@ def _aligned(renderer: Any, tokens: Sequence[Token], place: int, *rest: Any) -> 
     return str(renderer.renderToken(tokens, place, *rest))
 
 
-def _list_item(renderer: Any, tokens: Sequence[Token], place: int, *rest: Any) -> str:
-    if tokens[place].attrs.get("class"):  # of the task list's: a box stands in the bullet's place
-        tokens[place].attrs["style"] = "list-style-type:none"
-    return str(renderer.renderToken(tokens, place, *rest))
-
-
-def _box(_: Any, tokens: Sequence[Token], place: int, *__: Any) -> str:
-    """Draw a task's box with a letter: a page may have rules of its own for checkboxes."""
-    return "\u2611" if "checked" in tokens[place].content else "\u2610"
-
-
 def _footnote_mark(_: Any, tokens: Sequence[Token], place: int, *__: Any) -> str:
     """Write a footnote's number without a link, which would need an id of its own in the page."""
     return f"<sup>[{tokens[place].meta['id'] + 1}]</sup>"
 
 
 _RULES = {
+    "definition": lambda *_: "",
     "th_open": _aligned,
     "td_open": _aligned,
-    "list_item_open": _list_item,
-    "html_inline": _box,  # with `html` off the parser makes no other
     "footnote_ref": _footnote_mark,
     "footnote_block_open": lambda *_: "<hr>\n<ol>\n",
     "footnote_block_close": lambda *_: "</ol>\n",

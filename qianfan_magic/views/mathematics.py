@@ -34,7 +34,7 @@ _DISPLAYED = ("$$", r"\[")
 _REFUSED = re.compile(
     r"\\(href|url|class|cssId|style|data|unicode|bbox|mmlToken|enclose|texttip|mathtip|toggle"
     r"|require|setOptions|includegraphics|label|ref|eqref|csname|verb|char"
-    r"|[gex]?def|let|Newextarrow|(re|provide)?newcommand|(re)?newenvironment|renewcommand"
+    r"|definecolor|[gex]?def|let|Newextarrow|(re|provide)?newcommand|(re)?newenvironment|renewcommand"
     r"|providecommand|Declare[a-zA-Z]*|declare[a-zA-Z]*|newtagform|renewtagform|usetagform)(?![a-z])",
 )
 
@@ -106,7 +106,8 @@ def _last_line(state: StateBlock, first: int, end: int, closing: str) -> int:
             return -1
         line = _line(state, number)[2:] if number == first else _line(state, number)
         if closing in line:
-            return number if line.rstrip().endswith(closing) else -1
+            empty = number == first and line.strip() == closing
+            return number if line.rstrip().endswith(closing) and not empty else -1
     # A quote, too, may end before the text does; and a part of a text, before the next one.
     last = end >= len(state.bMarks) - 1 and not state.env.get("ended")
     return end if last and end - first <= _MOST_LINES else -1

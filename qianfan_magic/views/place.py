@@ -62,7 +62,8 @@ class InOutput:
 
     def show(self, widget: DOMWidget) -> None:
         """Show a widget."""
-        self.put(widget._repr_mimebundle_())
+        made = widget._repr_mimebundle_()
+        self.put(made[0] if isinstance(made, tuple) else made)  # with metadata, or without
 
     def put(self, bundle: dict[str, str]) -> None:
         """Show plain output."""

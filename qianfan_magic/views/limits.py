@@ -1,0 +1,49 @@
+"""Rules that keep an answer from becoming much longer than it is when it is rendered.
+
+A few kilobytes of Markdown can be megabytes of HTML: a table fills up rows that are too short, and
+a reference to a long address is written out wherever it is used.
+"""
+
+from __future__ import annotations
+
+import re
+
+from markdown_it import MarkdownIt
+from markdown_it.ruler import RuleOptionsType
+from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_core import StateCore
+
+#: Of all tables of one answer together; what goes beyond stays as it was written.
+MOST_CELLS = 10_000
+#: Characters of the address and title of a reference; longer ones are links in place only.
+LONGEST_REFERENCE = 500
+_DELIMITERS = re.compile(r"[\s|:-]+")
+
+
+def limits(parser: MarkdownIt) -> None:
+    """Teach a parser these limits."""
+    parser.block.ruler.at("table", _table, RuleOptionsType(alt=["paragraph", "reference"]))
+    parser.core.ruler.after("block", "references", _drop_long_references)
+
+
+def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    if start + 1 >= end or not _DELIMITERS.fullmatch(_line(state, start + 1)):
+        return False
+    rows = next((n for n in range(start, end) if state.isEmpty(n)), end) - start
+    cells = state.env.get("cells", 0) + rows * (_line(state, start).count("|") + 1)
+    if cells > MOST_CELLS or not table(state, start, end, silent):
+        return False
+    if not silent:
+        state.env["cells"] = cells
+    return True
+
+
+def _line(state: StateBlock, number: int) -> str:
+    return state.src[state.bMarks[number] : state.eMarks[number]]
+
+
+def _drop_long_references(state: StateCore) -> None:
+    known = state.env.get("references", {})
+    for name, one in list(known.items()):
+        if len(one["href"]) + len(one.get("title", "")) > LONGEST_REFERENCE:
+            del known[name]

@@ -159,6 +159,7 @@ SLY = {
     "fences of all lengths": "`\n``\n```\n````\n`````\n</pre><b>x",
     "escaped twice": "&lt;script&gt;alert(1)&lt;/script&gt;",
     "bidirectional override": "access\u202etxt.exe \u2066x\u2069 \u202a\u202b\u202c\u202d",
+    "bidirectional entity": "a &#x202e;txt.exe&#8294; &lrm; &#x200b;",
     "ANSI escapes": "\x1b[2J\x1b[31mred \x1b]8;;https://evil.example\x07link\x1b]8;;\x07 \x9b1m",
     "NUL": "<scr\x00ipt>alert(1)</scr\x00ipt> \x00",
     "carriage return": "safe\rdangerous",

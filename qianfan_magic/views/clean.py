@@ -13,6 +13,7 @@ import nh3
 
 from qianfan_magic.views.highlight import COLOURS
 from qianfan_magic.views.mathematics import TYPESET
+from qianfan_magic.views.visible import visible
 
 TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "blockquote", "hr", "br", "pre", "code"),
@@ -73,7 +74,8 @@ def clean(html: str, *, styled: bool = False) -> str:
         filter_style_properties=STYLES,
         link_rel="noopener noreferrer nofollow",
     )
-    return _IMAGE.sub(_honest_image, _LINK.sub(_honest_link, safe))
+    # An entity can stand for a hidden character: &#x202e;
+    return _IMAGE.sub(_honest_image, _LINK.sub(_honest_link, visible(safe)))
 
 
 def is_image(source: str) -> bool:

@@ -29,12 +29,12 @@ def limits(parser: MarkdownIt) -> None:
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if start + 1 >= end or not _DELIMITERS.fullmatch(_line(state, start + 1)):
         return False
-    rows = next((n for n in range(start, end) if state.isEmpty(n)), end) - start
-    cells = state.env.get("cells", 0) + rows * (_line(state, start).count("|") + 1)
-    if cells > MOST_CELLS or not table(state, start, end, silent):
+    columns, cells = _line(state, start).count("|") + 1, state.env.get("cells", 0)
+    # The table ends at the limit, so that more rows never change what the first ones are.
+    if not table(state, start, min(end, start + (MOST_CELLS - cells) // columns), silent):
         return False
     if not silent:
-        state.env["cells"] = cells
+        state.env["cells"] = cells + columns * (state.line - start)
     return True
 
 

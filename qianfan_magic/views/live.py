@@ -26,8 +26,10 @@ INTERVAL = 0.1
 #: A frame waits until its bytes are at most so many times those of its new text: a block that
 #: is sent again and again while it grows would otherwise cost the square of its length.
 MOST_REPEATED = 4
-#: But no text waits longer than this, in seconds.
+#: But no text waits longer than this, in seconds,
 LONGEST_HELD = 1.0
+#: unless an answer is made so that rendering it would take more than this share of the kernel.
+LARGEST_SHARE = 0.1
 
 
 class LiveReply(anywidget.AnyWidget):
@@ -54,6 +56,7 @@ class Column:
         self._held = ""
         self._open = 0  # characters of the open block at the frame before
         self._sent = -LONGEST_HELD
+        self._took = 0.0  # seconds that the frame before took to make
         self._tokens = 0
         self._estimate = 0
 
@@ -68,7 +71,8 @@ class Column:
         if not self._held:
             return None
         worth = self._open <= MOST_REPEATED * len(self._held)
-        return (INTERVAL if worth else LONGEST_HELD) - (time.monotonic() - self._sent)
+        pause = max(INTERVAL if worth else LONGEST_HELD, self._took / LARGEST_SHARE)
+        return pause - (time.monotonic() - self._sent)
 
     def frame(self) -> dict[str, Any]:
         """Return what the page needs to catch up, in as few bytes as there are news."""
@@ -77,6 +81,7 @@ class Column:
         self._estimate += estimate_tokens(self._held)
         made = self._stream.frame(self._held)
         self._held, self._open, self._sent = "", len(made.open), now
+        self._took = time.monotonic() - now
         frame: dict[str, Any] = {"column": self._number} if self._number else {}
         frame |= {"closed": made.closed} if made.closed else {}
         frame |= {"open": made.open} if made.more is None else {"more": made.more}

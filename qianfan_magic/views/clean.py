@@ -35,9 +35,9 @@ WEB = re.compile("https?://|mailto:", re.IGNORECASE)
 #: Bytes of an image that an answer carries in itself.
 LARGEST_IMAGE = 1_000_000
 _RASTER = re.compile(r"data:image/(png|jpeg|gif|webp);base64,([A-Za-z0-9+/]+={0,2})", re.IGNORECASE)
-#: As nh3 writes them: attributes in double quotes, `>` escaped in them.
-_LINK = re.compile(r"<a( [^>]*)?>(.*?)</a>", re.DOTALL)
-_IMAGE = re.compile(r"<img( [^>]*)?>")
+#: As nh3 writes them: attributes in double quotes, in which older releases leave `>` as it is.
+_LINK = re.compile(r'<a((?: [a-z]+="[^"]*")*)>(.*?)</a>', re.DOTALL)
+_IMAGE = re.compile(r'<img((?: [a-z]+="[^"]*")*)>')
 _ATTRIBUTE = re.compile(r' ([a-z]+)="([^"]*)"')
 #: An address in a text, and its host (RFC 3986, section 3.2): behind the user, before the port.
 _ADDRESS = re.compile(r"(?:https?://|mailto:)([^/\s?#\\]*)\S*")

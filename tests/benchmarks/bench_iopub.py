@@ -63,6 +63,7 @@ class Kernel:
     """A kernel, and its IOPub channel as bytes."""
 
     def __init__(self, manager: KernelManager) -> None:
+        manager.context.rcvhwm = 0  # no message is dropped, however late we are
         self.iopub = manager.connect_iopub()
         self.iopub.rcvtimeo = PATIENCE * 1_000
         self.client = manager.blocking_client()

@@ -12,14 +12,14 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SETUP = "%load_ext qianfan_magic\n%qianfan demo"
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 NARROW = 800  # pixels under which the file browser is closed
+SHUT_DOWN = "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()"
 PATIENCE = 30_000  # milliseconds; only a test that fails waits so long
 # Without these Chromium looks for hosts of its maker.
 CHROMIUM_FLAGS = [
@@ -217,6 +218,8 @@ def open_notebook(browser: Browser, lab: Lab) -> Iterator:
 
     yield open_one
     for context in contexts:
+        with suppress(Error):  # the page may have been left, or its kernel ended, by the test
+            context.pages[0].evaluate(SHUT_DOWN)
         context.close()
 
 

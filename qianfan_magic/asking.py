@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic.conversation import Conversation
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.question import Question
+from qianfan_magic.sending import Sending
 from qianfan_magic.side_by_side import Column, run_side_by_side
 from qianfan_magic.wire import read_reply
 from qianfan_magic.wire.types import Reply
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from qianfan_magic.session import Session
     from qianfan_magic.views.place import Place
-    from qianfan_magic.views.play import View
+    from qianfan_magic.views.play import Play, View
     from qianfan_magic.views.shown import Shown
 
 
@@ -32,76 +33,101 @@ class Answered:
         As it was asked.
     place
         Where its answer stands.
-    turn
-        That the conversation took; None if it took none.
-    turns
-        How many the conversation had then.
+    after
+        The conversation, once it has taken the answer or not.
     columns
         Of a comparison.
     kept
         Which of them the conversation goes on from, from 1; 0 for none.
+    took
+        Whether the conversation has the answer.
     """
 
     question: Question
     place: Place
-    turn: Turn | None = None
-    turns: int = 0
+    after: Conversation | None = None
     columns: list[Column] | None = None
     kept: int = 0
+    took: bool = False
 
-    def take(self, reply: Reply, session: Session, *, stopped: bool = False) -> None:
-        """Let the conversation take the answer, if there is one to take."""
-        question, conversation = self.question, self.question.conversation
-        if conversation is None:
-            return
-        kept = conversation.take(question.text, reply, stopped=stopped)
-        if kept or not stopped:
-            session.keep(conversation, question.options.get("system", ""))
-        self.turn = conversation.turns[-1] if kept else None
-        self.turns = len(conversation.turns)
+    def take(
+        self,
+        reply: Reply,
+        sent: Sending,
+        session: Session,
+        *,
+        stopped: bool = False,
+    ) -> Mapping[str, Any]:
+        """Let the conversation take the answer, if there is one; return what is saved with it.
 
-    def before(self) -> Question:
-        """Return the question with its conversation as it was before the answer."""
-        conversation = self.question.conversation
-        if conversation is None:
-            return self.question
-        said = (
-            conversation.turns[:-1] if self.turn in conversation.turns[-1:] else conversation.turns
-        )
-        earlier = Conversation(conversation.name, conversation.system, list(said))
-        return replace(self.question, conversation=earlier)
+        Parameters
+        ----------
+        reply, sent
+            The answer, and what was sent for it.
+        session
+            That keeps the conversations.
+        stopped
+            The user stopped the answer.
+        """
+        question = sent.question
+        if question.conversation is None:
+            return {}
+        left_out = sent.fit.left_out
+        after = question.taken(reply, left_out=left_out, model=sent.endpoint, stopped=stopped)
+        if after is None:
+            self.after = session.conversation(question.conversation.name)
+            return {}
+        # What takes the place of another answer finds that the others have gone back already.
+        if not (self.took or question.ask.append):
+            others = session.others(after.name, question.run)
+            session.keep(*(other.conversation for other in others))
+        self.after = after
+        self.took = not reply.need_clear_history
+        session.keep(after)
+        return session.record(after, run=question.run, last=int(self.took))
 
-    def exchange(self, reply: Reply, session: Session) -> None:
+    def exchange(self, reply: Reply, sent: Sending, session: Session) -> Mapping[str, Any]:
         """Put another answer into the place of the one that the conversation took.
+
+        Returns
+        -------
+        Mapping
+            What is saved with it.
 
         Raises
         ------
         ParameterError
             If the conversation has gone on since, or has been forgotten.
         """
-        conversation = self.question.conversation
-        if conversation is None:
-            return
-        known = session.conversations.get(conversation.name)
-        same = known is conversation or (known is None and not conversation.turns)
-        last = conversation.turns[-1] if conversation.turns else None
-        if not same or len(conversation.turns) != self.turns or (self.turn and last != self.turn):
+        if self.after is not None and session.conversation(self.after.name) != self.after:
             raise ParameterError(
-                f"The conversation {conversation.name!r} has gone on since",
+                f"The conversation {self.after.name!r} has gone on since",
                 hint="Only the answer to its last question can be exchanged.",
             )
-        if self.turn:
-            conversation.turns.pop()
-        self.take(reply, session)
+        return self.take(reply, sent, session)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One answer: the reply, what is shown of it, and the user's stop if it was stopped."""
+@dataclass(slots=True)
+class Streamed:
+    """One answer that has arrived, or as much of it as came before the user stopped it."""
 
-    reply: Reply
-    shown: Shown
+    question: Question
+    sending: Sending
+    play: Play
     stop: KeyboardInterrupt | None = None
+    reply: Reply = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reply = read_reply(self.play.chunks)
+
+    def end(self, *notes: str, metadata: Mapping[str, Any] | None = None) -> Shown:
+        """Show it for good, with notes and what is saved with it."""
+        from qianfan_magic.views.notes import left_out_note, reply_notes
+
+        state = "stopped" if self.stop else "done"
+        said = [] if self.stop else reply_notes(self.reply)
+        said += left_out_note(self.sending.fit)
+        return self.play.end(state, [*said, *notes], metadata or {})
 
 
 class Asking:
@@ -137,31 +163,37 @@ class Asking:
         else:
             self._answer(question, place)
 
-    def show(self, question: Question, place: Place) -> Outcome:
-        """Ask for one answer and show it; a stop by the user is for the caller to raise."""
-        from qianfan_magic.views.notes import reply_notes
+    def stream(self, question: Question, place: Place) -> Streamed:
+        """Ask for one answer and show it as it arrives; how it ends is for the caller to show.
+
+        Raises
+        ------
+        QianfanError
+            If it fails; then its end is shown, marked as broken off if there is text.
+        """
         from qianfan_magic.views.play import Play
 
-        client = self._session.client
-        asked, notes = question.messages(client)
-        chunks = client.ask(question.kind, asked, question.options, stream=question.ask.stream)
-        endpoint = self._endpoint(question)
-        play = Play(self._view(question, endpoint, place), form=question.shown_as, asked=endpoint)
+        sending = self._sending(question)
+        view = self._view(question, sending.endpoint, place)
+        play = Play(view, form=question.shown_as, asked=sending.endpoint)
         try:
-            play.run(chunks)
+            play.run(sending.chunks())
         except KeyboardInterrupt as stop:
-            return Outcome(read_reply(play.chunks), play.shown(state="stopped"), stop)
-        reply = read_reply(play.chunks)
-        code = ["The code is in the next cell."] * (question.form == "code")
-        return Outcome(reply, play.end(*reply_notes(reply), *notes, *code))
+            return Streamed(question, sending, play, stop)
+        except BaseException:
+            play.end("broken off")
+            raise
+        return Streamed(question, sending, play)
 
     def _answer(self, question: Question, place: Place) -> None:
-        outcome = self.show(question, place)
-        reply = outcome.reply
+        streamed = self.stream(question, place)
+        reply, stop = streamed.reply, streamed.stop
         self._session.answered = answered = Answered(question, place)
-        answered.take(reply, self._session, stopped=outcome.stop is not None)
-        if outcome.stop:
-            raise outcome.stop
+        metadata = answered.take(reply, streamed.sending, self._session, stopped=bool(stop))
+        code = ["The code is in the next cell."] * (question.form == "code" and not stop)
+        streamed.end(*_rewound(question, metadata), *code, metadata=metadata)
+        if stop:
+            raise stop
         self._bind(question, reply)
         if question.form == "code":
             from qianfan_magic.views.formats import code_of
@@ -173,35 +205,37 @@ class Asking:
 
     def _compare(self, question: Question, place: Place) -> None:
         """Ask for several answers at once; a chat goes on from the first, if there is one."""
-        columns = [self._column(*variant) for variant in question.variants().items()]
-        view = self._view(question, {column.title: column.asked for column in columns}, place)
-        said = question.conversation.turns if question.conversation else []
-        answered = Answered(question, place, turns=len(said), columns=columns)
+        from qianfan_magic.views.columns import side_by_side
+        from qianfan_magic.views.shown import NOTHING
+
+        columns = [
+            Column(title, variant.shown_as, self._sending(variant))
+            for title, variant in question.variants().items()
+        ]
+        view = self._view(question, {c.title: c.sending.endpoint for c in columns}, place)
+        said = question.conversation
+        after = self._session.conversation(said.name) if said else None
+        answered = Answered(question, place, after, columns)
         self._session.answered = answered
         try:
             run_side_by_side(columns, view)
         finally:
-            first = columns[0]
+            first, metadata = columns[0], NOTHING
             if not first.error:
                 stopped = first.state == "stopped"
-                answered.take(first.reply, self._session, stopped=stopped)
-                answered.kept = int(answered.turn is not None)
+                metadata = answered.take(first.reply, first.sending, self._session, stopped=stopped)
+                answered.kept = int(answered.took)
+            view.end(side_by_side(columns, _rewound(question, metadata)), metadata)
         self._bind(question, [column.error or column.reply for column in columns])
         for number, column in enumerate(columns, 1):
             error = column.error or _json_error(question, column.reply)
             if error:
                 raise _named(error, f"Column {number} ({column.title})")
 
-    def _column(self, title: str, question: Question) -> Column:
-        client = self._session.client
-        asked, notes = question.messages(client)
-        call = client.call(question.kind, asked, question.options, stream=question.ask.stream)
-        return Column(title, self._endpoint(question), question.shown_as, call, notes)
-
-    def _endpoint(self, question: Question) -> str:
-        endpoint, _ = self._session.client.service(question.kind, question.options)
-        self._session.used(endpoint)
-        return endpoint
+    def _sending(self, question: Question) -> Sending:
+        sending = Sending(self._session.client, question, self._session.used)
+        self._session.asked(sending.endpoint)
+        return sending
 
     def _view(self, question: Question, columns: Mapping[str, str] | str, place: Place) -> View:
         from qianfan_magic.views.choose import make_view
@@ -214,8 +248,8 @@ class Asking:
             self._shell.user_ns[question.ask.output] = value
 
 
-def keep_column(answered: Answered, number: int, session: Session) -> None:
-    """Let a conversation go on from another column of a comparison.
+def keep_column(answered: Answered, number: int, session: Session) -> Conversation:
+    """Let a conversation go on from another column of a comparison; return it.
 
     Raises
     ------
@@ -223,12 +257,15 @@ def keep_column(answered: Answered, number: int, session: Session) -> None:
         If there is no such column, it has no answer, the cell was no chat, or the conversation
         has gone on since.
     """
+    from qianfan_magic.views.columns import side_by_side
+
     columns = answered.columns or []
     if not 1 <= number <= len(columns):
         raise ParameterError(
             f"There is no column {number}", hint=f"There are the columns 1 to {len(columns)}."
         )
-    if answered.question.conversation is None:
+    conversation = answered.question.conversation
+    if conversation is None:
         raise ParameterError(
             "A completion has no conversation to go on with",
             hint="Compare in a chat: %%qianfan_chat --compare.",
@@ -238,8 +275,18 @@ def keep_column(answered: Answered, number: int, session: Session) -> None:
         raise ParameterError(
             f"Column {number} has no answer to go on from", hint="%qianfan keep lists the columns."
         )
-    answered.exchange(column.reply, session)
+    metadata = answered.exchange(column.reply, column.sending, session)
     answered.kept = number
+    notes = _rewound(answered.question, metadata)
+    answered.place.put(side_by_side(columns, notes).bundle(), metadata)
+    return session.conversation(conversation.name)
+
+
+def _rewound(question: Question, metadata: Mapping[str, Any]) -> list[str]:
+    """Say what the cell's earlier runs lose by this one, if the conversation was changed by it."""
+    from qianfan_magic.views.notes import rewound_notes
+
+    return rewound_notes(question.rewound, question.others) if metadata else []
 
 
 def _json_error(question: Question, reply: Reply) -> QianfanError | None:

@@ -238,6 +238,11 @@ def estimate_tokens(text: str) -> int:
     return len(_CHINESE.findall(text)) + round(words * 1.3)
 
 
+def is_chinese(text: str) -> bool:
+    """Tell whether there are Chinese characters in a text."""
+    return _CHINESE.search(text) is not None
+
+
 def check_length(characters: int, card: Card | None) -> None:
     """Refuse a text that is longer than the model's card allows.
 

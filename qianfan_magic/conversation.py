@@ -1,11 +1,22 @@
-"""A conversation: turns, what of them still fits, and nothing of widgets or networks."""
+"""A conversation: turns, which of them go along, and nothing of widgets or networks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any
 
-from qianfan_magic.catalogue import Card
-from qianfan_magic.wire.types import Message, Reply
+from qianfan_magic.catalogue import Card, estimate_tokens
+from qianfan_magic.masking import mask_known
+from qianfan_magic.running import Run
+from qianfan_magic.wire.types import Message
+
+#: Hexadecimal digits of a turn's id.
+ID_LENGTH = 16
+#: Characters of a question by which a turn is called.
+LONGEST_BEGINNING = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +31,119 @@ class Turn:
         The answer was stopped by the user and is not whole.
     truncated
         The answer stopped at a limit of the service.
+    system
+        The system text that it was asked with.
+    model
+        The endpoint or model that answered.
+    parameters
+        That shaped the answer, by the table's names.
+    tokens
+        Of what was sent and of the answer, as the service counts.
+    cell
+        The id of the notebook's cell that asked last; empty where the front end names none.
+    run
+        Which of the cell's runs that was; known in this process only.
+    after
+        The id of the turn before it, empty for the first.
+    continues
+        The unfinished turn that this one completes.
     """
 
     user: str
     assistant: str
+    _: KW_ONLY
     stopped: bool = False
     truncated: bool = False
+    system: str = ""
+    model: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tokens: tuple[int, int] = (0, 0)
+    cell: str = ""
+    run: str = field(default="", compare=False)
+    after: str = ""
+    continues: Turn | None = None
+    estimate: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once for each turn: to cut the two hundredth costs no more than to cut the second.
+        estimated = estimate_tokens(self.user) + estimate_tokens(self.assistant)
+        object.__setattr__(self, "estimate", estimated)
+
+    @property
+    def id(self) -> str:
+        """Names the turn and, through `after`, all that was said before it.
+
+        Of its texts as a record tells them, without a key that they may quote.
+        """
+        return self.digest(mask_known)
+
+    def digest(self, told: Callable[[str], str]) -> str:
+        """Make the id of its texts as a function tells them."""
+        texts = [told(text) for text in (self.system, self.user, self.assistant)]
+        said = [self.after, *texts, self.stopped, self.truncated]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:ID_LENGTH]
+
+    @property
+    def characters(self) -> int:
+        """The length of both."""
+        return len(self.user) + len(self.assistant)
+
+    @property
+    def called(self) -> str:
+        """How the question begins, in quotes, by which a reader knows the turn."""
+        return beginning(self.user)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the answer ended before its end."""
+        return self.stopped or self.truncated
+
+    def steps(self) -> list[Turn]:
+        """List the turn as it was asked, and as each ``--continue`` left it; itself the last."""
+        return [*(self.continues.steps() if self.continues else ()), self]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What of a conversation goes along with a question.
+
+    Attributes
+    ----------
+    messages
+        To be sent, the question the last.
+    left_out
+        How many of the oldest turns are not sent. They stay in the conversation.
+    reason
+        Why, in words for the reader; empty if all goes along.
+    """
+
+    messages: list[Message]
+    left_out: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """A conversation as it was before a cell, and what that drops.
+
+    Attributes
+    ----------
+    conversation
+        As it was.
+    replaced
+        Numbers, from 1, of the turns of the cell's own earlier run.
+    dropped
+        Numbers of the other turns that go, and how their questions begin.
+    """
+
+    conversation: Conversation
+    replaced: tuple[int, ...] = ()
+    dropped: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
-    """The turns of one name.
+    """The turns of one name; a value, each change of which is another one.
 
     The service's rules (an odd number of messages, the user first, no content empty) hold by
     construction: only whole turns are kept, and a question is put behind them.
@@ -47,66 +160,158 @@ class Conversation:
 
     name: str
     system: str = ""
-    turns: list[Turn] = field(default_factory=list)
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def head(self) -> str:
+        """The id of the last turn; empty where there is none."""
+        return self.turns[-1].id if self.turns else ""
 
     def messages(self, question: str | None = None) -> list[Message]:
         """List what was said, and a question behind it if there is one."""
-        said: list[Message] = []
-        for turn in self.turns:
-            said.append({"role": "user", "content": turn.user})
-            said.append({"role": "assistant", "content": turn.assistant})
-        if question is not None:
-            said.append({"role": "user", "content": question})
-        return said
+        return _messages(self.turns, question)
 
-    def fit(self, question: str, card: Card | None) -> tuple[list[Message], int]:
-        """Choose what is sent with a question: the newest turns that the card has room for.
+    def taken(self, turn: Turn) -> Conversation:
+        """Return it with one more turn, whose system text counts from then on."""
+        turns = (*self.turns, replace(turn, after=self.head))
+        return replace(self, system=turn.system, turns=turns)
+
+    def first(self, count: int) -> Conversation:
+        """Return it as it was after so many turns; with none, its system text stays."""
+        turns = self.turns[: max(count, 0)]
+        return replace(self, turns=turns, system=turns[-1].system if turns else self.system)
+
+    def before(
+        self, run: Run, below: Collection[str] = (), *, to_continue: bool = False
+    ) -> Rewound:
+        """Go back to before a cell was run.
+
+        Parameters
+        ----------
+        run
+            What is about to ask: what the cell's earlier runs asked goes, and all after it.
+        below
+            Ids of the cells that stand below it: what they asked was asked without it, and goes.
+        to_continue
+            The cell goes on with an unfinished answer: if that is the last, it stays as it is,
+            else only what the cell itself added to it goes.
+        """
+        turns = self.turns
+        if to_continue and turns and turns[-1].is_unfinished and turns[-1].cell not in below:
+            return Rewound(self)
+        for place, turn in enumerate(turns):
+            for number, step in enumerate(turn.steps()):
+                own = run.asked_earlier(step) and not (to_continue and number == 0)
+                if own or step.cell in below:
+                    return self._cut(place, turn.steps()[:number], run)
+        return Rewound(self)
+
+    def without_unsafe(self, ban_round: int | None, left_out: int) -> Conversation:
+        """Forget what the service asked to forget.
+
+        Parameters
+        ----------
+        ban_round
+            The unsafe turn among those that were sent, from 1: it goes, and those after it. -1 is
+            the question that was just asked, which is no turn yet (Dolly-12B's document). None,
+            where the service does not say, is all of them.
+        left_out
+            How many turns were not sent.
+        """
+        if ban_round == -1:
+            return self
+        return self.first(left_out + ban_round - 1 if ban_round and ban_round > 0 else 0)
+
+    def fit(
+        self,
+        question: str,
+        card: Card | None,
+        *,
+        most: int | None = None,
+        least: int = 0,
+        fewer: int = 0,
+    ) -> Fit:
+        """Choose what is sent with a question: the newest turns that there is room for.
 
         Parameters
         ----------
         question
             What is asked now; always sent.
         card
-            Of the model; None or no limit sends everything.
-
-        Returns
-        -------
-        messages : list of Message
-        left_out : int
-            How many of the oldest turns are not sent. They stay in the conversation.
+            Of the model, with its limits: exact characters, and tokens by Qianfan's own estimate.
+        most
+            So many turns at most; None for no such limit.
+        least
+            So many turns whatever their length.
+        fewer
+            So many less than would fit: the service counts otherwise.
         """
-        limit = card.max_characters if card else None
-        room = float("inf") if limit is None else limit - len(question)
-        kept = 0
-        for turn in reversed(self.turns):
-            room -= len(turn.user) + len(turn.assistant)
-            if room < 0:
-                break
-            kept += 1
+        kept, reason = _newest(self.turns, question + self.system, card, most)
+        if fewer:
+            kept, reason = kept - fewer, "the service found more too long"
+        kept = min(max(kept, least), len(self.turns))
         left_out = len(self.turns) - kept
-        return self.messages(question)[2 * left_out :], left_out
+        return Fit(_messages(self.turns[left_out:], question), left_out, reason * bool(left_out))
 
-    def take(self, question: str, reply: Reply, *, stopped: bool = False) -> bool:
-        """Keep a turn, if there is an answer to keep.
+    def _cut(self, place: int, steps: list[Turn], run: Run) -> Rewound:
+        """Keep the turns before a place, and of the turn there what its first steps had made."""
+        kept = (*self.turns[:place], *steps[-1:])
+        own, others = [], []
+        for number, turn in enumerate(self.turns[place:], place + 1):
+            if run.had_asked(turn):
+                own.append(number)
+            elif number > len(kept):
+                others.append((number, turn.called))
+        system = kept[-1].system if kept else ""
+        return Rewound(Conversation(self.name, system, kept), tuple(own), tuple(others))
 
-        Parameters
-        ----------
-        question
-            As it was sent.
-        reply
-            One that asks to forget the conversation (``need_clear_history``) empties it.
-        stopped
-            The user stopped the answer.
 
-        Returns
-        -------
-        bool
-            Whether it was kept.
-        """
-        if reply.need_clear_history:
-            self.turns.clear()
-            return False
-        if not reply.text.strip():
-            return False
-        self.turns.append(Turn(question, reply.text, stopped, reply.is_truncated))
-        return True
+def _messages(turns: Collection[Turn], question: str | None) -> list[Message]:
+    said: list[Message] = []
+    for turn in turns:
+        said.append({"role": "user", "content": turn.user})
+        said.append({"role": "assistant", "content": turn.assistant})
+    if question is not None:
+        said.append({"role": "user", "content": question})
+    return said
+
+
+def _newest(
+    turns: tuple[Turn, ...], always: str, card: Card | None, most: int | None
+) -> tuple[int, str]:
+    """Count the newest turns for which there is room, and say what ends them."""
+    limits = list(_limits(always, card))
+    for kept, turn in enumerate(reversed(turns)):
+        if kept == most:
+            return kept, f"max_turns is {most}"
+        for limit in limits:
+            limit.room -= limit.of(turn)
+            if limit.room < 0:
+                return kept, limit.reason
+    return len(turns), ""
+
+
+@dataclass(slots=True)
+class _Limit:
+    """How much room there still is, of what a turn takes, and how to call it."""
+
+    room: int
+    of: Callable[[Turn], int]
+    reason: str
+
+
+def _limits(always: str, card: Card | None) -> Iterator[_Limit]:
+    if card and card.max_characters is not None:
+        reason = f"{card.name} takes at most {card.max_characters:,} characters"
+        yield _Limit(card.max_characters - len(always), lambda turn: turn.characters, reason)
+    if card and card.max_tokens is not None:
+        reason = f"{card.name} takes at most {card.max_tokens:,} tokens"
+        room = card.max_tokens - estimate_tokens(always)
+        yield _Limit(room, lambda turn: turn.estimate, reason)
+
+
+def beginning(text: str) -> str:
+    """Return how a text begins, in quotes; a key that it quotes is masked."""
+    line = " ".join(mask_known(text).split())
+    cut = line if len(line) <= LONGEST_BEGINNING else line[: LONGEST_BEGINNING - 1] + "\u2026"
+    return f"\u201c{cut}\u201d"

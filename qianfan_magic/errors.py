@@ -120,6 +120,11 @@ class APIError(QianfanError):
         self.request_id = one_line(request_id)
         self.partial = ""
 
+    @property
+    def is_too_long(self) -> bool:
+        """Whether less of a conversation might be taken."""
+        return self.error_code in TOO_LONG
+
 
 class AuthError(APIError):
     """The service does not accept the credentials."""
@@ -216,6 +221,9 @@ CODES: dict[int, Code] = {
     336501: Code("the limit of requests a minute is reached", _SLOWER, RateLimitError, retry=True),
     336502: Code("the limit of tokens a minute is reached", _SLOWER, RateLimitError, retry=True),
 }
+
+#: Codes of both versions of the API for more characters or tokens than the model takes.
+TOO_LONG = frozenset({336007, 336103, "characters_too_long", "tokens_too_long"})
 
 #: What the token endpoint calls its errors (RFC 6749, section 5.2) and what to do about each.
 TOKEN_ERRORS: dict[str, str] = {

@@ -37,8 +37,8 @@ class Ask:
         For the client: endpoint, model, parameters, timeout and retries, where they are given.
     compare
         What is different in each column, by its title; empty for one answer.
-    stream, output, into, format, fill, dry_run, conversation, system
-        The flags of these names; None where they are not given.
+    stream, output, into, format, fill, dry_run, conversation, system, append, continues
+        The flags of these names (``--continue``: continues); None where they are not given.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +51,8 @@ class Ask:
     dry_run: bool = False
     conversation: str = "default"
     system: str | None = None
+    append: bool = False
+    continues: bool = False
 
 
 def _row(parameter: Parameter) -> Any:
@@ -83,6 +85,17 @@ COMMON = (
 CHAT = (
     argument("-n", "--conversation", default="default", help="which conversation goes on"),
     argument("-s", "--system", help="how the model is to behave, kept for the conversation"),
+    argument(
+        "--continue",
+        dest="continues",
+        action="store_true",
+        help="go on with the last answer, which was cut off or stopped",
+    ),
+    argument(
+        "--append",
+        action="store_true",
+        help="add a turn, where running a cell again would replace its own",
+    ),
 )
 
 
@@ -126,6 +139,9 @@ def parse(magic: Any, line: str) -> Ask | None:
         raise ParameterError(f"{name}: {error}", hint=f"{name} -h lists the flags.") from None
     if read.help:
         return None
+    conversation = getattr(read, "conversation", "default")
+    if not conversation.strip():
+        raise ParameterError(f"{name}: -n needs a name", hint="Such as -n tutor.")
     return Ask(
         options=_options(read),
         compare=_variants(read),
@@ -135,8 +151,10 @@ def parse(magic: Any, line: str) -> Ask | None:
         format=read.format,
         fill=read.fill,
         dry_run=read.dry_run,
-        conversation=getattr(read, "conversation", "default"),
+        conversation=conversation,
         system=getattr(read, "system", None),
+        append=getattr(read, "append", False),
+        continues=getattr(read, "continues", False),
     )
 
 

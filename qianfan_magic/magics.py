@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,17 @@ from qianfan_magic.completer import make_matcher
 from qianfan_magic.errors import brief
 from qianfan_magic.fill import fill
 from qianfan_magic.flags import CHAT, FORMATS, Ask, flags, parse
+from qianfan_magic.notebook import Layout
 from qianfan_magic.parameter import Kind, Parameter
 from qianfan_magic.parameters import FLAGGED, SENDING, check_text
+from qianfan_magic.running import Run, running
 from qianfan_magic.session import Session
 from qianfan_magic.sliders import Sliders
-from qianfan_magic.subcommands import Subcommands, show
+from qianfan_magic.subcommands import Subcommands
+from qianfan_magic.views.say import show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -81,11 +85,18 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         help="How answers are shown; by default chats as markdown, completions as text.",
     ).tag(config=True)
 
+    max_turns = traitlets.Int(
+        default_value=None,
+        allow_none=True,
+        min=0,
+        help="So many earlier turns go along with a chat's question at most; None: all that fit.",
+    ).tag(config=True)
+
     shell: InteractiveShell
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        self.session = Session()
+        self.session = Session(Layout(shell.user_ns))
         self.sliders = Sliders(self)
         self.subcommands = Subcommands(self)
         self.matcher = make_matcher(self)
@@ -95,19 +106,22 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
     @brief_stop
     def qianfan_complete(self, line: str, cell: str) -> None:
         """Have the model go on with the cell's text."""
-        self._run("completion", self._parse("qianfan_complete", line), cell)
+        with self._keeping_told():
+            self._run("completion", self._parse("qianfan_complete", line), cell)
 
     @flags("qianfan_chat", *CHAT)
     @cell_magic
     @brief_stop
     def qianfan_chat(self, line: str, cell: str) -> None:
         """Send the cell's text as the next message of a conversation."""
-        self._run("chat", self._parse("qianfan_chat", line), cell)
+        with self._keeping_told() as run:
+            self._run("chat", self._parse("qianfan_chat", line), cell, run)
 
     @line_magic
     def qianfan(self, line: str) -> None:
         """Everything else: ``%qianfan help`` lists it."""
-        self.subcommands.run(line)
+        with self._keeping_told():
+            self.subcommands.run(line)
 
     def start_demo(self, engine: str, seed: int) -> None:
         """Use the embedded server; it streams at a reader's pace where somebody may read."""
@@ -136,35 +150,48 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
 
     def _text(self, ask: Ask, cell: str) -> str:
         text = cell.strip("\r\n")
+        if ask.continues and not text.strip():
+            return ""
         return check_text(fill(text, self.shell.user_ns) if ask.fill else text, "The cell")
 
-    def _run(self, kind: Kind, ask: Ask | None, cell: str) -> None:
+    def _run(self, kind: Kind, ask: Ask | None, cell: str, run: Run | None = None) -> None:
         from qianfan_magic.asking import Asking
 
         if ask is None:
             return
-        question = self._question(kind, ask, self._text(ask, cell))
+        question = self._question(kind, ask, self._text(ask, cell), run)
         if ask.dry_run:
             show(question.describe(self.session.client))
         else:
             Asking(self.shell, self.session).run(question)
 
-    def _question(self, kind: Kind, ask: Ask, text: str) -> Question:
+    def _question(self, kind: Kind, ask: Ask, text: str, run: Run | None) -> Question:
         from qianfan_magic.question import Question, usual_form
 
-        options, conversation = self.options(ask, kind), None
-        if kind == "chat":
-            conversation = self.session.conversation(ask.conversation)
-            system = conversation.system if ask.system is None else ask.system
-            options |= {"system": system} if system else {}
-        return Question(
+        question = Question(
             kind=kind,
             text=text,
-            options=options,
+            options=self.options(ask, kind),
             form=ask.format or self.format or usual_form(kind),
             ask=ask,
-            conversation=conversation,
         )
+        return question if run is None else question.within(self.session, run, self.max_turns)
+
+    @contextmanager
+    def _keeping_told(self) -> Iterator[Run]:
+        """Run a cell; if it changed no conversation, say what it asked earlier, and save that.
+
+        The front end has cleared the cell's output, and with it the record that it had.
+        """
+        from qianfan_magic.views.notes import unchanged_notes
+
+        run = running(self.shell)
+        try:
+            yield run
+        finally:
+            if self.session.lacks_record(run):
+                notes = unchanged_notes(self.session.conversations.values(), run)
+                show("\n".join(notes), self.session.record(run=run))
 
     def options(self, ask: Ask, kind: Kind) -> dict[str, Any]:
         """Let a flag win over a slider, and that over ``%config``; the settings have the rest."""

@@ -72,11 +72,19 @@ def mask(text: str) -> str:
     str
         The same text without secrets.
     """
+    return _LOOKS_SECRET.sub(_keep_name, mask_known(text))
+
+
+def mask_known(text: str) -> str:
+    """Replace the secrets that the package holds, and leave what only looks like one.
+
+    For text that must stay as it is, such as an answer's code in a saved notebook.
+    """
     # A copy, taken in one step, and no lock: a process that forks would inherit it locked.
     longest_first = sorted(list(_remembered), key=len, reverse=True)  # noqa: C414
     for secret in longest_first:
         text = _remembered[secret].sub(MASK, text)
-    return _LOOKS_SECRET.sub(_keep_name, text)
+    return text
 
 
 def _keep_name(found: re.Match[str]) -> str:

@@ -123,6 +123,8 @@ SENDING: tuple[Parameter, ...] = (
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 #: Those with flags, which are those that a notebook may set for every cell.
 FLAGGED = tuple(parameter for parameter in PARAMETERS if parameter.flags)
+#: What shapes an answer; a mark for the person who asks does not.
+SHAPING = tuple(parameter for parameter in FLAGGED if parameter.type is not str)
 
 
 def check_parameters(values: Mapping[str, Any], kind: Kind) -> dict[str, Any]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from qianfan_magic.conversation import Conversation
+from qianfan_magic.catalogue import is_chinese
+from qianfan_magic.conversation import Conversation, Fit, Rewound, Turn
+from qianfan_magic.errors import ParameterError
 from qianfan_magic.flags import Ask
 from qianfan_magic.parameter import Kind
-from qianfan_magic.wire.types import Message
+from qianfan_magic.parameters import SHAPING
+from qianfan_magic.running import Run
+from qianfan_magic.wire.types import Message, Reply
 
 if TYPE_CHECKING:
     from qianfan_magic.client import QianfanClient
+    from qianfan_magic.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +36,16 @@ class Question:
         How the answer is to be shown: one of ``FORMATS``.
     ask
         The flags.
-    conversation
-        That a chat goes on with; None for a completion.
+    rewound
+        The conversation that a chat goes on with, as it was before its cell; None for a completion.
+    others
+        Other conversations in which an earlier run of the cell asked, without that.
+    continues
+        The unfinished turn, the last of the conversation, whose answer is to go on.
+    most
+        Turns that are sent at most; None for no such limit.
+    run
+        Of the cell.
     """
 
     kind: Kind
@@ -39,7 +53,51 @@ class Question:
     options: dict[str, Any]
     form: str
     ask: Ask
-    conversation: Conversation | None = None
+    rewound: Rewound | None = None
+    others: Sequence[Rewound] = ()
+    continues: Turn | None = None
+    most: int | None = None
+    run: Run = field(default_factory=Run)
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """That a chat goes on with."""
+        return self.rewound.conversation if self.rewound else None
+
+    def within(self, session: Session, run: Run, most: int | None) -> Question:
+        """Return the question as one of a conversation, as that was before the cell.
+
+        Parameters
+        ----------
+        session
+            That keeps the conversations.
+        run
+            Of the cell.
+        most
+            Turns that are sent at most; None for no such limit.
+
+        Raises
+        ------
+        ParameterError
+            If an answer is to go on, and the last one is whole, or there is none.
+        """
+        name, continues = self.ask.conversation, self.ask.continues
+        rewound, others = Rewound(session.conversation(name)), list[Rewound]()
+        if not self.ask.append:
+            rewound, others = session.before(name, run, to_continue=continues)
+        conversation = rewound.conversation
+        system = conversation.system if self.ask.system is None else self.ask.system
+        last = _unfinished(conversation) if continues else None
+        return replace(
+            self,
+            text=_go_on(self.text, last) if last else self.text,
+            options=self.options | ({"system": system} if system else {}),
+            rewound=rewound,
+            others=others,
+            continues=last,
+            most=most,
+            run=run,
+        )
 
     @property
     def shown_as(self) -> str:
@@ -60,22 +118,96 @@ class Question:
         """Write down what would be sent, secrets masked; nothing is."""
         written = []
         for title, question in (self.variants() or {"": self}).items():
-            asked, _ = question.messages(client)
+            asked = question.asked(question.fit(client))
             request = client.prepare(
                 question.kind, asked, question.options, stream=question.ask.stream
             )
             written.append(f"{title}\n\n" * bool(title) + client.describe(request))
         return "\n\n---\n\n".join(written)
 
-    def messages(self, client: QianfanClient) -> tuple[str | list[Message], list[str]]:
-        """Return what is sent, and a note if not all of the conversation fits."""
-        from qianfan_magic.views.notes import left_out_note
-
+    def fit(self, client: QianfanClient, *, fewer: int = 0) -> Fit:
+        """Choose what of the conversation is sent; ``fewer`` turns than there is room for."""
         if self.conversation is None:
-            return self.text, []
+            return Fit([])
         _, card = client.service(self.kind, self.options)
-        messages, left_out = self.conversation.fit(self.text, card)
-        return messages, left_out_note(left_out, card.max_characters if card else None)
+        conversation = replace(self.conversation, system=self.options.get("system", ""))
+        least = int(self.continues is not None)
+        return conversation.fit(self.text, card, most=self.most, least=least, fewer=fewer)
+
+    def asked(self, fit: Fit) -> str | list[Message]:
+        """Return what is sent: a prompt, or messages."""
+        return self.text if self.conversation is None else fit.messages
+
+    def taken(
+        self, reply: Reply, *, left_out: int, model: str, stopped: bool = False
+    ) -> Conversation | None:
+        """Return the conversation with the answer, or without what the service finds unsafe.
+
+        Parameters
+        ----------
+        reply
+            The whole answer, also where only its end was asked for.
+        left_out
+            How many turns of the conversation were not sent.
+        model
+            Who answered.
+        stopped
+            The user stopped the answer.
+
+        Returns
+        -------
+        Conversation or None
+            None if there is nothing to take: it stays as it was before the cell.
+        """
+        conversation = self.conversation
+        if conversation is None:
+            return None
+        if reply.need_clear_history:
+            return conversation.without_unsafe(reply.ban_round, left_out)
+        if not reply.text.strip():
+            return None
+        if self.continues:
+            conversation = conversation.first(len(conversation.turns) - 1)
+        return conversation.taken(self._turn(reply, model, stopped=stopped))
+
+    def _turn(self, reply: Reply, model: str, *, stopped: bool) -> Turn:
+        shaping = {r.name: self.options[r.name] for r in SHAPING if r.name in self.options}
+        return Turn(
+            self.continues.user if self.continues else self.text,
+            reply.text,
+            stopped=stopped,
+            truncated=reply.is_truncated,
+            system=self.options.get("system", ""),
+            model=model,
+            parameters=shaping,
+            tokens=(reply.usage.prompt_tokens, reply.usage.completion_tokens),
+            cell=self.run.cell,
+            run=self.run.id,
+            continues=self.continues,
+        )
+
+
+def _unfinished(conversation: Conversation) -> Turn:
+    last = conversation.turns[-1] if conversation.turns else None
+    if last is None or not last.is_unfinished:
+        state = "has no answer yet" if last is None else "ends with a whole answer"
+        raise ParameterError(
+            f"--continue: the conversation {conversation.name!r} {state}",
+            hint="It goes on with an answer that was cut off at a limit, or stopped.",
+        )
+    return last
+
+
+#: What asks for the rest, in the question's language.
+GO_ON = "Go on exactly where you stopped; repeat nothing."
+GO_ON_CHINESE = "请从停下的地方继续"
+
+
+def _go_on(text: str, turn: Turn) -> str:
+    """Return what asks for the rest of an answer: the cell's own words, if it has other ones."""
+    if text.strip() and text != turn.user:
+        return text
+    return GO_ON_CHINESE if is_chinese(turn.user) else GO_ON
 
 
 def usual_form(kind: Kind) -> str:

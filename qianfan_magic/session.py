@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qianfan_magic.conversation import Conversation
+from qianfan_magic.conversation import Conversation, Rewound
 from qianfan_magic.errors import QianfanError
+from qianfan_magic.record import record_to_json
 from qianfan_magic.settings import Credentials, Settings, load_settings
 
 if TYPE_CHECKING:
     from qianfan_magic.asking import Answered
     from qianfan_magic.client import QianfanClient
     from qianfan_magic.embedded.server import EmbeddedServer
+    from qianfan_magic.notebook import Layout
+    from qianfan_magic.running import Run
+    from qianfan_magic.usage import Used
 
 
 @dataclass(slots=True)
@@ -22,6 +27,8 @@ class Session:
 
     Attributes
     ----------
+    layout
+        Of the saved notebook.
     folder
         The notebook's, where ``.env`` is looked for.
     conversations
@@ -32,13 +39,26 @@ class Session:
         The parameters that ``%qianfan params`` sets, by name.
     answered
         What the last cell asked and got.
+    used
+        By each answer so far.
+    clock
+        Counts the records that are saved with outputs.
+    told
+        Names of conversations in any of them, those that are forgotten too.
+    records
+        The run of the last record of each cell.
     """
 
+    layout: Layout
     folder: Path = field(default_factory=Path.cwd)
     conversations: dict[str, Conversation] = field(default_factory=dict)
     endpoints: list[str] = field(default_factory=list)
     sliders: dict[str, Any] = field(default_factory=dict)
     answered: Answered | None = None
+    used: list[Used] = field(default_factory=list)
+    clock: int = 0
+    told: set[str] = field(default_factory=set)
+    records: dict[str, str] = field(default_factory=dict)
     server: EmbeddedServer | None = None
     _client: QianfanClient | None = None
 
@@ -64,12 +84,79 @@ class Session:
         """Return the conversation of a name; a new one is to be kept once it has a turn."""
         return self.conversations.get(name) or Conversation(name)
 
-    def keep(self, conversation: Conversation, system: str) -> None:
-        """Keep a conversation by its name, with the system text that its last turn had."""
-        conversation.system = system
-        self.conversations[conversation.name] = conversation
+    def before(
+        self, name: str, run: Run, *, to_continue: bool = False
+    ) -> tuple[Rewound, list[Rewound]]:
+        """Go back to before a cell was run; nothing is kept of that yet.
 
-    def used(self, endpoint: str) -> None:
+        Returns
+        -------
+        rewound : Rewound
+            The conversation of the name.
+        others : list of Rewound
+            Other conversations in which an earlier run of the cell asked.
+        """
+        conversation = self.conversation(name)
+        asked = {turn.cell for turn in conversation.turns if turn.run}
+        below = self.layout.below(run.cell, asked) if run.cell and asked else ()
+        rewound = conversation.before(run, below, to_continue=to_continue)
+        return rewound, self.others(name, run)
+
+    def others(self, name: str, run: Run) -> list[Rewound]:
+        """Go back, in all conversations but one, to before an earlier run of a cell asked there."""
+        others = [one.before(run) for one in self.conversations.values() if one.name != name]
+        return [other for other in others if other.replaced]
+
+    def keep(self, *conversations: Conversation) -> None:
+        """Keep conversations by their names, in the place of what was there."""
+        self.conversations |= {one.name: one for one in conversations}
+
+    def record(self, *heads: Conversation, run: Run, last: int | None = 0) -> dict[str, Any]:
+        """Return what is saved with an output, so that the notebook can tell of conversations.
+
+        Where all of them stand is told, since an earlier output that told it may be gone.
+
+        Parameters
+        ----------
+        *heads
+            Conversations whose last turns are told, too.
+        run
+            That makes the output: what its cell asked earlier is told.
+        last
+            How many of the last turns are told; None tells all.
+        """
+        names = {*self.told, *self.conversations, *(head.name for head in heads)}
+        given = {head.name for head in heads}
+        told = []
+        for one in map(self.conversation, sorted(names)):
+            first = len(one.turns) - last if last is not None else 0
+            told += [
+                (one, place)
+                for place, turn in enumerate(one.turns)
+                if run.had_asked(turn) or (one.name in given and place >= first)
+            ]
+        self.told |= names
+        self.records[run.cell] = run.id
+        return record_to_json(self._tick(run), map(self.conversation, sorted(names)), told)
+
+    def lacks_record(self, run: Run) -> bool:
+        """Tell whether a cell's earlier output had a record, and its new one has none."""
+        known = run.cell in self.records or run.cell in self.layout.recorded
+        return known and bool(self.told) and self.records.get(run.cell) != run.id
+
+    def _tick(self, run: Run) -> int:
+        """Return a clock that is larger than any before, in this notebook too.
+
+        A page may hold records that were never saved, from before the kernel's restart. So the
+        clock begins at this computer's, in seconds; but where no front end names its cells, as
+        under nbclient, at 0: a notebook that is executed there is always the same.
+        """
+        self.layout.look()
+        begun = int(time.time()) if run.cell and not self.clock else 0
+        self.clock = max(self.clock, self.layout.clock, begun) + 1
+        return self.clock
+
+    def asked(self, endpoint: str) -> None:
         """Remember an endpoint for Tab."""
         if endpoint in self.endpoints:
             self.endpoints.remove(endpoint)

@@ -14,7 +14,7 @@ from qianfan_magic.wire import read_reply
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qianfan_magic.call import Call
+    from qianfan_magic.sending import Sending
     from qianfan_magic.views.play import View
     from qianfan_magic.views.shown import Shown
     from qianfan_magic.wire.types import Chunk, Reply
@@ -28,14 +28,10 @@ class Column:
     ----------
     title
         What is different in it: ``temperature=0.5``.
-    asked
-        The endpoint or model.
     form
         How the answer is shown.
-    call
+    sending
         The request.
-    notes
-        What stands under the answer besides what the service says of it.
     chunks
         What has arrived.
     state
@@ -45,10 +41,8 @@ class Column:
     """
 
     title: str
-    asked: str
     form: str
-    call: Call
-    notes: Sequence[str] = ()
+    sending: Sending
     chunks: list[Chunk] = field(default_factory=list)
     state: str = "streaming"
     error: BaseException | None = None
@@ -60,16 +54,16 @@ class Column:
 
     def shown(self) -> Shown:
         """Return the answer as it is to stay."""
-        from qianfan_magic.views.notes import reply_notes
+        from qianfan_magic.views.notes import left_out_note, reply_notes
         from qianfan_magic.views.play import shown
 
-        notes = list(self.notes)
+        notes = left_out_note(self.sending.fit)
         if self.error:
             hint = getattr(self.error, "hint", "")
             notes = [f"{type(self.error).__name__}: {self.error}", *[hint] * bool(hint)]
         elif self.state == "done":
             notes = [*reply_notes(self.reply), *notes]
-        return shown(self.chunks, self.form, self.asked, self.state, notes)
+        return shown(self.chunks, self.form, self.sending.endpoint, self.state, notes)
 
 
 #: A column's number with a chunk of it, with what went wrong, or with None at its good end.
@@ -84,30 +78,26 @@ def run_side_by_side(columns: Sequence[Column], view: View) -> None:
     columns
         Their chunks, states and errors are filled in.
     view
-        Is written to and ended in this thread.
+        Is written to in this thread; to be ended by the caller.
 
     Raises
     ------
     KeyboardInterrupt
-        Once the connections are closed and what has arrived is shown, marked as stopped.
+        Once the connections are closed, and the columns are marked as stopped.
     """
-    from qianfan_magic.views.columns import Columns
-
     news: SimpleQueue[_News] = SimpleQueue()
     try:
         view.begin()
         for number, column in enumerate(columns):
-            reader = (number, column.call, news)
+            reader = (number, column.sending, news)
             threading.Thread(target=_read, args=reader, daemon=True).start()
         _show(columns, view, news)
     except KeyboardInterrupt as stop:
         for column in columns:
             if column.state == "streaming":
                 column.state = "stopped"
-                column.call.abort()
+                column.sending.abort()
         raise brief(stop)  # noqa: B904  it is the same one
-    finally:
-        view.end(Columns([(column.title, column.shown()) for column in columns]))
 
 
 def _show(columns: Sequence[Column], view: View, news: SimpleQueue[_News]) -> None:
@@ -123,10 +113,10 @@ def _show(columns: Sequence[Column], view: View, news: SimpleQueue[_News]) -> No
             view.write(came, number)
 
 
-def _read(number: int, call: Call, news: SimpleQueue[_News]) -> None:
+def _read(number: int, sending: Sending, news: SimpleQueue[_News]) -> None:
     """Pass on what arrives in one column; runs in a thread of its own."""
     try:
-        with closing(call.chunks()) as chunks:
+        with closing(sending.chunks()) as chunks:
             for chunk in chunks:
                 news.put((number, chunk))
     except QianfanError as error:

@@ -10,17 +10,17 @@ from IPython.core.display_functions import publish_display_data
 
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.parameter import Parameter
-from qianfan_magic.parameters import FLAGGED
+from qianfan_magic.parameters import SHAPING
 
 if TYPE_CHECKING:
-    from qianfan_magic.asking import Answered, Outcome
+    from qianfan_magic.asking import Answered, Streamed
     from qianfan_magic.magics import QianfanMagics
     from qianfan_magic.session import Session
     from qianfan_magic.views.panel import InPanel, Panel
     from qianfan_magic.views.place import UnderCell
+    from qianfan_magic.views.shown import Shown
 
-#: What shapes an answer; a mark for the person who asks does not.
-ROWS = {row.name: row for row in FLAGGED if row.type is not str}
+ROWS = {row.name: row for row in SHAPING}
 
 
 class Sliders:
@@ -37,7 +37,7 @@ class Sliders:
         self._panel: Panel | None = None
         self._place: InPanel
         self._shown: list[UnderCell] = []
-        self._again: tuple[Answered, Outcome] | None = None
+        self._again: tuple[Answered, Streamed, Shown] | None = None
 
     def set(self, words: Sequence[str]) -> None:
         """Set what ``NAME=VALUE`` says; ``none`` leaves it to the service again.
@@ -151,15 +151,16 @@ class Sliders:
             )
         self._again = None
         self._open().can_keep = False
-        question = answered.before()
+        question = answered.question
         ours = {n: v for n, v in self._session.sliders.items() if question.kind in ROWS[n].kinds}
         options = {**self._magics.options(question.ask, question.kind), **ours}
         system = {name: v for name, v in question.options.items() if name == "system"}
         again = replace(question, options=options | system, form=question.shown_as)
-        outcome = Asking(self._magics.shell, self._session).show(again, self._place)
-        if outcome.stop:
+        streamed = Asking(self._magics.shell, self._session).stream(again, self._place)
+        shown = streamed.end()
+        if streamed.stop:
             return "Stopped."
-        self._again = answered, outcome
+        self._again = answered, streamed, shown
         self._open().can_keep = True
         return "Keep puts this answer into the place of the cell's."
 
@@ -167,11 +168,11 @@ class Sliders:
         """Let the new answer take the place of the last cell's."""
         if self._again is None:
             raise QianfanError("There is no answer to keep", hint="Ask for one with Again.")
-        answered, again = self._again
+        answered, again, shown = self._again
         if answered is not self._session.answered:
             raise QianfanError("A cell has asked since", hint="Ask for its answer with Again.")
-        answered.exchange(again.reply, self._session)
-        answered.place.put(again.shown.bundle())
+        metadata = answered.exchange(again.reply, again.sending, self._session)
+        answered.place.put(shown.bundle(), metadata)
         if answered.question.ask.output:
             self._magics.shell.user_ns[answered.question.ask.output] = again.reply
         self._again = None

@@ -6,18 +6,18 @@ import argparse
 import shlex
 from typing import TYPE_CHECKING, NoReturn
 
-from IPython.core.display_functions import publish_display_data
-
+from qianfan_magic.conversation import beginning
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.flags import check_name
+from qianfan_magic.running import running
+from qianfan_magic.talks import Talks, add_arguments
 from qianfan_magic.views.history import count_turns
-from qianfan_magic.views.shown import Shown
+from qianfan_magic.views.say import publish, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qianfan_magic.asking import Answered
-    from qianfan_magic.conversation import Conversation
     from qianfan_magic.magics import QianfanMagics
     from qianfan_magic.parameter import Kind
 
@@ -26,14 +26,16 @@ SUBCOMMANDS: dict[str, str] = {
     "status": "where requests go, how they are let in, and with which parameters",
     "demo": "start the embedded server and use it: no key is needed, nothing leaves this computer",
     "params": "sliders for the parameters of every cell; temperature=0.3 sets one, =none unsets it",
-    "history": "show a conversation",
+    "history": "show a conversation, and where it will be cut",
+    "undo": "forget the last turn of a conversation",
     "reset": "forget a conversation",
     "keep": "after --compare: list the columns, or go on from another one",
+    "save": "write the conversations into a JSON file",
+    "load": "read them from such a file",
+    "restore": "build the conversations again from the answers in a saved notebook",
+    "usage": "answers, tokens and their pace so far, by model",
     "help": "show this list",
 }
-
-#: Characters of a column's answer in the list of columns.
-LONGEST_BEGINNING = 60
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,16 +57,15 @@ def make_parser() -> Parser:
     }
     for one in parsers.values():
         one.add_argument("-h", "--help", action="store_true", help="show this help")
-    names = ("demo", "params", "history", "reset", "keep")
-    demo, params, history, reset, keep = (parsers[name] for name in names)
+    demo, params, keep = (parsers[name] for name in ("demo", "params", "keep"))
     demo.add_argument("--engine", choices=["scripted"], default="scripted", help="who answers")
     demo.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
     params.add_argument("values", nargs="*", metavar="NAME=VALUE", help="stop may come twice")
     keep.add_argument("column", nargs="?", type=int, metavar="N", help="the column, from 1")
-    for one in (history, reset):
-        one.add_argument("-n", "--conversation", default="default", metavar="NAME", help="which")
-    history.add_argument("-o", "--output", metavar="VAR", help="also bind the list of messages")
-    reset.add_argument("--all", action="store_true", help="forget all conversations")
+    add_arguments(parsers)
+    for name, bound in (("history", "list of messages"), ("usage", "table, as a list of dicts")):
+        described = f"also bind the {bound}"
+        parsers[name].add_argument("-o", "--output", metavar="VAR", help=described)
     return parser
 
 
@@ -84,9 +85,9 @@ class Subcommands:
             "status": self._status,
             "demo": self._demo,
             "params": self._params,
-            "history": self._history,
-            "reset": self._reset,
             "keep": self._keep,
+            "usage": self._usage,
+            **Talks(magics).runs(),
             "help": lambda _: show(self._parser.format_help()),
         }
 
@@ -152,25 +153,6 @@ class Subcommands:
             "into .env, leave this line out and restart the kernel."
         )
 
-    def _history(self, read: argparse.Namespace) -> None:
-        from qianfan_magic.views.history import history_bundle
-
-        conversation = self._known(read.conversation)
-        name = check_name(read.output) if read.output is not None else None
-        publish_display_data(history_bundle(conversation))
-        if name:
-            self._magics.shell.user_ns[name] = conversation.messages()
-
-    def _reset(self, read: argparse.Namespace) -> None:
-        conversations = self._magics.session.conversations
-        if read.all:
-            conversations.clear()
-            show("All conversations are forgotten.")
-            return
-        had = count_turns(self._known(read.conversation))
-        conversations.pop(read.conversation, None)
-        show(f"The conversation {read.conversation} is forgotten: it had {had}.")
-
     def _params(self, read: argparse.Namespace) -> None:
         self._magics.sliders.set(read.values)
         self._magics.sliders.show()
@@ -185,31 +167,28 @@ class Subcommands:
                 "The last cell compared nothing",
                 hint="%%qianfan_chat --compare temperature=0.1,0.9 gives columns to choose from.",
             )
+        record = {}
         if read.column is not None:
-            keep_column(answered, read.column, self._magics.session)
-        show("\n".join(_described(answered, number) for number in range(1, len(columns) + 1)))
+            after = keep_column(answered, read.column, self._magics.session)
+            # The compared cell's own output may be gone.
+            record = self._magics.session.record(after, run=running(self._magics.shell), last=1)
+        listed = [_described(answered, number) for number in range(1, len(columns) + 1)]
+        show("\n".join(listed), record)
 
-    def _known(self, name: str) -> Conversation:
-        """Return a conversation that there is; the default one there always is."""
-        conversations = self._magics.session.conversations
-        if name != "default" and name not in conversations:
-            raise ParameterError(
-                f"There is no conversation {name!r}",
-                hint=f"There are: {', '.join(sorted({'default', *conversations}))}.",
-            )
-        return self._magics.session.conversation(name)
+    def _usage(self, read: argparse.Namespace) -> None:
+        from qianfan_magic.usage import add_up
+        from qianfan_magic.views.usage import usage_bundle
+
+        name = check_name(read.output) if read.output is not None else None
+        totals = add_up(self._magics.session.used)
+        publish(usage_bundle(totals))
+        if name:
+            self._magics.shell.user_ns[name] = totals
 
 
 def _described(answered: Answered, number: int) -> str:
     """Say in one line what a column is: its number, whether it is kept, and how it begins."""
     column = (answered.columns or [])[number - 1]
-    begins = " ".join(column.reply.text.split())
-    begins = begins if len(begins) <= LONGEST_BEGINNING else begins[:LONGEST_BEGINNING] + "\u2026"
     state = "" if column.state == "done" else f" ({column.state})"
     kept = ", kept" * (number == answered.kept)
-    return f"{number}{kept}: {column.title}{state}: {begins}"
-
-
-def show(text: str) -> None:
-    """Show plain text; the page wraps it between words."""
-    publish_display_data(Shown(text.rstrip()).bundle())
+    return f"{number}{kept}: {column.title}{state}: {beginning(column.reply.text)}"

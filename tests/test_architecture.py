@@ -36,13 +36,24 @@ MAY_KNOW = {
     "connection": BELOW_CONNECTION,
     "call": BELOW_CONNECTION | {"connection"},
     "client": BELOW_CONNECTION | {"connection", "call"},
-    "conversation": {"errors", "parameter", "parameters", "catalogue", "wire.types"},
-    "views": {"masking", "errors", "wire.types", "conversation", "parameter", "catalogue"},
-    "side_by_side": {"errors", "call", "wire", "views"},
+    "running": {"conversation"},
+    "conversation": {"masking", "errors", "catalogue", "wire.types", "running"},
+    "record": {"masking", "conversation"},
+    "talk_file": {"errors", "conversation", "record"},
+    "notebook": {"errors", "record"},
+    "restoring": {"conversation", "notebook", "record"},
+    "usage": {"wire.types"},
+    "views": {"masking", "errors", "wire.types", "parameter", "catalogue"}
+    | {"conversation", "record", "running"},
+    "sending": BELOW_CONNECTION
+    | {"client", "call", "conversation", "question", "running", "usage"},
+    "side_by_side": {"errors", "sending", "wire", "views"},
     "embedded": BELOW_WIRE | {"wire", "auth", "sse"},
 }
-PURE = ["masking", "errors", "sse", "parameter", "parameters", "catalogue", "wire", "conversation"]
-SHELL = {"magics", "flags", "completer", "session", "subcommands", "sliders", "asking", "views"}
+PURE = ["masking", "errors", "sse", "parameter", "parameters", "catalogue", "wire"]
+PURE += ["conversation", "record", "restoring", "talk_file", "usage"]
+SHELL = {"magics", "flags", "completer", "session", "subcommands", "talks", "sliders", "asking"}
+SHELL |= {"running", "views"}
 HTTP = {"auth", "failures", "transport", "connection", "call"}
 ONLY_IN = [
     ("IPython", SHELL),
@@ -52,6 +63,7 @@ ONLY_IN = [
     ("nh3", {"views"}),
     ("mdit_py_plugins", {"views"}),
     ("pygments", {"views"}),
+    ("nbformat", {"cli"}),
     ("requests", HTTP),
     ("urllib3", HTTP),
     ("tenacity", {"call"}),

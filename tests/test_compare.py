@@ -227,19 +227,21 @@ def test_dry_run_checks_each_column(notebook, flag):
 
 def test_keep_lists_the_columns(notebook):
     compared(notebook)
-    listed = "1, kept: endpoint=a_dolly_12b: first\n2: endpoint=b_dolly_12b: second\n"
+    listed = "1, kept: endpoint=a_dolly_12b: “first”\n2: endpoint=b_dolly_12b: “second”\n"
     assert notebook.run("%qianfan keep") == listed
 
 
 def test_keep_marks_the_column_that_is_kept(notebook):
     compared(notebook)
-    listed = "1: endpoint=a_dolly_12b: first\n2, kept: endpoint=b_dolly_12b: second\n"
+    listed = "1: endpoint=a_dolly_12b: “first”\n2, kept: endpoint=b_dolly_12b: “second”\n"
     assert notebook.run("%qianfan keep 2") == listed
 
 
 def test_keep_cuts_a_long_answer(notebook):
     compared(notebook, "word " * 99, "second")
-    assert re.search(r": (word ){12}\u2026$", notebook.run("%qianfan keep"), re.MULTILINE)
+    assert re.search(
+        r": \u201c(word ){7}word\u2026\u201d$", notebook.run("%qianfan keep"), re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize(

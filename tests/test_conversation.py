@@ -1,43 +1,71 @@
-"""Conversations: what is kept, what is sent, what is forgotten."""
+"""Conversations: what is kept, what goes when a cell is run again, what is sent, what forgotten."""
 
 from __future__ import annotations
 
+import string
+from itertools import takewhile
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qianfan_magic import Reply
-from qianfan_magic.catalogue import Card, card_of_model
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic import masking
+from qianfan_magic.catalogue import Card, card_of_model, estimate_tokens
+from qianfan_magic.conversation import Conversation, Fit, Rewound, Turn, beginning
+from qianfan_magic.running import Run
 
 DOLLY = card_of_model("Dolly-12B")
 BOUNDLESS = Card(name="any", kind="chat")
-REPLIES = st.builds(
-    Reply,
-    text=st.text(max_size=12),
-    is_truncated=st.booleans(),
-    need_clear_history=st.integers(0, 9).map(lambda n: n == 0),
-)
-TAKEN = st.lists(st.tuples(st.text(min_size=1, max_size=12), REPLIES, st.booleans()), max_size=8)
+KEY = "ALTAKqK3J9s7Vb2LmXw0"
+#: However busy the machine is.
+at_leisure = settings(deadline=None)
 
 
-def talk(*turns: tuple[str, str], name: str = "default") -> Conversation:
+def talk(*turns: tuple[str, str], name: str = "default", system: str = "") -> Conversation:
     """Make a conversation of these questions and answers."""
-    conversation = Conversation(name)
+    conversation = Conversation(name, system)
     for question, answer in turns:
-        conversation.take(question, Reply(text=answer))
+        conversation = conversation.taken(Turn(question, answer, system=system))
     return conversation
+
+
+def asked(*cells: str) -> Conversation:
+    """Make a conversation of the questions of these cells, each of which ran once."""
+    conversation = Conversation("default")
+    for number, cell in enumerate(cells, 1):
+        turn = Turn(f"q{number}", "a", cell=cell, run=f"run {number}")
+        conversation = conversation.taken(turn)
+    return conversation
+
+
+def going_on(before: Turn, *, stopped: bool = False, cell: str = "", run: str = "") -> Turn:
+    """Make what an unfinished turn becomes by `--continue`."""
+    text = before.assistant + "+"
+    return Turn(before.user, text, stopped=stopped, cell=cell, run=run, continues=before)
+
+
+def again(cell: str) -> Run:
+    return Run(cell, "now")
+
+
+def gone(rewound: Rewound) -> list[int]:
+    """List the numbers of all turns that go."""
+    return sorted([*rewound.replaced, *(number for number, _ in rewound.dropped)])
 
 
 def contents(messages) -> list[str]:
     return [message["content"] for message in messages]
 
 
+def questions(conversation: Conversation) -> list[str]:
+    return [turn.user for turn in conversation.turns]
+
+
 # --- what is kept
 
 
 def test_turn_is_the_question_with_its_answer():
-    assert talk(("hi", "hello")).turns == [Turn("hi", "hello")]
+    assert talk(("hi", "hello")).turns == (Turn("hi", "hello"),)
 
 
 def test_turns_are_kept_in_order():
@@ -48,74 +76,441 @@ def test_answer_is_kept_letter_by_letter():
     assert talk(("hi", " hello\n")).messages()[1]["content"] == " hello\n"
 
 
-def test_take_tells_that_the_turn_is_kept():
-    assert Conversation("any").take("hi", Reply(text="hello")) is True
+def test_taking_a_turn_leaves_the_conversation_as_it_was():
+    before = talk(("a", "b"))
+    before.taken(Turn("c", "d"))
+    assert contents(before.messages()) == ["a", "b"]
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t\n"])
-def test_question_without_an_answer_is_not_kept(text):
-    conversation = talk(("hi", "hello"))
-    conversation.take("still there?", Reply(text=text))
-    assert conversation.turns == [Turn("hi", "hello")]
+def test_first_turn_comes_after_none():
+    assert talk(("a", "b")).turns[0].after == ""
 
 
-def test_take_tells_that_an_empty_answer_is_not_kept():
-    assert Conversation("any").take("hi", Reply(text="")) is False
+def test_turn_names_the_one_before_it():
+    first, second = talk(("a", "b"), ("c", "d")).turns
+    assert second.after == first.id
 
 
-def test_stopped_answer_without_a_word_is_not_kept():
-    conversation = Conversation("any")
-    conversation.take("hi", Reply(text=""), stopped=True)
-    assert conversation.turns == []
-
-
-def test_stopped_answer_is_marked():
-    conversation = Conversation("any")
-    conversation.take("hi", Reply(text="hel"), stopped=True)
-    assert conversation.turns == [Turn("hi", "hel", stopped=True)]
-
-
-def test_truncated_answer_is_marked():
-    conversation = Conversation("any")
-    conversation.take("hi", Reply(text="hel", is_truncated=True))
-    assert conversation.turns == [Turn("hi", "hel", truncated=True)]
-
-
-def test_conversations_of_two_names_are_apart():
-    first, second = talk(("hi", "hello"), name="first"), Conversation("second")
-    assert (len(first.turns), second.turns) == (1, [])
-
-
-# --- need_clear_history
-
-
-def test_need_clear_history_empties_the_conversation():
+def test_head_is_the_last_turn():
     conversation = talk(("a", "b"), ("c", "d"))
-    conversation.take("e", Reply(text="f", need_clear_history=True, ban_round=-1))
-    assert conversation.turns == []
+    assert conversation.head == conversation.turns[1].id
 
 
-def test_need_clear_history_keeps_nothing_of_its_own_turn():
-    kept = Conversation("any").take("e", Reply(text="f", need_clear_history=True))
-    assert kept is False
+def test_head_of_an_empty_conversation_is_empty():
+    assert Conversation("any").head == ""
 
 
-def test_need_clear_history_counts_in_a_stopped_answer_too():
-    conversation = talk(("a", "b"))
-    conversation.take("e", Reply(text="f", need_clear_history=True), stopped=True)
-    assert conversation.turns == []
+def test_system_of_the_last_turn_is_that_of_the_conversation():
+    conversation = Conversation("any", "old").taken(Turn("a", "b", system="new"))
+    assert conversation.system == "new"
 
 
-def test_conversation_goes_on_after_it_was_emptied():
-    conversation = talk(("a", "b"))
-    conversation.take("c", Reply(text="d", need_clear_history=True))
-    assert contents(conversation.messages("e")) == ["e"]
+@pytest.mark.parametrize(("count", "kept"), [(0, []), (1, ["a"]), (2, ["a", "c"]), (9, ["a", "c"])])
+def test_first_turns_are_those_of_the_beginning(count, kept):
+    assert questions(talk(("a", "b"), ("c", "d")).first(count)) == kept
+
+
+def test_less_than_no_turns_are_none():
+    assert talk(("a", "b"), ("c", "d")).first(-1).turns == ()
+
+
+def test_first_turns_have_the_system_text_that_counted_then():
+    conversation = talk(("a", "b"), system="old").taken(Turn("c", "d", system="new"))
+    assert conversation.first(1).system == "old"
+
+
+def test_system_stays_where_no_turn_does():
+    assert talk(("a", "b"), system="Be brief.").first(0).system == "Be brief."
+
+
+# --- a turn
+
+
+def test_turn_after_others_is_another_turn():
+    first, second = talk(("a", "b"), ("a", "b")).turns
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Turn("c", "b"),
+        Turn("a", "c"),
+        Turn("a", "b", system="c"),
+        Turn("a", "b", stopped=True),
+        Turn("a", "b", truncated=True),
+        Turn("a", "b", after="c"),
+        Turn("ab", " "),
+        Turn("", "ab"),
+    ],
+)
+def test_id_is_another_where_something_else_was_said(other):
+    assert other.id != Turn("a", "b").id
+
+
+def test_stopped_and_truncated_have_two_ids():
+    assert Turn("a", "b", stopped=True).id != Turn("a", "b", truncated=True).id
+
+
+def test_id_is_the_same_whoever_asked_and_answered():
+    unlike = Turn("a", "b", model="m", parameters={"top_k": 1}, tokens=(1, 2), cell="c", run="r")
+    assert unlike.id == Turn("a", "b").id
+
+
+def test_id_stays_where_a_record_masks_a_key():
+    masking.remember(KEY)
+    assert Turn(f"my key: {KEY}", "b").id == Turn("my key: ***", "b").id
+
+
+@at_leisure
+@given(*[st.text(st.characters(exclude_categories=()))] * 2)
+def test_every_text_has_an_id(user, assistant):
+    assert len(Turn(user, assistant).id) == 16
+    assert set(Turn(user, assistant).id) <= set(string.hexdigits)
+
+
+@pytest.mark.parametrize(
+    ("turn", "unfinished"),
+    [
+        (Turn("a", "b"), False),
+        (Turn("a", "b", stopped=True), True),
+        (Turn("a", "b", truncated=True), True),
+    ],
+)
+def test_turn_is_unfinished_if_its_answer_was_stopped_or_cut(turn, unfinished):
+    assert turn.is_unfinished is unfinished
+
+
+def test_steps_of_a_turn_that_was_asked_once_are_itself():
+    turn = Turn("a", "b")
+    assert turn.steps() == [turn]
+
+
+def test_steps_are_the_turn_after_each_continue():
+    first = Turn("a", "b", stopped=True)
+    second = going_on(first, stopped=True)
+    third = going_on(second)
+    assert third.steps() == [first, second, third]
+
+
+def test_length_of_a_turn_is_that_of_both_texts():
+    assert Turn("长城", "six").characters == 5
+
+
+@at_leisure
+@given(st.text(), st.text())
+def test_tokens_of_a_turn_are_estimated_by_qianfans_rule(user, assistant):
+    assert Turn(user, assistant).estimate == estimate_tokens(user) + estimate_tokens(assistant)
+
+
+def test_two_runs_of_a_cell_that_said_the_same_are_equal():
+    assert Turn("a", "b", run="1") == Turn("a", "b", run="2")
+
+
+# --- what a turn is called
+
+
+@pytest.mark.parametrize(
+    ("text", "called"),
+    [
+        ("hi", "hi"),
+        ("x" * 40, "x" * 40),
+        ("x" * 41, "x" * 39 + "…"),
+        ("two\n  lines\t here ", "two lines here"),
+        ("长" * 41, "长" * 39 + "…"),
+    ],
+)
+def test_turn_is_called_by_how_it_begins(text, called):
+    assert Turn(text, "answer").called == f"“{called}”"
+
+
+@at_leisure
+@given(st.text())
+def test_what_a_turn_is_called_is_short_and_of_one_line(text):
+    called = beginning(text)
+    assert len(called) <= 42
+    assert len(called.splitlines()) == 1
+
+
+@pytest.mark.parametrize("before", ["", "x" * 30], ids=["whole", "cut off"])
+def test_key_is_not_what_a_turn_is_called(before):
+    masking.remember(KEY)
+    assert KEY[:4] not in beginning(f"{before} {KEY}")
+
+
+# --- a cell that is run again
+
+
+def test_cell_that_has_not_asked_changes_nothing():
+    conversation = asked("a", "b")
+    assert conversation.before(again("c")) == Rewound(conversation)
+
+
+def test_own_turn_goes():
+    rewound = asked("a", "b").before(again("b"))
+    assert (questions(rewound.conversation), rewound.replaced) == (["q1"], (2,))
+
+
+def test_turns_after_the_own_one_go_and_are_named():
+    rewound = asked("a", "b", "c").before(again("a"))
+    assert (rewound.replaced, rewound.dropped) == ((1,), ((2, "“q2”"), (3, "“q3”")))
+
+
+def test_all_turns_of_a_cell_that_asked_twice_go():
+    rewound = asked("a", "b", "a").before(again("a"))
+    assert (rewound.replaced, rewound.dropped) == ((1, 3), ((2, "“q2”"),))
+
+
+def test_going_back_leaves_the_conversation_as_it_was():
+    conversation = asked("a", "b")
+    conversation.before(again("a"))
+    assert questions(conversation) == ["q1", "q2"]
+
+
+def test_what_the_same_run_asked_stays():
+    conversation = asked("a", "b")
+    assert conversation.before(Run("a", "run 1")) == Rewound(conversation)
+
+
+def test_cell_without_an_id_changes_nothing():
+    conversation = asked("", "")
+    assert conversation.before(again("")) == Rewound(conversation)
+
+
+def test_cells_below_that_asked_before_go():
+    rewound = asked("a", "c").before(again("b"), {"c"})
+    assert (questions(rewound.conversation), rewound.dropped) == (["q1"], ((2, "“q2”"),))
+
+
+def test_nothing_is_replaced_by_a_cell_that_asks_for_the_first_time():
+    assert asked("a", "c").before(again("b"), {"c"}).replaced == ()
+
+
+def test_everything_after_a_cell_below_goes_too():
+    assert questions(asked("a", "d", "b").before(again("c"), {"d"}).conversation) == ["q1"]
+
+
+def test_system_is_that_of_the_last_turn_that_stays():
+    conversation = Conversation("any")
+    for cell in "ab":
+        conversation = conversation.taken(Turn("q", "a", system=f"of {cell}", cell=cell))
+    assert conversation.before(again("b")).conversation.system == "of a"
+
+
+def test_system_goes_with_the_cell_that_set_it():
+    conversation = Conversation("any").taken(Turn("q", "a", system="Be brief.", cell="a"))
+    assert conversation.before(again("a")).conversation.system == ""
+
+
+def test_name_stays_when_the_conversation_goes_back():
+    conversation = Conversation("tutor").taken(Turn("q", "a", cell="a"))
+    assert conversation.before(again("a")).conversation == Conversation("tutor")
+
+
+# --- a cell that goes on with an answer
+
+
+def continued(*, stopped: bool = False) -> Conversation:
+    """Make a turn that cell a asked, and cell b went on with."""
+    first = Turn("q", "a", stopped=True, cell="a", run="run 1")
+    return Conversation("any").taken(going_on(first, stopped=stopped, cell="b", run="run 2"))
+
+
+def test_cell_that_goes_on_with_its_own_answer_keeps_it():
+    conversation = Conversation("any").taken(Turn("q", "a", stopped=True, cell="a"))
+    assert conversation.before(again("a"), to_continue=True) == Rewound(conversation)
+
+
+def test_answer_that_is_still_unfinished_stays_as_it_is():
+    conversation = continued(stopped=True)
+    assert conversation.before(again("b"), to_continue=True) == Rewound(conversation)
+
+
+def test_only_what_the_cell_added_goes():
+    rewound = continued().before(again("b"), to_continue=True)
+    assert [turn.assistant for turn in rewound.conversation.turns] == ["a"]
+
+
+def test_what_others_added_before_stays():
+    second = continued(stopped=True).turns[0]
+    conversation = Conversation("any").taken(going_on(second, cell="c", run="run 3"))
+    (turn,) = conversation.before(again("c")).conversation.turns
+    assert turn.assistant == second.assistant
+
+
+def test_turn_that_loses_its_end_is_unfinished_again():
+    rewound = continued().before(again("b"))
+    assert rewound.conversation.turns[0].is_unfinished
+
+
+def test_turn_that_loses_its_end_counts_as_replaced():
+    assert continued().before(again("b"), to_continue=True).replaced == (1,)
+
+
+def test_cell_that_asked_takes_what_went_on_with_it_along():
+    assert continued().before(again("a")).conversation.turns == ()
+
+
+def test_end_that_a_cell_below_added_goes():
+    rewound = continued().before(again("c"), {"b"})
+    assert [turn.assistant for turn in rewound.conversation.turns] == ["a"]
+
+
+def test_cell_does_not_go_on_with_an_answer_of_a_cell_below():
+    conversation = Conversation("any").taken(Turn("q", "a", stopped=True, cell="b"))
+    assert conversation.before(again("a"), {"b"}, to_continue=True).conversation.turns == ()
+
+
+# --- whatever was run
+
+CELLS = st.sampled_from(["", "a", "b", "c", "d"])
+RUNS = st.builds(Run, CELLS, st.sampled_from(["1", "2", "3"]))
+BELOW = st.frozensets(st.sampled_from("abcd"), max_size=2)
+ASKED = st.lists(st.tuples(RUNS, *[st.booleans()] * 2, st.sampled_from(["", "s"])), max_size=9)
+
+
+@st.composite
+def talks(draw) -> Conversation:
+    """Draw what some runs of some cells said, each going on with an answer if it can."""
+    conversation = Conversation("any")
+    for number, (run, goes_on, stopped, system) in enumerate(draw(ASKED)):
+        last = conversation.turns[-1] if conversation.turns else None
+        if goes_on and last and last.is_unfinished:
+            turn = going_on(last, stopped=stopped, cell=run.cell, run=run.id)
+            conversation = conversation.first(len(conversation.turns) - 1).taken(turn)
+        else:
+            who = {"cell": run.cell, "run": run.id}
+            turn = Turn(f"q{number}", "a", stopped=stopped, system=system, **who)
+            conversation = conversation.taken(turn)
+    return conversation
+
+
+def steps(conversation: Conversation) -> list[tuple[int, int, Turn]]:
+    """List all that was asked, by the numbers of turn and step."""
+    turns = enumerate(conversation.turns, 1)
+    return [(n, step, one) for n, turn in turns for step, one in enumerate(turn.steps())]
+
+
+@at_leisure
+@given(talks(), RUNS, BELOW)
+def test_what_stays_is_what_was_said_until_the_first_that_goes(conversation, run, below):
+    def stays(number_step_turn):
+        *_, turn = number_step_turn
+        return not run.asked_earlier(turn) and turn.cell not in below
+
+    left = conversation.before(run, below).conversation
+    assert steps(left) == list(takewhile(stays, steps(conversation)))
+
+
+@at_leisure
+@given(talks(), RUNS, BELOW)
+def test_going_on_keeps_the_questions_of_the_own_cell(conversation, run, below):
+    def stays(number_step_turn):
+        _, step, turn = number_step_turn
+        return not (step and run.asked_earlier(turn)) and turn.cell not in below
+
+    left = conversation.before(run, below, to_continue=True).conversation
+    last = conversation.turns[-1] if conversation.turns else None
+    if last and last.is_unfinished and last.cell not in below:
+        assert left == conversation
+    else:
+        assert steps(left) == list(takewhile(stays, steps(conversation)))
+
+
+@at_leisure
+@given(talks(), RUNS, BELOW, st.booleans())
+def test_turns_that_go_and_turns_that_stay_are_all_there_are(conversation, run, below, to_continue):
+    rewound = conversation.before(run, below, to_continue=to_continue)
+    whole = len(conversation.turns) - len(gone(rewound))
+    assert gone(rewound) == list(range(whole + 1, len(conversation.turns) + 1))
+    assert rewound.conversation.turns[:whole] == conversation.turns[:whole]
+    assert len(rewound.conversation.turns) - whole <= bool(gone(rewound))
+
+
+@at_leisure
+@given(talks(), RUNS, BELOW)
+def test_turns_are_replaced_that_an_earlier_run_of_the_cell_asked(conversation, run, below):
+    rewound = conversation.before(run, below)
+    own = {number for number, _, turn in steps(conversation) if run.asked_earlier(turn)}
+    assert set(rewound.replaced) == own & set(gone(rewound))
+
+
+@at_leisure
+@given(talks(), RUNS, BELOW)
+def test_turns_that_go_are_called_by_their_questions(conversation, run, below):
+    dropped = conversation.before(run, below).dropped
+    assert dropped == tuple(
+        (number, conversation.turns[number - 1].called) for number, _ in dropped
+    )
+
+
+@at_leisure
+@given(talks(), RUNS, BELOW, st.booleans())
+def test_going_back_twice_is_going_back_once(conversation, run, below, to_continue):
+    left = conversation.before(run, below, to_continue=to_continue).conversation
+    assert left.before(run, below, to_continue=to_continue) == Rewound(left)
+
+
+@at_leisure
+@given(talks(), RUNS, BELOW, st.booleans())
+def test_each_turn_that_stays_still_names_the_one_before_it(conversation, run, below, to_continue):
+    turns = conversation.before(run, below, to_continue=to_continue).conversation.turns
+    assert [turn.after for turn in turns] == ["", *(turn.id for turn in turns[:-1])][: len(turns)]
+
+
+@at_leisure
+@given(talks(), RUNS, BELOW, st.booleans())
+def test_system_is_always_that_of_the_last_turn(conversation, run, below, to_continue):
+    left = conversation.before(run, below, to_continue=to_continue).conversation
+    assert left.system == (left.turns[-1].system if left.turns else "")
+
+
+@at_leisure
+@given(st.lists(st.sampled_from("abcdef"), max_size=20))
+def test_cells_run_in_any_order_are_read_from_the_top_down(cells):
+    conversation = Conversation("any")
+    for number, cell in enumerate(cells):
+        run = Run(cell, str(number))
+        below = set("abcdef"["abcdef".index(cell) + 1 :])
+        turn = Turn(f"q{number}", "a", cell=run.cell, run=run.id)
+        conversation = conversation.before(run, below).conversation.taken(turn)
+    in_order = [turn.cell for turn in conversation.turns]
+    assert in_order == sorted(set(in_order))
+
+
+# --- what the service finds unsafe
+
+
+@pytest.mark.parametrize(
+    ("ban_round", "left_out", "kept"),
+    [
+        (-1, 0, ["a", "c", "e"]),
+        (1, 0, []),
+        (2, 0, ["a"]),
+        (3, 0, ["a", "c"]),
+        (4, 0, ["a", "c", "e"]),
+        (99, 0, ["a", "c", "e"]),
+        (1, 1, ["a"]),
+        (2, 1, ["a", "c"]),
+        (-1, 2, ["a", "c", "e"]),
+        (None, 0, []),
+        (None, 2, []),
+        (0, 0, []),
+    ],
+)
+def test_turns_from_the_unsafe_one_on_are_forgotten(ban_round, left_out, kept):
+    conversation = talk(("a", "b"), ("c", "d"), ("e", "f"))
+    assert questions(conversation.without_unsafe(ban_round, left_out)) == kept
 
 
 def test_system_stays_when_the_conversation_is_emptied():
-    conversation = Conversation("any", system="Be brief.")
-    conversation.take("c", Reply(text="d", need_clear_history=True))
+    conversation = talk(("a", "b"), system="Be brief.").without_unsafe(None, 0)
     assert conversation.system == "Be brief."
+
+
+def test_conversation_goes_on_after_it_was_emptied():
+    conversation = talk(("a", "b")).without_unsafe(1, 0)
+    assert contents(conversation.messages("e")) == ["e"]
 
 
 # --- what is sent: the rules of Dolly-12B's document
@@ -139,70 +534,76 @@ def test_messages_are_copies():
     assert contents(conversation.messages()) == ["a", "b"]
 
 
-@given(TAKEN)
-def test_whatever_is_taken_the_number_of_messages_is_odd(taken):
-    assert len(after(taken).messages("q")) % 2 == 1
-
-
-@given(TAKEN)
-def test_whatever_is_taken_the_roles_alternate(taken):
-    roles = [message["role"] for message in after(taken).messages("q")]
-    assert roles == (["user", "assistant"] * len(roles))[: len(roles)]
-
-
-@given(TAKEN)
-def test_whatever_is_taken_no_content_is_empty(taken):
-    assert all(text.strip() for text in contents(after(taken).messages("q"))[1::2])
-
-
-@given(TAKEN)
-def test_whatever_is_taken_the_question_is_last(taken):
-    assert contents(after(taken).messages("q"))[-1] == "q"
-
-
-def after(taken) -> Conversation:
-    conversation = Conversation("any")
-    for question, reply, stopped in taken:
-        conversation.take(question, reply, stopped=stopped)
-    return conversation
+@at_leisure
+@given(talks(), RUNS, BELOW)
+def test_whatever_is_run_the_roles_alternate_and_the_question_is_last(conversation, run, below):
+    sent = conversation.before(run, below).conversation.fit("q", DOLLY).messages
+    roles = [message["role"] for message in sent]
+    assert roles == ["user", "assistant"] * (len(sent) // 2) + ["user"]
+    assert sent[-1]["content"] == "q"
 
 
 # --- what still fits
 
 
 def test_everything_is_sent_where_it_fits():
-    messages, left_out = talk(("a", "b"), ("c", "d")).fit("e", DOLLY)
-    assert (contents(messages), left_out) == (["a", "b", "c", "d", "e"], 0)
+    conversation = talk(("a", "b"), ("c", "d"))
+    assert conversation.fit("e", DOLLY) == Fit(conversation.messages("e"))
 
 
 @pytest.mark.parametrize("card", [None, BOUNDLESS], ids=["no card", "no limit"])
 def test_everything_is_sent_where_no_limit_is_known(card):
-    messages, left_out = talk(("a" * 9_000, "b")).fit("c", card)
-    assert (len(messages), left_out) == (3, 0)
+    fit = talk(("a" * 9_000, "b")).fit("c", card)
+    assert (len(fit.messages), fit.left_out) == (3, 0)
 
 
 # 4,800 characters: Dolly-12B's document.
 @pytest.mark.parametrize(("question", "left_out"), [(4_797, 0), (4_798, 1)])
 def test_oldest_pair_is_dropped_beyond_4800_characters(question, left_out):
-    conversation = talk(("a", "bc"))
-    assert conversation.fit("q" * question, DOLLY)[1] == left_out
+    assert talk(("a", "bc")).fit("q" * question, DOLLY).left_out == left_out
 
 
 def test_exactly_4800_characters_are_sent():
-    messages, _ = talk(("a" * 1_000, "b" * 2_000)).fit("q" * 1_800, DOLLY)
-    assert sum(map(len, contents(messages))) == 4_800
+    fit = talk(("a" * 1_000, "b" * 2_000)).fit("q" * 1_800, DOLLY)
+    assert sum(map(len, contents(fit.messages))) == 4_800
+
+
+@pytest.mark.parametrize(("system", "left_out"), [(700, 0), (701, 1)])
+def test_system_text_takes_room(system, left_out):
+    conversation = talk(("a" * 2_000, "b" * 2_000), system="s" * system)
+    assert conversation.fit("q" * 100, DOLLY).left_out == left_out
+
+
+# Three Chinese characters and two words of 1.3: six tokens in the turn, and one in the question.
+@pytest.mark.parametrize(("most", "left_out"), [(7, 0), (6, 1)])
+def test_oldest_pair_is_dropped_beyond_the_tokens_of_the_card(most, left_out):
+    card = Card(name="any", kind="chat", max_tokens=most)
+    assert talk(("长城长", "two words")).fit("q", card).left_out == left_out
+
+
+@pytest.mark.parametrize(("system", "left_out"), [("", 0), (" 长", 1)])
+def test_system_text_takes_tokens(system, left_out):
+    card = Card(name="any", kind="chat", max_tokens=7)
+    assert talk(("长城长", "two words"), system=system).fit("q", card).left_out == left_out
+
+
+@pytest.mark.parametrize(("characters", "tokens", "left_out"), [(5, 5, 0), (4, 5, 1), (5, 4, 1)])
+def test_the_narrower_of_both_limits_counts(characters, tokens, left_out):
+    card = Card(name="any", kind="chat", max_characters=characters, max_tokens=tokens)
+    assert talk(("长", "城"), ("a", "b")).fit("长", card).left_out == left_out
 
 
 def test_oldest_pairs_are_dropped_first():
     conversation = talk(("a", "b" * 2_000), ("c", "d" * 2_000), ("e", "f" * 2_000))
-    messages, left_out = conversation.fit("q", DOLLY)
-    assert ([text[0] for text in contents(messages)], left_out) == (["c", "d", "e", "f", "q"], 1)
+    fit = conversation.fit("q", DOLLY)
+    sent = [text[0] for text in contents(fit.messages)]
+    assert (sent, fit.left_out) == (["c", "d", "e", "f", "q"], 1)
 
 
 def test_short_old_pair_is_dropped_with_a_long_newer_one():
     """A gap in the middle would make the answers contradict the questions."""
     conversation = talk(("a", "b"), ("c", "d" * 4_000), ("e", "f" * 2_000))
-    assert [text[0] for text in contents(conversation.fit("q", DOLLY)[0])] == ["e", "f", "q"]
+    assert [text[0] for text in contents(conversation.fit("q", DOLLY).messages)] == ["e", "f", "q"]
 
 
 def test_dropped_pairs_stay_in_the_conversation():
@@ -213,36 +614,132 @@ def test_dropped_pairs_stay_in_the_conversation():
 
 def test_question_is_sent_even_if_it_is_too_long_alone():
     """The check of its length, with the right error, is the client's."""
-    messages, _ = talk(("a", "b")).fit("q" * 5_000, DOLLY)
-    assert contents(messages) == ["q" * 5_000]
+    assert contents(talk(("a", "b")).fit("q" * 5_000, DOLLY).messages) == ["q" * 5_000]
 
 
 def test_characters_are_counted_and_not_bytes():
-    assert talk(("长" * 2_000, "城" * 2_000)).fit("多长", DOLLY)[1] == 0
+    assert talk(("长" * 2_000, "城" * 2_000)).fit("多长", DOLLY).left_out == 0
 
 
-LENGTHS = st.lists(st.tuples(st.integers(1, 2_500), st.integers(1, 2_500)), max_size=8)
+@pytest.mark.parametrize(("most", "sent"), [(0, "e"), (1, "cde"), (2, "abcde"), (3, "abcde")])
+def test_at_most_so_many_turns_are_sent(most, sent):
+    fit = talk(("a", "b"), ("c", "d")).fit("e", DOLLY, most=most)
+    assert "".join(contents(fit.messages)) == sent
 
 
-@given(LENGTHS, st.integers(1, 4_800))
-def test_what_fits_is_within_the_limit(lengths, asked):
-    messages, _ = long_talk(lengths).fit("q" * asked, DOLLY)
-    assert sum(map(len, contents(messages))) <= 4_800
+def test_so_many_turns_are_sent_whatever_their_length():
+    fit = talk(("a", "b"), ("c", "d" * 5_000)).fit("e", DOLLY, least=1)
+    assert (len(fit.messages), fit.left_out) == (3, 1)
 
 
-@given(LENGTHS, st.integers(1, 4_800))
-def test_one_more_pair_would_not_fit(lengths, asked):
-    conversation = long_talk(lengths)
-    messages, left_out = conversation.fit("q" * asked, DOLLY)
-    next_pair = sum(lengths[left_out - 1]) if left_out else 4_801
-    assert sum(map(len, contents(messages))) + next_pair > 4_800
+def test_turns_that_there_are_not_cannot_be_sent():
+    assert talk(("a", "b")).fit("c", DOLLY, least=2).left_out == 0
 
 
-@given(LENGTHS, st.integers(1, 4_800))
-def test_left_out_pairs_and_sent_ones_are_all_there_are(lengths, asked):
-    messages, left_out = long_talk(lengths).fit("q" * asked, DOLLY)
-    assert len(messages) == 2 * (len(lengths) - left_out) + 1
+@pytest.mark.parametrize(("fewer", "sent"), [(0, "abcde"), (1, "cde"), (2, "e"), (3, "e")])
+def test_so_many_turns_less_are_sent(fewer, sent):
+    fit = talk(("a", "b"), ("c", "d")).fit("e", DOLLY, fewer=fewer)
+    assert "".join(contents(fit.messages)) == sent
 
 
-def long_talk(lengths) -> Conversation:
-    return talk(*(("u" * asked, "a" * answered) for asked, answered in lengths))
+def test_least_wins_over_most_and_fewer():
+    assert talk(("a", "b"), ("c", "d")).fit("e", None, most=0, least=1, fewer=1).left_out == 1
+
+
+@pytest.mark.parametrize(
+    ("card", "limits", "reason"),
+    [
+        (DOLLY, {}, "Dolly-12B takes at most 4,800 characters"),
+        (Card(name="T", kind="chat", max_tokens=3_000), {}, "T takes at most 3,000 tokens"),
+        (None, {"most": 0}, "max_turns is 0"),
+        (None, {"fewer": 1}, "the service found more too long"),
+    ],
+)
+def test_reason_names_the_limit(card, limits, reason):
+    assert talk(("a", "长" * 5_000)).fit("q", card, **limits).reason == reason
+
+
+# --- whatever fits
+
+SAID = st.lists(st.text("a 长", min_size=1, max_size=9), max_size=4).map(" ".join)
+TALKS = st.builds(
+    lambda turns, system: talk(*turns, system=system), st.lists(st.tuples(SAID, SAID)), SAID
+)
+CARDS = st.none() | st.builds(
+    Card,
+    name=st.just("any"),
+    kind=st.just("chat"),
+    max_characters=st.none() | st.integers(0, 200),
+    max_tokens=st.none() | st.integers(0, 200),
+)
+MOST = st.none() | st.integers(0, 6)
+FEW = st.integers(0, 6)
+
+
+def is_within(conversation: Conversation, kept: int, card: Card | None, most: int | None) -> bool:
+    """Tell whether the question q fits with so many of the newest turns."""
+    turns = conversation.turns[len(conversation.turns) - kept :]
+    texts = [text for turn in turns for text in (turn.user, turn.assistant)]
+    always = "q" + conversation.system
+    characters = len(always) + sum(map(len, texts))
+    tokens = estimate_tokens(always) + sum(map(estimate_tokens, texts))
+    limits = [(kept, most)]
+    if card:
+        limits += [(characters, card.max_characters), (tokens, card.max_tokens)]
+    return all(limit is None or has <= limit for has, limit in limits)
+
+
+@at_leisure
+@given(TALKS, CARDS, MOST, FEW, FEW)
+def test_newest_turns_are_sent_and_the_others_left_out(conversation, card, most, least, fewer):
+    fit = conversation.fit("q", card, most=most, least=least, fewer=fewer)
+    assert 0 <= fit.left_out <= len(conversation.turns)
+    newest = contents(conversation.messages("q"))[2 * fit.left_out :]
+    assert contents(fit.messages) == newest
+
+
+@at_leisure
+@given(TALKS, CARDS, MOST)
+def test_what_is_sent_is_within_all_limits(conversation, card, most):
+    fit = conversation.fit("q", card, most=most)
+    kept = len(conversation.turns) - fit.left_out
+    assert kept == 0 or is_within(conversation, kept, card, most)
+
+
+@at_leisure
+@given(TALKS, CARDS, MOST)
+def test_one_more_turn_would_not_fit(conversation, card, most):
+    left_out = conversation.fit("q", card, most=most).left_out
+    more = len(conversation.turns) - left_out + 1
+    assert left_out == 0 or not is_within(conversation, more, card, most)
+
+
+@at_leisure
+@given(TALKS, CARDS, MOST, FEW)
+def test_fewer_are_just_so_many_fewer(conversation, card, most, fewer):
+    fitting = conversation.fit("q", card, most=most).left_out
+    shorter = conversation.fit("q", card, most=most, fewer=fewer)
+    assert shorter.left_out == min(fitting + fewer, len(conversation.turns))
+
+
+@at_leisure
+@given(TALKS, CARDS, MOST, FEW, FEW)
+def test_least_are_sent_and_no_more_than_else(conversation, card, most, least, fewer):
+    count = len(conversation.turns)
+    free = conversation.fit("q", card, most=most, fewer=fewer).left_out
+    held = conversation.fit("q", card, most=most, least=least, fewer=fewer).left_out
+    assert held == min(free, max(count - least, 0))
+
+
+@at_leisure
+@given(TALKS, CARDS, MOST, FEW, FEW)
+def test_there_is_a_reason_where_something_is_left_out(conversation, card, most, least, fewer):
+    fit = conversation.fit("q", card, most=most, least=least, fewer=fewer)
+    assert bool(fit.reason) == bool(fit.left_out)
+
+
+@at_leisure
+@given(TALKS, CARDS)
+def test_conversation_can_always_be_cut_down_to_the_question(conversation, card):
+    fit = conversation.fit("q", card, fewer=len(conversation.turns))
+    assert contents(fit.messages) == ["q"]

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from html.parser import HTMLParser
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from qianfan_magic import Chunk, Reply, StreamError, Usage
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic.conversation import Conversation, Fit, Turn
 from qianfan_magic.views.choose import is_watched, make_view
 from qianfan_magic.views.history import count_turns, history_bundle
 from qianfan_magic.views.markdown import inert_markdown, to_html
@@ -23,6 +24,9 @@ from qianfan_magic.views.plain import FinalView, TerminalView
 from qianfan_magic.views.play import Play
 from qianfan_magic.views.shown import Shown
 from qianfan_magic.views.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # --- the judge: what may stand in a page, written down without a look at the package
 
@@ -175,13 +179,16 @@ hostile = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 active = pytest.mark.parametrize("text", ACTIVE.values(), ids=ACTIVE)
 
 
+WHOLE = Fit([])
+
+
 def html_of(text: str, *, markdown: bool = True, notes: tuple[str, ...] = ()) -> str:
     return Shown(text, "markdown" if markdown else "text", notes).bundle()["text/html"]
 
 
 def history_of(text: str) -> str:
-    conversation = Conversation(text, system=text, turns=[Turn(text, text)])
-    return history_bundle(conversation)["text/html"]
+    conversation = Conversation(text, system=text, turns=(Turn(text, text),))
+    return history_bundle(conversation, WHOLE)["text/html"]
 
 
 @active
@@ -227,7 +234,7 @@ def test_no_hidden_character_is_shown(text):
 
 @hostile
 def test_no_hidden_character_is_in_the_history(text):
-    shown = "".join(history_bundle(Conversation(text, text, [Turn(text, text)])).values())
+    shown = "".join(history_bundle(Conversation(text, text, (Turn(text, text),)), WHOLE).values())
     assert [c for c in shown if is_hidden(c)] == []
 
 
@@ -392,7 +399,7 @@ def test_nothing_is_shown_as_nothing():
 
 
 def test_history_says_who_said_what():
-    shown = history_bundle(Conversation("tutor", turns=[Turn("hi", "hello")]))["text/plain"]
+    shown = history_bundle(Conversation("tutor", turns=(Turn("hi", "hello"),)), WHOLE)["text/plain"]
     assert shown == "Conversation tutor: 1 turn\n\n1. user: hi\n\n1. assistant: hello"
 
 
@@ -406,21 +413,21 @@ def test_history_says_who_said_what():
 )
 @pytest.mark.parametrize("kind", ["text/plain", "text/html"])
 def test_history_marks_an_answer_that_is_not_whole(turn, mark, kind):
-    assert mark in history_bundle(Conversation("x", turns=[turn]))[kind]
+    assert mark in history_bundle(Conversation("x", turns=(turn,)), WHOLE)[kind]
 
 
 def test_history_shows_the_system():
-    assert "System: Be brief." in history_bundle(Conversation("x", "Be brief."))["text/html"]
+    assert "System: Be brief." in history_bundle(Conversation("x", "Be brief."), WHOLE)["text/html"]
 
 
 def test_history_renders_answers_and_not_questions():
-    shown = history_bundle(Conversation("x", turns=[Turn("**q**", "**a**")]))["text/html"]
+    shown = history_bundle(Conversation("x", turns=(Turn("**q**", "**a**"),)), WHOLE)["text/html"]
     assert ("**q**" in shown, "<strong>a</strong>" in shown) == (True, True)
 
 
 @pytest.mark.parametrize(("count", "said"), [(0, "0 turns"), (1, "1 turn"), (2, "2 turns")])
 def test_turns_are_counted(count, said):
-    assert count_turns(Conversation("x", turns=[Turn("q", "a")] * count)) == said
+    assert count_turns(Conversation("x", turns=(Turn("q", "a"),) * count)) == said
 
 
 # --- notes
@@ -431,8 +438,8 @@ def test_turns_are_counted(count, said):
     [
         (Reply(text="a", is_truncated=True), "is_truncated"),
         (Reply(text="a", is_safe=False), "is_safe 0"),
-        (Reply(text="a", need_clear_history=True, ban_round=-1), "the current question unsafe"),
-        (Reply(text="a", need_clear_history=True, ban_round=2), "turn 2 unsafe (ban_round 2)"),
+        (Reply(text="a", need_clear_history=True, ban_round=-1), "this question unsafe"),
+        (Reply(text="a", need_clear_history=True, ban_round=2), "turn 2 of those sent unsafe"),
         (Reply(text="a", need_clear_history=True), "found the conversation unsafe"),
         (Reply(text=" \n"), "The answer is empty."),
     ],
@@ -458,13 +465,14 @@ def test_empty_answer_that_was_refused_is_not_called_empty():
 @pytest.mark.parametrize(
     ("left_out", "said"),
     [
-        (1, ["The oldest turn was not sent: the model takes at most 4,800 characters."]),
-        (3, ["The oldest 3 turns were not sent: the model takes at most 4,800 characters."]),
+        (1, ["The oldest turn was not sent: Dolly-12B takes at most 4,800 characters."]),
+        (3, ["The oldest 3 turns were not sent: Dolly-12B takes at most 4,800 characters."]),
         (0, []),
     ],
 )
 def test_turns_that_were_left_out_are_told(left_out, said):
-    assert left_out_note(left_out, 4_800) == said
+    reason = "Dolly-12B takes at most 4,800 characters"
+    assert left_out_note(Fit([], left_out, reason)) == said
 
 
 # --- Play
@@ -483,8 +491,9 @@ class Recorder:
     def begin(self) -> None:
         self.begun = True
 
-    def end(self, shown: Shown) -> None:
+    def end(self, shown: Shown, metadata: Mapping[str, Any]) -> None:
         self.ended.append(shown)
+        self.metadata = metadata
 
 
 def chunk_of(text: str) -> Chunk:
@@ -508,13 +517,6 @@ class Stream:
             self.closed = True
 
 
-def play_until(error: type[BaseException], stream: Stream) -> Recorder:
-    view = Recorder()
-    with pytest.raises(error):
-        Play(view, form="markdown", asked="asked").run(stream.chunks())
-    return view
-
-
 def test_each_piece_is_shown_as_it_arrives():
     view = Recorder()
     Play(view, form="markdown", asked="asked").run(Stream("a", "b").chunks())
@@ -531,28 +533,44 @@ def test_end_shows_the_whole_answer_with_its_notes():
     view = Recorder()
     play = Play(view, form="text", asked="asked")
     play.run(Stream("a", "b").chunks())
-    play.end("note")
+    play.end("done", ["note"])
     assert view.ended == [Shown("ab", notes=("note",), asked="asked", state="done")]
 
 
+def test_metadata_goes_with_the_end():
+    view = Recorder()
+    Play(view, form="text", asked="asked").end("done", metadata={"a": 1})
+    assert view.metadata == {"a": 1}
+
+
+def ended_as(state: str, stream: Stream, error: type[BaseException]) -> Shown:
+    """End an answer that was stopped or broke off, as its caller does."""
+    view = Recorder()
+    play = Play(view, form="markdown", asked="asked")
+    with pytest.raises(error):
+        play.run(stream.chunks())
+    play.end(state)
+    return view.ended[0]
+
+
 def test_stopped_answer_stays_and_is_marked():
-    view = play_until(KeyboardInterrupt, Stream("a", "b", error=KeyboardInterrupt()))
-    assert view.ended == [Shown("ab", "markdown", asked="asked", state="stopped")]
+    shown = ended_as("stopped", Stream("a", "b", error=KeyboardInterrupt()), KeyboardInterrupt)
+    assert shown == Shown("ab", "markdown", asked="asked", state="stopped")
 
 
 def test_stopped_before_the_first_word_is_marked_too():
-    view = play_until(KeyboardInterrupt, Stream(error=KeyboardInterrupt()))
-    assert view.ended == [Shown("", "markdown", asked="asked", state="stopped")]
+    shown = ended_as("stopped", Stream(error=KeyboardInterrupt()), KeyboardInterrupt)
+    assert shown == Shown("", "markdown", asked="asked", state="stopped")
 
 
 def test_broken_answer_stays_and_is_marked():
-    view = play_until(StreamError, Stream("a", error=StreamError("lost")))
-    assert view.ended == [Shown("a", "markdown", asked="asked", state="broken off")]
+    shown = ended_as("broken off", Stream("a", error=StreamError("lost")), StreamError)
+    assert shown == Shown("a", "markdown", asked="asked", state="broken off")
 
 
 def test_failure_before_the_first_word_shows_nothing():
-    view = play_until(StreamError, Stream(error=StreamError("lost")))
-    assert view.ended == [Shown("")]
+    shown = ended_as("broken off", Stream(error=StreamError("lost")), StreamError)
+    assert shown == Shown("")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), StreamError("lost")])
@@ -580,10 +598,10 @@ def test_stream_is_closed_when_the_user_stops_it():
 
 
 def test_stop_while_a_piece_is_shown_keeps_that_piece():
-    view = Failing()
+    play = Play(Failing(), form="markdown", asked="asked")
     with pytest.raises(KeyboardInterrupt):
-        Play(view, form="markdown", asked="asked").run(Stream("a", "b").chunks())
-    assert view.ended[0].text == "a"
+        play.run(Stream("a", "b").chunks())
+    assert play.end("stopped").text == "a"
 
 
 # --- the view for the place

@@ -84,10 +84,10 @@ def make_place(shell: InteractiveShell, into: str | None) -> Place:
     ParameterError
         If there is no `ipywidgets.Output` of that name.
     """
-    from qianfan_magic.views.place import InOutput, UnderCell
+    from qianfan_magic.views.place import InOutput, InTerminal, UnderCell
 
     if into is None:
-        return UnderCell()
+        return UnderCell() if hasattr(shell, "kernel") else InTerminal()
     from ipywidgets import Output
 
     output = shell.user_ns.get(into)

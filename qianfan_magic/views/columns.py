@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Protocol
 
-from qianfan_magic.views.shown import Shown, framed
+from qianfan_magic.views.shown import QUIET, Shown, framed
 from qianfan_magic.views.visible import visible
 
 #: As many columns as there is room for; on a narrow page one below the other.
@@ -18,11 +19,26 @@ GRID = (
 CELL = "min-width: 0; overflow-x: auto"
 
 
+class Ended(Protocol):
+    """One of several answers that have ended."""
+
+    title: str
+
+    def shown(self) -> Shown:
+        """Return it as it is to stay."""
+
+
+def side_by_side(ended: Sequence[Ended], notes: Sequence[str]) -> Columns:
+    """Put answers side by side, with notes on all of them."""
+    return Columns([(one.title, one.shown()) for one in ended], notes)
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The end of several answers, each under its title."""
+    """The end of several answers, each under its title, and notes on all of them."""
 
     columns: Sequence[tuple[str, Shown]]
+    notes: Sequence[str] = ()
 
     def bundle(self) -> dict[str, str]:
         """Make the plain output: ``text/html``, a grid, and ``text/plain``, one by one."""
@@ -35,9 +51,13 @@ class Columns:
             f"{visible(title)}\n\n{shown.bundle()['text/plain']}" for title, shown in self.columns
         ]
         grid = "\n".join(cells)
+        notes = [visible(note) for note in self.notes]
+        below = "".join(f'\n<p style="{QUIET}">{escape(note)}</p>' for note in notes)
         return {
-            "text/html": framed(f'<div style="{GRID}">\n{grid}\n</div>'),
-            "text/plain": "\n\n---\n\n".join(plain),
+            "text/html": framed(f'<div style="{GRID}">\n{grid}\n</div>{below}'),
+            "text/plain": "\n\n".join(
+                ["\n\n---\n\n".join(plain), *(f"[{note}]" for note in notes)]
+            ),
         }
 
     def lines(self) -> list[str]:

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 from html import escape
 
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic.conversation import Conversation, Fit, Turn
+from qianfan_magic.masking import mask_known
 from qianfan_magic.views.formats import preformatted
 from qianfan_magic.views.markdown import to_html
 from qianfan_magic.views.shown import QUIET, framed
 from qianfan_magic.views.visible import visible
 
 
-def history_bundle(conversation: Conversation) -> dict[str, str]:
-    """Make the plain output of a conversation: who said what, turn by turn."""
+def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
+    """Make the plain output of a conversation: who said what, turn by turn.
+
+    Parameters
+    ----------
+    conversation
+        To be shown.
+    fit
+        What of it goes along with the next question: a line tells where it is cut.
+    """
     title = f"Conversation {visible(conversation.name)}: {count_turns(conversation)}"
-    system = f"System: {visible(conversation.system)}" if conversation.system else ""
+    system = f"System: {_told(conversation.system)}" if conversation.system else ""
     heads = [line for line in (title, system) if line]
     html = [f'<p style="{QUIET}">{escape(line)}</p>' for line in heads]
     plain = list(heads)
     for number, turn in enumerate(conversation.turns, 1):
+        if number == fit.left_out + 1 > 1:
+            cut = f"Cut here: what stands above is no longer sent, since {fit.reason}."
+            html.append(f"<hr>\n{_label(cut)}")
+            plain.append(f"--- {cut}")
         label = f"{number}. user"
         answer = f"{number}. assistant{_mark(turn)}"
-        html += [_label(label), preformatted(visible(turn.user))]
-        html += [_label(answer), to_html(visible(turn.assistant))]
-        plain += [f"{label}: {visible(turn.user)}", f"{answer}: {visible(turn.assistant).strip()}"]
+        html += [_label(label), preformatted(_told(turn.user))]
+        html += [_label(answer), to_html(_told(turn.assistant))]
+        plain += [f"{label}: {_told(turn.user)}", f"{answer}: {_told(turn.assistant).strip()}"]
+    if conversation.turns and fit.left_out == len(conversation.turns):
+        cut = f"None of it is sent any more, since {fit.reason}."
+        html.append(_label(cut))
+        plain.append(cut)
     return {"text/html": framed("\n".join(html)), "text/plain": "\n\n".join(plain)}
 
 
@@ -33,10 +50,16 @@ def count_turns(conversation: Conversation) -> str:
     return f"{count} turn{'' if count == 1 else 's'}"
 
 
+def _told(text: str) -> str:
+    return visible(mask_known(text))
+
+
 def _label(text: str) -> str:
-    return f'<p style="{QUIET}">{escape(text)}</p>'
+    return f'<p style="{QUIET}; margin-top: 1em">{escape(text)}</p>'
 
 
 def _mark(turn: Turn) -> str:
+    _, tokens = turn.tokens
     marks = ["stopped"] * turn.stopped + ["truncated"] * turn.truncated
+    marks += [f"{tokens:,} tokens"] * bool(tokens)
     return f" ({', '.join(marks)})" if marks else ""

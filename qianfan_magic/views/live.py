@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from qianfan_magic.catalogue import estimate_tokens
 from qianfan_magic.views.blocks import BlockStream, LetterStream
 from qianfan_magic.views.highlight import style_sheet
 from qianfan_magic.views.place import Place
-from qianfan_magic.views.shown import Shows
+from qianfan_magic.views.shown import NOTHING, Shows
 from qianfan_magic.views.visible import visible
 from qianfan_magic.wire.types import Chunk
 
@@ -129,7 +129,7 @@ class LiveView:
             self._columns[column].take(chunk)
             self._send()
 
-    def end(self, shown: Shows) -> None:
+    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Put plain output into the widget's place; leave no widget behind."""
         self.begin()
         with self._lock:
@@ -141,7 +141,7 @@ class LiveView:
             self.widget.send({"frames": frames, "end": shown.lines()})
             return
         self.widget.send({"end": shown.lines()})
-        self._place.put(shown.bundle())
+        self._place.put(shown.bundle(), metadata)
         self.widget.close()
 
     def _send(self) -> None:

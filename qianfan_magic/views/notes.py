@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
+from qianfan_magic.conversation import Conversation, Fit, Rewound
+from qianfan_magic.running import Run
 from qianfan_magic.wire.types import Reply
+
+#: So many turns are called by name.
+MOST_NAMED = 3
 
 
 def reply_notes(reply: Reply) -> list[str]:
@@ -13,20 +20,73 @@ def reply_notes(reply: Reply) -> list[str]:
     if reply.is_safe is False:
         notes.append("The service found the question unsafe (is_safe 0).")
     if reply.need_clear_history:
-        where = f"turn {reply.ban_round} unsafe (ban_round {reply.ban_round})"
-        if reply.ban_round == -1:
-            where = "the current question unsafe (ban_round -1)"
-        elif reply.ban_round is None:
-            where = "the conversation unsafe"
-        notes.append(f"The service found {where} and asked to forget it all: it is empty now.")
+        notes.append(_unsafe(reply.ban_round))
     elif not reply.text.strip():
         notes.append("The answer is empty.")
     return notes
 
 
-def left_out_note(left_out: int, limit: int | None) -> list[str]:
-    """Say how many turns were not sent, if any."""
-    if not left_out:
+def _unsafe(ban_round: int | None) -> str:
+    if ban_round == -1:
+        return "The service found this question unsafe (ban_round -1): it is not kept."
+    if ban_round is None or ban_round < 1:
+        return "The service found the conversation unsafe: it is empty now."
+    return (
+        f"The service found turn {ban_round} of those sent unsafe (ban_round {ban_round}): it is "
+        "forgotten, with all that followed."
+    )
+
+
+def left_out_note(fit: Fit) -> list[str]:
+    """Say how many turns were not sent, and why, if any."""
+    if not fit.left_out:
         return []
-    turns = "turn was" if left_out == 1 else f"{left_out} turns were"
-    return [f"The oldest {turns} not sent: the model takes at most {limit:,} characters."]
+    turns = "turn was" if fit.left_out == 1 else f"{fit.left_out} turns were"
+    return [f"The oldest {turns} not sent: {fit.reason}."]
+
+
+def rewound_notes(rewound: Rewound | None, others: Sequence[Rewound] = ()) -> list[str]:
+    """Say which turns go because a cell was run again, or stands above cells that asked before.
+
+    Parameters
+    ----------
+    rewound
+        Of the conversation that the cell asks in.
+    others
+        Of those in which an earlier run of it asked.
+    """
+    if rewound is None:
+        return []
+    named = [f"In {one.conversation.name}: {_rewound(one)}" for one in others]
+    return [note for note in (_rewound(rewound), *named) if note]
+
+
+def unchanged_notes(conversations: Iterable[Conversation], run: Run) -> Iterator[str]:
+    """Say which conversations still have the turns of a cell's earlier run."""
+    for one in conversations:
+        numbers = [number for number, turn in enumerate(one.turns, 1) if run.had_asked(turn)]
+        if numbers:
+            yield (
+                f"The conversation {one.name} is as it was: it still has {_turns(numbers)}, "
+                "which this cell had asked before."
+            )
+
+
+def _rewound(rewound: Rewound) -> str:
+    said = []
+    if rewound.replaced:
+        said.append(
+            f"In the place of {_turns(rewound.replaced)}, which this cell had asked before."
+        )
+    if rewound.dropped:
+        first = rewound.dropped[:MOST_NAMED]
+        named = [f"turn {number} ({called})" for number, called in first]
+        more = len(rewound.dropped) - len(first)
+        named += [f"{more} more"] * bool(more)
+        why = "said after that" if rewound.replaced else "asked by cells below, before this one"
+        said.append(f"Dropped, since {why}: {', '.join(named)}.")
+    return " ".join(said)
+
+
+def _turns(numbers: Sequence[int]) -> str:
+    return f"turn{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"

@@ -17,6 +17,7 @@ from ipywidgets import DOMWidget
 
 from qianfan_magic.parameter import Parameter
 from qianfan_magic.views.mathematics import IGNORED
+from qianfan_magic.views.shown import NOTHING
 from qianfan_magic.views.visible import visible
 
 _HERE = Path(__file__).parent
@@ -69,7 +70,7 @@ class InPanel:
         self._widget = widget
         self._panel.reply = widget.model_id
 
-    def put(self, bundle: dict[str, str]) -> None:
+    def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
         """Leave the widget: the panel is no part of the saved notebook."""
 
     def close(self) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from IPython.core.display_functions import publish_display_data
 from IPython.display import display
+
+from qianfan_magic.record import sealed
+from qianfan_magic.views.shown import NOTHING
 
 if TYPE_CHECKING:
     from ipywidgets import DOMWidget, Output
@@ -25,8 +28,8 @@ class Place(Protocol):
     def show(self, widget: DOMWidget) -> None:
         """Show a widget."""
 
-    def put(self, bundle: dict[str, str]) -> None:
-        """Show plain output, in the widget's place if there is one."""
+    def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
+        """Show plain output, in the place of what is there; the metadata is saved with it."""
 
 
 class UnderCell:
@@ -41,30 +44,50 @@ class UnderCell:
         """Show a widget."""
         self._handle = display(widget, display_id=True)
 
-    def put(self, bundle: dict[str, str]) -> None:
+    def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show plain output; may be called again, from another cell too."""
+        metadata = sealed(metadata, bundle["text/plain"])
         if self._handle is None:
-            publish_display_data(bundle)
+            self._handle = display(bundle, raw=True, metadata=metadata, display_id=True)
         else:
-            self._handle.update(bundle, raw=True)
+            self._handle.update(bundle, raw=True, metadata=metadata)
+
+
+class InTerminal:
+    """A terminal, in which nothing that stands can be exchanged."""
+
+    keeps = False
+
+    def show(self, widget: DOMWidget) -> None:
+        """Show nothing."""
+
+    def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
+        """Show nothing."""
 
 
 class InOutput:
     """An `ipywidgets.Output`, whose content the answer takes the place of.
 
-    JupyterLab ignores ``update_display_data`` in there, so its outputs are set.
+    JupyterLab ignores ``update_display_data`` in there, so its outputs are set. What an Output
+    holds is no output of the notebook, so the metadata stays under the cell, with nothing to see.
     """
 
     keeps = False
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        self._record = UnderCell()
 
     def show(self, widget: DOMWidget) -> None:
         """Show a widget."""
         made = widget._repr_mimebundle_()
-        self.put(made[0] if isinstance(made, tuple) else made)  # with metadata, or without
+        self._set(made[0] if isinstance(made, tuple) else made)  # with metadata, or without
 
-    def put(self, bundle: dict[str, str]) -> None:
+    def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show plain output."""
+        self._set(bundle)
+        if metadata:
+            self._record.put({"text/plain": ""}, metadata)
+
+    def _set(self, bundle: dict[str, str]) -> None:
         self._output.outputs = ({"output_type": "display_data", "data": bundle, "metadata": {}},)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from qianfan_magic.views.place import Place
-from qianfan_magic.views.shown import Shows
+from qianfan_magic.views.shown import NOTHING, Shows
 from qianfan_magic.views.visible import visible
 from qianfan_magic.wire.types import Chunk
 
@@ -22,11 +24,11 @@ class FinalView:
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Wait for the rest."""
 
-    def end(self, shown: Shows) -> None:
+    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show what there is, if anything."""
         bundle = shown.bundle()
         if bundle.keys() != {"text/plain"} or bundle["text/plain"]:
-            self._place.put(bundle)
+            self._place.put(bundle, metadata)
 
 
 class TerminalView:
@@ -50,8 +52,9 @@ class TerminalView:
         sys.stdout.write(seen)
         sys.stdout.flush()
 
-    def end(self, shown: Shows) -> None:
+    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show what stands under the answer."""
+        del metadata
         below = shown.below()
         if not (self._begun or below):
             return
@@ -68,7 +71,8 @@ class TerminalColumns:
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Wait for the rest."""
 
-    def end(self, shown: Shows) -> None:
+    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show them."""
+        del metadata
         sys.stdout.write(shown.bundle()["text/plain"] + "\n")
         sys.stdout.flush()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Protocol
+from typing import Any, Protocol
 
-from qianfan_magic.views.shown import Shown, Shows
+from qianfan_magic.views.shown import NOTHING, Shown, Shows
 from qianfan_magic.wire.types import Chunk
 
 
@@ -19,8 +19,8 @@ class View(Protocol):
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Show more of an answer."""
 
-    def end(self, shown: Shows) -> None:
-        """Show the end."""
+    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
+        """Show the end; the metadata stays with it in the saved notebook."""
 
 
 class Play:
@@ -57,33 +57,32 @@ class Play:
 
         Raises
         ------
-        KeyboardInterrupt
-            Once what has arrived is shown for good, marked as stopped.
-        QianfanError
-            Likewise, as anything else that goes wrong, marked as broken off if there is text.
+        KeyboardInterrupt, QianfanError
+            If it is stopped, or goes wrong.
         """
-        try:
-            with closing(chunks):
-                self._view.begin()
-                for chunk in chunks:
-                    self.chunks.append(chunk)
-                    self._view.write(chunk)
-        except KeyboardInterrupt:
-            self.end(state="stopped")
-            raise
-        except BaseException:
-            self.end(state="broken off")
-            raise
+        with closing(chunks):
+            self._view.begin()
+            for chunk in chunks:
+                self.chunks.append(chunk)
+                self._view.write(chunk)
 
-    def end(self, *notes: str, state: str = "done") -> Shown:
-        """Show the answer for good, with notes under it; return it as it is shown."""
-        ended = self.shown(*notes, state=state)
-        self._view.end(ended)
+    def end(
+        self, state: str, notes: Sequence[str] = (), metadata: Mapping[str, Any] = NOTHING
+    ) -> Shown:
+        """Show the answer for good; return it as it is shown.
+
+        Parameters
+        ----------
+        state
+            ``done``, ``stopped`` or ``broken off``.
+        notes
+            Lines under it.
+        metadata
+            Stays with it in the saved notebook.
+        """
+        ended = shown(self.chunks, self._form, self._asked, state, notes)
+        self._view.end(ended, metadata)
         return ended
-
-    def shown(self, *notes: str, state: str = "done") -> Shown:
-        """Return the answer as it is to stay."""
-        return shown(self.chunks, self._form, self._asked, state, notes)
 
 
 def shown(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
+from qianfan_magic.masking import mask_known
 from qianfan_magic.views.formats import body, plain
 from qianfan_magic.views.markdown import inert_markdown
 from qianfan_magic.views.mathematics import IGNORED
 from qianfan_magic.views.visible import visible
 
+#: Metadata of an output that carries none.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 QUIET = "opacity: 0.7; font-size: 90%"
 #: What an answer draws stays within it; the page typesets only what is marked as mathematics.
 OPENING = f'<div class="qianfan-answer {IGNORED}" style="contain: content; overflow-x: auto">'
@@ -73,7 +78,7 @@ class Shown:
         below = [visible(line) for line in (*self.notes, self.line) if line]
         if not (self.text or below):
             return {"text/plain": ""}
-        seen = visible(self.text)
+        seen = self._seen
         marks = [f"[{line}]" for line in below]
         made = {
             "text/html": framed(self.html()),
@@ -87,7 +92,12 @@ class Shown:
         """Make the HTML of the answer and of what stands under it."""
         lines = [visible(line) for line in (*self.notes, self.line) if line]
         below = "".join(f'\n<p style="{QUIET}">{escape(line)}</p>' for line in lines)
-        return body(visible(self.text), self.form).rstrip() + below
+        return body(self._seen, self.form).rstrip() + below
+
+    @property
+    def _seen(self) -> str:
+        """The text as it stays, without the keys that it may quote."""
+        return visible(mask_known(self.text))
 
     def lines(self) -> list[str]:
         """List the one line."""

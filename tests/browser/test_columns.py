@@ -41,7 +41,7 @@ def test_columns_end_as_a_plain_grid(run: Run) -> None:
 def test_stop_ends_all_columns(run: Run) -> None:
     notebook = run(SLOWLY, COMPARE, "print('went on')")
     notebook.page.locator(".qianfan-body", has_text="not one wall").nth(2).wait_for()
-    notebook.page.get_by_role("button", name="Stop").click()
+    notebook.page.get_by_role("button", name="Stop", exact=True).click()
     notebook.output(2).get_by_text("KeyboardInterrupt").wait_for()
     assert notebook.output(2).inner_text().count("· stopped") == 3
     notebook.wait_idle()

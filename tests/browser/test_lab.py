@@ -78,7 +78,7 @@ def test_stop_keeps_the_text_and_stops_run_all(run: Run) -> None:
 def test_stop_button_keeps_the_text(run: Run) -> None:
     notebook = run(SLOWLY, ASK)
     notebook.page.locator(".qianfan-body", has_text="not one wall").wait_for()
-    notebook.page.get_by_role("button", name="Stop").click()
+    notebook.page.get_by_role("button", name="Stop", exact=True).click()
     notebook.output(2).get_by_text("KeyboardInterrupt").wait_for()
     assert "stopped" in notebook.output(2).inner_text()
 

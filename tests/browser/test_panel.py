@@ -20,7 +20,7 @@ def panel(run: Run) -> Notebook:
     """A notebook with an answer and the panel below it."""
     notebook = run(ASK, SHOW)
     notebook.wait_idle()
-    notebook.output(2).get_by_role("button", name="Again").wait_for()
+    notebook.output(2).get_by_role("button", name="Again", exact=True).wait_for()
     # The plain table has taken the widget's place, and the controls the table's.
     expect(notebook.output(2).locator(".jp-RenderedHTML .qianfan-controls")).to_be_visible()
     return notebook
@@ -48,7 +48,7 @@ def test_let_the_service_decide_takes_it_back(panel: Notebook) -> None:
 
 def test_both_panels_move_together(panel: Notebook) -> None:
     panel.run_code(SHOW)
-    panel.output(3).get_by_role("button", name="Again").wait_for()
+    panel.output(3).get_by_role("button", name="Again", exact=True).wait_for()
     slider(panel, "temperature").fill("0.65")
     number = panel.output(3).get_by_role("spinbutton", name="temperature")
     expect(number).to_have_value("0.65")
@@ -80,13 +80,13 @@ def test_value_out_of_range_is_refused_and_said(panel: Notebook) -> None:
 
 def test_again_streams_beside_the_panel_and_keep_replaces_the_turn(panel: Notebook) -> None:
     slider(panel, "temperature").fill("0.9")
-    panel.output(2).get_by_role("button", name="Again").click()
+    panel.output(2).get_by_role("button", name="Again", exact=True).click()
     again = panel.output(2).locator(".qianfan-reply")
     expect(again).to_contain_text("temperature=0.9")
     expect(again).to_contain_text("done")
     panel.screenshot("again")
     assert "temperature=0.9" not in panel.output(1).inner_text()
-    panel.output(2).get_by_role("button", name="Keep").click()
+    panel.output(2).get_by_role("button", name="Keep", exact=True).click()
     expect(panel.output(1)).to_contain_text("temperature=0.9")
     panel.run_code("%qianfan history")
     expect(panel.output(3)).to_contain_text("1 turn")
@@ -123,7 +123,7 @@ def test_panel_fits_themes_and_widths(run: Run, theme: str, width: int) -> None:
     notebook = run(
         ASK, "%qianfan params temperature=0.4 top_p=0.8 stop=END", theme=theme, width=width
     )
-    notebook.output(2).get_by_role("button", name="Again").click()
+    notebook.output(2).get_by_role("button", name="Again", exact=True).click()
     expect(notebook.output(2).locator(".qianfan-reply")).to_contain_text("done")
     notebook.screenshot(f"panel-{theme.split()[1].lower()}-{width}")
     assert notebook.output(2).evaluate("area => area.scrollWidth - area.clientWidth") == 0

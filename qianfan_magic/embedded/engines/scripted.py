@@ -149,6 +149,21 @@ ORDER BY average_salary DESC;
 """
 
 
+REVIEW = """\
+ One thing goes wrong: for an *empty list* `len(values)` is 0, and Python raises a
+`ZeroDivisionError`, which tells the caller little. The rest is fine."""
+
+MENDED = """\
+ Say what is wrong before it happens:
+
+```python
+def mean(values):
+    if not values:
+        raise ValueError("mean() of no values")
+    return sum(values) / len(values)
+```"""
+
+
 def _first_question(question: Question) -> str:
     if len(question.messages) == 1:
         return " This is your first question."
@@ -177,7 +192,12 @@ CHAT: tuple[tuple[str, str, Say], ...] = (
     (r"pythagoras|勾股", "", (PYTHAGORAS,)),
     (r"rivers.*json", "", (RIVERS,)),
     (r"name for (a|my) cat", "", _cat_name),
+    (r"def mean\(", "", (REVIEW,)),
+    (r"mend|fix", r"def mean\(", (MENDED,)),
 )
+
+#: What asks for the rest of an answer.
+GO_ON = r"^(please )?(go on|continue)|继续"
 
 #: For a completion: a pattern of the prompt's end, and how it goes on.
 COMPLETION: tuple[tuple[str, Say], ...] = (
@@ -209,11 +229,21 @@ def answer(question: Question) -> str:
             if re.search(pattern, text, re.IGNORECASE):
                 return _say(say, question, random)
         return "\n# " + _confession(question)
+    if re.search(GO_ON, text, re.IGNORECASE) and len(question.messages) > 1:
+        return _rest(question)
     before = "\n".join(question.messages[:-1])
     for pattern, context, say in CHAT:
         if re.search(pattern, text, re.IGNORECASE) and re.search(context, before, re.IGNORECASE):
             return _say(say, question, random)
     return " " + _confession(question)
+
+
+def _rest(question: Question) -> str:
+    """Go on with the answer before, if it is the beginning of one that is known."""
+    said = question.messages[-2]
+    known = [one for _, _, say in CHAT if not callable(say) for one in say]
+    whole = [one for one in known if one.startswith(said)]
+    return whole[0][len(said) :] if whole else " " + _confession(question)
 
 
 def _say(say: Say, question: Question, random: Random) -> str:

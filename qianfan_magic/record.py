@@ -1,0 +1,333 @@
+"""Conversations as JSON: in the metadata of a notebook's outputs, and in a file of their own.
+
+An answer's output carries a record: the version of this form, the turns that it shows, the head
+of each conversation (its last turn) as it was then, and a clock that counts the records. A turn
+names the one before it by a digest of all that was said until then, so that a notebook's records
+tell by themselves which of them belong together, in whatever order its cells were run.
+
+What is read may come from anybody: it is checked, and nothing in it is believed to be small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qianfan_magic.conversation import ID_LENGTH, Conversation, Turn
+from qianfan_magic.masking import mask_known
+
+#: Of records and files; raised when a reader of the old form would misread the new one.
+VERSION = 1
+#: The key in an output's metadata.
+KEY = "qianfan_magic"
+#: Numbers from this on are no counts: JavaScript, which saves notebooks, is exact up to here.
+LARGEST_COUNT = 2**53 - 1
+#: An answer goes on that often at most.
+MOST_STEPS = 100
+
+
+class Unreadable(Exception):  # noqa: N818  told to the user in other words
+    """A record is not what this version writes; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a conversation stood.
+
+    Attributes
+    ----------
+    id
+        Of its last turn; empty where it had none.
+    count
+        How many turns it had.
+    system
+        Its system text.
+    """
+
+    id: str
+    count: int
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A turn as a record tells it: of which conversation, the how manieth, and under which id."""
+
+    conversation: str
+    number: int
+    id: str
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one output carries.
+
+    Attributes
+    ----------
+    clock
+        Larger than that of any record before it.
+    heads
+        By conversation.
+    turns
+        That it tells.
+    unreadable
+        Why others of its turns cannot be read.
+    """
+
+    clock: int
+    heads: Mapping[str, Head]
+    turns: tuple[Told, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
+def turn_to_json(turn: Turn) -> dict[str, Any]:
+    """Write a turn down, without what is empty; a key that it quotes is masked."""
+    tokens = dict(zip(("prompt", "completion"), turn.tokens, strict=True))
+    written = {
+        "system": turn.system,
+        "user": turn.user,
+        "assistant": turn.assistant,
+        "stopped": turn.stopped,
+        "truncated": turn.truncated,
+        "model": turn.model,
+        "parameters": dict(turn.parameters),
+        "tokens": tokens if any(turn.tokens) else {},
+        "cell": turn.cell,
+        "after": turn.after,
+        "continues": turn_to_json(turn.continues) if turn.continues else {},
+    }
+    return {name: _masked(value) for name, value in written.items() if value not in ("", {}, False)}
+
+
+def turn_from_json(written: Any, steps: int = MOST_STEPS) -> Turn:
+    """Read a turn.
+
+    Parameters
+    ----------
+    written
+        As `turn_to_json` writes it.
+    steps
+        How often its answer may have gone on.
+
+    Raises
+    ------
+    Unreadable
+        If anything is missing or of the wrong type.
+    """
+    if not isinstance(written, Mapping):
+        raise Unreadable("it is no JSON object")
+    tokens = _of_type(written, "tokens", Mapping, default={})
+    continues = written.get("continues")
+    if continues and not steps:
+        raise Unreadable(f"its answer goes on more than {MOST_STEPS} times")
+    return Turn(
+        _said(written, "user"),
+        _said(written, "assistant"),
+        stopped=_mark(written, "stopped"),
+        truncated=_mark(written, "truncated"),
+        system=_text(written, "system"),
+        model=_text(written, "model"),
+        cell=_text(written, "cell"),
+        after=_text(written, "after"),
+        parameters=_parameters(written),
+        tokens=(_count(tokens, "prompt"), _count(tokens, "completion")),
+        continues=turn_from_json(continues, steps - 1) if continues else None,
+    )
+
+
+def record_to_json(
+    clock: int, heads: Iterable[Conversation], told: Iterable[tuple[Conversation, int]]
+) -> dict[str, Any]:
+    """Write a record.
+
+    Parameters
+    ----------
+    clock
+        Larger than that of any record before.
+    heads
+        The conversations whose heads it tells.
+    told
+        The turns that it tells: conversation and place in it, from 0.
+    """
+    turns = []
+    for conversation, place in told:
+        turn = conversation.turns[place]
+        named = {"conversation": conversation.name, "turn": place + 1, "id": turn.id}
+        turns.append({**_masked(named), **turn_to_json(turn)})
+    written: dict[str, Any] = {"version": VERSION, "clock": clock}
+    written["heads"] = {
+        mask_known(one.name): {
+            "id": one.head,
+            "turns": len(one.turns),
+            "system": mask_known(one.system),
+        }
+        for one in heads
+    }
+    return {KEY: {**written, "turns": turns} if turns else written}
+
+
+def record_from_json(written: Any) -> Record:
+    """Read a record.
+
+    Raises
+    ------
+    Unreadable
+        If it is of another version, or not what `record_to_json` writes.
+    """
+    check_version(written)
+    heads = _of_type(written, "heads", Mapping, default={})
+    told, unreadable = [], []
+    for turn in _of_type(written, "turns", list, default=[]):
+        try:
+            told.append(_told(turn, heads))
+        except Unreadable as error:
+            unreadable.append(str(error))
+    return Record(
+        _count(written, "clock"),
+        {str(name): _head(head) for name, head in heads.items()},
+        tuple(told),
+        tuple(unreadable),
+    )
+
+
+def sealed(metadata: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Add a digest of the text that is shown with a record, by which later edits are told."""
+    return {KEY: {**metadata[KEY], "shown": _digest(text)}} if metadata else {}
+
+
+def is_edited(written: Mapping[str, Any], text: str) -> bool:
+    """Tell whether the text that stands with a record is another than was shown."""
+    return bool(written.get("shown", _digest(text)) != _digest(text))
+
+
+def check_version(written: Any) -> None:
+    """Refuse what another version of this package wrote."""
+    version = written.get("version") if isinstance(written, Mapping) else None
+    if version == VERSION and not isinstance(version, bool):
+        return
+    known = isinstance(version, int) and 0 < version < LARGEST_COUNT
+    named = version if known else "(unknown)"
+    raise Unreadable(f"it is of version {named}, and this package reads {VERSION}")
+
+
+def conversation_to_json(conversation: Conversation) -> dict[str, Any]:
+    """Write a conversation down for a file of its own."""
+    written = {"name": conversation.name, "system": conversation.system}
+    return {**_masked(written), "turns": [turn_to_json(turn) for turn in conversation.turns]}
+
+
+def conversation_from_json(written: Any) -> Conversation:
+    """Read a conversation.
+
+    Raises
+    ------
+    Unreadable
+        Says what is wrong, and with which turn.
+    """
+    if not isinstance(written, Mapping):
+        raise Unreadable("a conversation is no JSON object")
+    name = _said(written, "name")
+    read = Conversation(name, _text(written, "system"))
+    for number, one in enumerate(_of_type(written, "turns", list, default=None), 1):
+        try:
+            turn = turn_from_json(one)
+        except Unreadable as error:
+            raise Unreadable(f"turn {number} of {short(name)!r}: {error}") from None
+        # Each names the one before it, also where somebody has edited the file.
+        turn = replace(turn, after=read.head) if read.turns else turn
+        read = replace(read, turns=(*read.turns, turn))
+    return read
+
+
+def short(name: str) -> str:
+    """Write a stranger's name for a conversation in one line that is not long."""
+    line = " ".join(name.split())
+    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "\u2026"
+
+
+#: Characters of a name in a message.
+LONGEST_NAME = 40
+
+
+def _told(written: Any, heads: Mapping[str, Any]) -> Told:
+    turn = turn_from_json(written)
+    id_, name = _text(written, "id"), _said(written, "conversation")
+    # A text that was saved before a key in it was known is told as it was.
+    if id_ not in (turn.id, turn.digest(str)):
+        raise Unreadable("it has been edited by hand")
+    if name not in heads:
+        raise Unreadable("its record does not tell where the conversation stood")
+    return Told(name, _count(written, "turn"), id_, turn)
+
+
+def _head(written: Any) -> Head:
+    return Head(_text(written, "id"), _count(written, "turns"), _text(written, "system"))
+
+
+def _masked(value: Any) -> Any:
+    """Mask the keys that a JSON value quotes, however deep."""
+    if isinstance(value, str):
+        return mask_known(value)
+    if isinstance(value, dict):
+        return {name: _masked(one) for name, one in value.items()}
+    return [_masked(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_LENGTH]
+
+
+def _of_type(written: Any, name: str, kind: Any, *, default: Any) -> Any:
+    if not isinstance(written, Mapping):
+        raise Unreadable(f"there is no JSON object around {name!r}")
+    value = written.get(name, default)
+    if not isinstance(value, kind):
+        raise Unreadable(f"{name!r} is missing or of the wrong type")
+    return value
+
+
+def _mark(written: Any, name: str) -> bool:
+    return bool(_of_type(written, name, bool, default=False))
+
+
+def _text(written: Any, name: str) -> str:
+    text = _of_type(written, name, str, default="")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unreadable(f"{name!r} holds half of a character") from None
+    return str(text)
+
+
+def _said(written: Any, name: str) -> str:
+    text = _text(written, name)
+    if not text.strip():
+        raise Unreadable(f"{name!r} is missing or empty")
+    return text
+
+
+def _count(written: Any, name: str) -> int:
+    value = _of_type(written, name, int, default=0)
+    if isinstance(value, bool) or not 0 <= value < LARGEST_COUNT:
+        raise Unreadable(f"{name!r} is no count")
+    return int(value)
+
+
+def _parameters(written: Any) -> dict[str, Any]:
+    """Read parameters, which are numbers and texts, or lists of texts."""
+    parameters = _of_type(written, "parameters", Mapping, default={})
+    read: dict[str, Any] = {}
+    for name, value in parameters.items():
+        _text({"name": name}, "name")
+        if isinstance(value, list):
+            read[name] = [_text({"stop": one}, "stop") for one in value]
+        elif isinstance(value, str):
+            read[name] = _text(parameters, name)
+        elif isinstance(value, int | float) and abs(value) < LARGEST_COUNT:
+            read[name] = value
+        else:
+            raise Unreadable(f"the parameter {short(name)} is neither number nor text")
+    return read

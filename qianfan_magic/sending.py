@@ -1,0 +1,121 @@
+"""One question on its way to the service, shorter if that finds it too long, and what it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qianfan_magic.errors import APIError
+from qianfan_magic.usage import Used
+from qianfan_magic.wire.types import Chunk, Usage
+
+if TYPE_CHECKING:
+    from qianfan_magic.call import Call
+    from qianfan_magic.client import QianfanClient
+    from qianfan_magic.conversation import Fit, Turn
+    from qianfan_magic.question import Question
+
+
+class Sending:
+    """Sends a question with as much of its conversation as fits.
+
+    Parameters
+    ----------
+    client
+        That asks.
+    question
+        What is asked.
+    used
+        Where each request that was answered is written down.
+
+    Attributes
+    ----------
+    question : Question
+    fit : Fit
+        What is sent.
+    endpoint : str
+        Who is asked.
+    """
+
+    def __init__(self, client: QianfanClient, question: Question, used: list[Used]) -> None:
+        self._client = client
+        self.question = question
+        self._used = used
+        self._fewer = 0
+        self._aborted = False
+        self._begun = False
+        self.endpoint, _ = client.service(question.kind, question.options)
+        self._prepare()
+
+    def abort(self) -> None:
+        """End the connection from another thread than the one that reads."""
+        self._aborted = True
+        self._call.abort()
+
+    def chunks(self) -> Generator[Chunk]:
+        """Give the answer as it arrives; of an answer that goes on, what there was comes first.
+
+        Raises
+        ------
+        APIError
+            If it is too long even with the question alone; else as `Call.chunks` does.
+        """
+        while True:
+            try:
+                yield from self._timed()
+            except APIError as error:
+                if self._begun or self._aborted or not error.is_too_long:
+                    raise
+                if not self._shorten():
+                    error.hint = "It was sent without the conversation at last: shorten the cell."
+                    raise
+            else:
+                return
+
+    def _prepare(self) -> None:
+        question, client = self.question, self._client
+        self.fit: Fit = question.fit(client, fewer=self._fewer)
+        self._call: Call = client.call(
+            question.kind, question.asked(self.fit), question.options, stream=question.ask.stream
+        )
+
+    def _shorten(self) -> bool:
+        """Send one turn less; tell whether there was one to spare."""
+        before = self.fit.left_out
+        self._fewer += 1
+        self._prepare()
+        if self._aborted:
+            self._call.abort()
+        return self.fit.left_out > before
+
+    def _timed(self) -> Iterator[Chunk]:
+        begun = time.monotonic()
+        first, chunk, count = 0.0, None, 0
+        try:
+            with closing(self._call.chunks()) as chunks:
+                for chunk in chunks:
+                    first = first or time.monotonic() - begun
+                    count += 1
+                    yield self._joined(chunk)
+                    self._begun = True
+        finally:
+            if chunk is not None:
+                took = time.monotonic() - begun
+                streamed = took - first if count > 1 else 0.0
+                self._used.append(Used(self.endpoint, chunk.usage, first, streamed))
+
+    def _joined(self, chunk: Chunk) -> Chunk:
+        """Put what an unfinished answer had before what goes on with it."""
+        before = self.question.continues
+        if before is None:
+            return chunk
+        text = chunk.text if self._begun else before.assistant + chunk.text
+        return replace(chunk, text=text, usage=_added(chunk.usage, before))
+
+
+def _added(usage: Usage, before: Turn) -> Usage:
+    _, tokens = before.tokens
+    return Usage(usage.prompt_tokens, usage.completion_tokens + tokens, usage.total_tokens + tokens)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qianfan_magic.conversation import Conversation
-from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.answered import Answered, changes
+from qianfan_magic.errors import QianfanError
 from qianfan_magic.question import Question
 from qianfan_magic.sending import Sending
 from qianfan_magic.side_by_side import Column, run_side_by_side
@@ -21,90 +21,6 @@ if TYPE_CHECKING:
     from qianfan_magic.views.place import Place
     from qianfan_magic.views.play import Play, View
     from qianfan_magic.views.shown import Shown
-
-
-@dataclass(slots=True)
-class Answered:
-    """What the last cell asked and got, in case it is to be asked again or exchanged.
-
-    Attributes
-    ----------
-    question
-        As it was asked.
-    place
-        Where its answer stands.
-    after
-        The conversation, once it has taken the answer or not.
-    columns
-        Of a comparison.
-    kept
-        Which of them the conversation goes on from, from 1; 0 for none.
-    took
-        Whether the conversation has the answer.
-    """
-
-    question: Question
-    place: Place
-    after: Conversation | None = None
-    columns: list[Column] | None = None
-    kept: int = 0
-    took: bool = False
-
-    def take(
-        self,
-        reply: Reply,
-        sent: Sending,
-        session: Session,
-        *,
-        stopped: bool = False,
-    ) -> Mapping[str, Any]:
-        """Let the conversation take the answer, if there is one; return what is saved with it.
-
-        Parameters
-        ----------
-        reply, sent
-            The answer, and what was sent for it.
-        session
-            That keeps the conversations.
-        stopped
-            The user stopped the answer.
-        """
-        question = sent.question
-        if question.conversation is None:
-            return {}
-        left_out = sent.fit.left_out
-        after = question.taken(reply, left_out=left_out, model=sent.endpoint, stopped=stopped)
-        if after is None:
-            self.after = session.conversation(question.conversation.name)
-            return {}
-        # What takes the place of another answer finds that the others have gone back already.
-        if not (self.took or question.ask.append):
-            others = session.others(after.name, question.run)
-            session.keep(*(other.conversation for other in others))
-        self.after = after
-        self.took = not reply.need_clear_history
-        session.keep(after)
-        return session.record(after, run=question.run, last=int(self.took))
-
-    def exchange(self, reply: Reply, sent: Sending, session: Session) -> Mapping[str, Any]:
-        """Put another answer into the place of the one that the conversation took.
-
-        Returns
-        -------
-        Mapping
-            What is saved with it.
-
-        Raises
-        ------
-        ParameterError
-            If the conversation has gone on since, or has been forgotten.
-        """
-        if self.after is not None and session.conversation(self.after.name) != self.after:
-            raise ParameterError(
-                f"The conversation {self.after.name!r} has gone on since",
-                hint="Only the answer to its last question can be exchanged.",
-            )
-        return self.take(reply, sent, session)
 
 
 @dataclass(slots=True)
@@ -191,7 +107,7 @@ class Asking:
         self._session.answered = answered = Answered(question, place)
         metadata = answered.take(reply, streamed.sending, self._session, stopped=bool(stop))
         code = ["The code is in the next cell."] * (question.form == "code" and not stop)
-        streamed.end(*_rewound(question, metadata), *code, metadata=metadata)
+        streamed.end(*changes(question, metadata), *code, metadata=metadata)
         if stop:
             raise stop
         self._bind(question, reply)
@@ -225,7 +141,7 @@ class Asking:
                 stopped = first.state == "stopped"
                 metadata = answered.take(first.reply, first.sending, self._session, stopped=stopped)
                 answered.kept = int(answered.took)
-            view.end(side_by_side(columns, _rewound(question, metadata)), metadata)
+            view.end(side_by_side(columns, changes(question, metadata)), metadata)
         self._bind(question, [column.error or column.reply for column in columns])
         for number, column in enumerate(columns, 1):
             error = column.error or _json_error(question, column.reply)
@@ -246,47 +162,6 @@ class Asking:
     def _bind(self, question: Question, value: Any) -> None:
         if question.ask.output:
             self._shell.user_ns[question.ask.output] = value
-
-
-def keep_column(answered: Answered, number: int, session: Session) -> Conversation:
-    """Let a conversation go on from another column of a comparison; return it.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such column, it has no answer, the cell was no chat, or the conversation
-        has gone on since.
-    """
-    from qianfan_magic.views.columns import side_by_side
-
-    columns = answered.columns or []
-    if not 1 <= number <= len(columns):
-        raise ParameterError(
-            f"There is no column {number}", hint=f"There are the columns 1 to {len(columns)}."
-        )
-    conversation = answered.question.conversation
-    if conversation is None:
-        raise ParameterError(
-            "A completion has no conversation to go on with",
-            hint="Compare in a chat: %%qianfan_chat --compare.",
-        )
-    column = columns[number - 1]
-    if column.error or not column.reply.text.strip():
-        raise ParameterError(
-            f"Column {number} has no answer to go on from", hint="%qianfan keep lists the columns."
-        )
-    metadata = answered.exchange(column.reply, column.sending, session)
-    answered.kept = number
-    notes = _rewound(answered.question, metadata)
-    answered.place.put(side_by_side(columns, notes).bundle(), metadata)
-    return session.conversation(conversation.name)
-
-
-def _rewound(question: Question, metadata: Mapping[str, Any]) -> list[str]:
-    """Say what the cell's earlier runs lose by this one, if the conversation was changed by it."""
-    from qianfan_magic.views.notes import rewound_notes
-
-    return rewound_notes(question.rewound, question.others) if metadata else []
 
 
 def _json_error(question: Question, reply: Reply) -> QianfanError | None:

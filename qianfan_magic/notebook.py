@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qianfan_magic.checked import LARGEST_COUNT
 from qianfan_magic.errors import QianfanError
-from qianfan_magic.record import KEY, LARGEST_COUNT
+from qianfan_magic.record import KEY
 
 #: Of notebooks, since 2014; older ones hold no metadata of ours. They are read without nbformat,
 #: whose import alone takes a second.

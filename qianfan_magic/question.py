@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.catalogue import is_chinese
-from qianfan_magic.conversation import Conversation, Fit, Rewound, Turn
+from qianfan_magic.conversation import Conversation, Fit, Rewound
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.flags import Ask
 from qianfan_magic.parameter import Kind
 from qianfan_magic.parameters import SHAPING
 from qianfan_magic.running import Run
+from qianfan_magic.turn import Turn
 from qianfan_magic.wire.types import Message, Reply
 
 if TYPE_CHECKING:

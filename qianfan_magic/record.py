@@ -15,21 +15,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qianfan_magic.conversation import ID_LENGTH, Conversation, Turn
+from qianfan_magic.checked import (
+    LARGEST_COUNT,
+    Unreadable,
+    count_of,
+    mark_of,
+    of_type,
+    said_of,
+    short,
+    text_of,
+)
+from qianfan_magic.conversation import Conversation
 from qianfan_magic.masking import mask_known
+from qianfan_magic.turn import ID_LENGTH, Turn
 
 #: Of records and files; raised when a reader of the old form would misread the new one.
 VERSION = 1
 #: The key in an output's metadata.
 KEY = "qianfan_magic"
-#: Numbers from this on are no counts: JavaScript, which saves notebooks, is exact up to here.
-LARGEST_COUNT = 2**53 - 1
 #: An answer goes on that often at most.
 MOST_STEPS = 100
-
-
-class Unreadable(Exception):  # noqa: N818  told to the user in other words
-    """A record is not what this version writes; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +124,21 @@ def turn_from_json(written: Any, steps: int = MOST_STEPS) -> Turn:
     """
     if not isinstance(written, Mapping):
         raise Unreadable("it is no JSON object")
-    tokens = _of_type(written, "tokens", Mapping, default={})
+    tokens = of_type(written, "tokens", Mapping, default={})
     continues = written.get("continues")
     if continues and not steps:
         raise Unreadable(f"its answer goes on more than {MOST_STEPS} times")
     return Turn(
-        _said(written, "user"),
-        _said(written, "assistant"),
-        stopped=_mark(written, "stopped"),
-        truncated=_mark(written, "truncated"),
-        system=_text(written, "system"),
-        model=_text(written, "model"),
-        cell=_text(written, "cell"),
-        after=_text(written, "after"),
+        said_of(written, "user"),
+        said_of(written, "assistant"),
+        stopped=mark_of(written, "stopped"),
+        truncated=mark_of(written, "truncated"),
+        system=text_of(written, "system"),
+        model=text_of(written, "model"),
+        cell=text_of(written, "cell"),
+        after=text_of(written, "after"),
         parameters=_parameters(written),
-        tokens=(_count(tokens, "prompt"), _count(tokens, "completion")),
+        tokens=(count_of(tokens, "prompt"), count_of(tokens, "completion")),
         continues=turn_from_json(continues, steps - 1) if continues else None,
     )
 
@@ -178,15 +183,15 @@ def record_from_json(written: Any) -> Record:
         If it is of another version, or not what `record_to_json` writes.
     """
     check_version(written)
-    heads = _of_type(written, "heads", Mapping, default={})
+    heads = of_type(written, "heads", Mapping, default={})
     told, unreadable = [], []
-    for turn in _of_type(written, "turns", list, default=[]):
+    for turn in of_type(written, "turns", list, default=[]):
         try:
             told.append(_told(turn, heads))
         except Unreadable as error:
             unreadable.append(str(error))
     return Record(
-        _count(written, "clock"),
+        count_of(written, "clock"),
         {str(name): _head(head) for name, head in heads.items()},
         tuple(told),
         tuple(unreadable),
@@ -229,9 +234,9 @@ def conversation_from_json(written: Any) -> Conversation:
     """
     if not isinstance(written, Mapping):
         raise Unreadable("a conversation is no JSON object")
-    name = _said(written, "name")
-    read = Conversation(name, _text(written, "system"))
-    for number, one in enumerate(_of_type(written, "turns", list, default=None), 1):
+    name = said_of(written, "name")
+    read = Conversation(name, text_of(written, "system"))
+    for number, one in enumerate(of_type(written, "turns", list, default=None), 1):
         try:
             turn = turn_from_json(one)
         except Unreadable as error:
@@ -242,29 +247,19 @@ def conversation_from_json(written: Any) -> Conversation:
     return read
 
 
-def short(name: str) -> str:
-    """Write a stranger's name for a conversation in one line that is not long."""
-    line = " ".join(name.split())
-    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "\u2026"
-
-
-#: Characters of a name in a message.
-LONGEST_NAME = 40
-
-
 def _told(written: Any, heads: Mapping[str, Any]) -> Told:
     turn = turn_from_json(written)
-    id_, name = _text(written, "id"), _said(written, "conversation")
+    id_, name = text_of(written, "id"), said_of(written, "conversation")
     # A text that was saved before a key in it was known is told as it was.
     if id_ not in (turn.id, turn.digest(str)):
         raise Unreadable("it has been edited by hand")
     if name not in heads:
         raise Unreadable("its record does not tell where the conversation stood")
-    return Told(name, _count(written, "turn"), id_, turn)
+    return Told(name, count_of(written, "turn"), id_, turn)
 
 
 def _head(written: Any) -> Head:
-    return Head(_text(written, "id"), _count(written, "turns"), _text(written, "system"))
+    return Head(text_of(written, "id"), count_of(written, "turns"), text_of(written, "system"))
 
 
 def _masked(value: Any) -> Any:
@@ -280,52 +275,16 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_LENGTH]
 
 
-def _of_type(written: Any, name: str, kind: Any, *, default: Any) -> Any:
-    if not isinstance(written, Mapping):
-        raise Unreadable(f"there is no JSON object around {name!r}")
-    value = written.get(name, default)
-    if not isinstance(value, kind):
-        raise Unreadable(f"{name!r} is missing or of the wrong type")
-    return value
-
-
-def _mark(written: Any, name: str) -> bool:
-    return bool(_of_type(written, name, bool, default=False))
-
-
-def _text(written: Any, name: str) -> str:
-    text = _of_type(written, name, str, default="")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Unreadable(f"{name!r} holds half of a character") from None
-    return str(text)
-
-
-def _said(written: Any, name: str) -> str:
-    text = _text(written, name)
-    if not text.strip():
-        raise Unreadable(f"{name!r} is missing or empty")
-    return text
-
-
-def _count(written: Any, name: str) -> int:
-    value = _of_type(written, name, int, default=0)
-    if isinstance(value, bool) or not 0 <= value < LARGEST_COUNT:
-        raise Unreadable(f"{name!r} is no count")
-    return int(value)
-
-
 def _parameters(written: Any) -> dict[str, Any]:
     """Read parameters, which are numbers and texts, or lists of texts."""
-    parameters = _of_type(written, "parameters", Mapping, default={})
+    parameters = of_type(written, "parameters", Mapping, default={})
     read: dict[str, Any] = {}
     for name, value in parameters.items():
-        _text({"name": name}, "name")
+        text_of({"name": name}, "name")
         if isinstance(value, list):
-            read[name] = [_text({"stop": one}, "stop") for one in value]
+            read[name] = [text_of({"stop": one}, "stop") for one in value]
         elif isinstance(value, str):
-            read[name] = _text(parameters, name)
+            read[name] = text_of(parameters, name)
         elif isinstance(value, int | float) and abs(value) < LARGEST_COUNT:
             read[name] = value
         else:

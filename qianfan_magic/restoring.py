@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic.checked import Unreadable, short
+from qianfan_magic.conversation import Conversation
 from qianfan_magic.notebook import Output
-from qianfan_magic.record import Head, Record, Unreadable, is_edited, record_from_json, short
+from qianfan_magic.record import Head, Record, is_edited, record_from_json
+from qianfan_magic.turn import Turn
 
 #: So many turns that were left out are called by name.
 MOST_NAMED = 5

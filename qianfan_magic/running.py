@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from qianfan_magic.conversation import Turn
+    from qianfan_magic.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)

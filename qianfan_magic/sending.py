@@ -15,8 +15,9 @@ from qianfan_magic.wire.types import Chunk, Usage
 if TYPE_CHECKING:
     from qianfan_magic.call import Call
     from qianfan_magic.client import QianfanClient
-    from qianfan_magic.conversation import Fit, Turn
+    from qianfan_magic.conversation import Fit
     from qianfan_magic.question import Question
+    from qianfan_magic.turn import Turn
 
 
 class Sending:

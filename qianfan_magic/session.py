@@ -13,7 +13,7 @@ from qianfan_magic.record import record_to_json
 from qianfan_magic.settings import Credentials, Settings, load_settings
 
 if TYPE_CHECKING:
-    from qianfan_magic.asking import Answered
+    from qianfan_magic.answered import Answered
     from qianfan_magic.client import QianfanClient
     from qianfan_magic.embedded.server import EmbeddedServer
     from qianfan_magic.notebook import Layout
@@ -43,6 +43,8 @@ class Session:
         By each answer so far.
     clock
         Counts the records that are saved with outputs.
+    begun
+        When this notebook's kernel did, in milliseconds since 1970.
     told
         Names of conversations in any of them, those that are forgotten too.
     records
@@ -57,6 +59,7 @@ class Session:
     answered: Answered | None = None
     used: list[Used] = field(default_factory=list)
     clock: int = 0
+    begun: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     told: set[str] = field(default_factory=set)
     records: dict[str, str] = field(default_factory=dict)
     server: EmbeddedServer | None = None
@@ -142,18 +145,17 @@ class Session:
     def lacks_record(self, run: Run) -> bool:
         """Tell whether a cell's earlier output had a record, and its new one has none."""
         known = run.cell in self.records or run.cell in self.layout.recorded
-        return known and bool(self.told) and self.records.get(run.cell) != run.id
+        return bool(run.cell) and known and bool(self.told) and self.records.get(run.cell) != run.id
 
     def _tick(self, run: Run) -> int:
         """Return a clock that is larger than any before, in this notebook too.
 
         A page may hold records that were never saved, from before the kernel's restart. So the
-        clock begins at this computer's, in seconds; but where no front end names its cells, as
-        under nbclient, at 0: a notebook that is executed there is always the same.
+        clock begins with the time; but where no front end names its cells, as under nbclient, at
+        0: a notebook that is executed there is always the same.
         """
         self.layout.look()
-        begun = int(time.time()) if run.cell and not self.clock else 0
-        self.clock = max(self.clock, self.layout.clock, begun) + 1
+        self.clock = max(self.clock, self.layout.clock, self.begun if run.cell else 0) + 1
         return self.clock
 
     def asked(self, endpoint: str) -> None:

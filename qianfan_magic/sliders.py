@@ -13,7 +13,8 @@ from qianfan_magic.parameter import Parameter
 from qianfan_magic.parameters import SHAPING
 
 if TYPE_CHECKING:
-    from qianfan_magic.asking import Answered, Streamed
+    from qianfan_magic.answered import Answered
+    from qianfan_magic.asking import Streamed
     from qianfan_magic.magics import QianfanMagics
     from qianfan_magic.session import Session
     from qianfan_magic.views.panel import InPanel, Panel

@@ -6,18 +6,18 @@ import argparse
 import shlex
 from typing import TYPE_CHECKING, NoReturn
 
-from qianfan_magic.conversation import beginning
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.flags import check_name
 from qianfan_magic.running import running
 from qianfan_magic.talks import Talks, add_arguments
+from qianfan_magic.turn import beginning
 from qianfan_magic.views.history import count_turns
 from qianfan_magic.views.say import publish, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qianfan_magic.asking import Answered
+    from qianfan_magic.answered import Answered
     from qianfan_magic.magics import QianfanMagics
     from qianfan_magic.parameter import Kind
 
@@ -158,7 +158,7 @@ class Subcommands:
         self._magics.sliders.show()
 
     def _keep(self, read: argparse.Namespace) -> None:
-        from qianfan_magic.asking import keep_column
+        from qianfan_magic.answered import keep_column
 
         answered = self._magics.session.answered
         columns = answered.columns if answered else None

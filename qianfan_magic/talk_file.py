@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from qianfan_magic.checked import Unreadable
 from qianfan_magic.conversation import Conversation
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.record import (
     VERSION,
-    Unreadable,
     check_version,
     conversation_from_json,
     conversation_to_json,

@@ -36,23 +36,34 @@ MAY_KNOW = {
     "connection": BELOW_CONNECTION,
     "call": BELOW_CONNECTION | {"connection"},
     "client": BELOW_CONNECTION | {"connection", "call"},
-    "running": {"conversation"},
-    "conversation": {"masking", "errors", "catalogue", "wire.types", "running"},
-    "record": {"masking", "conversation"},
-    "talk_file": {"errors", "conversation", "record"},
-    "notebook": {"errors", "record"},
-    "restoring": {"conversation", "notebook", "record"},
+    "turn": {"masking", "catalogue"},
+    "running": {"turn"},
+    "conversation": {"catalogue", "wire.types", "running", "turn"},
+    "checked": set(),
+    "record": {"masking", "checked", "conversation", "turn"},
+    "talk_file": {"errors", "checked", "conversation", "record"},
+    "notebook": {"errors", "checked", "record"},
+    "restoring": {"checked", "conversation", "notebook", "record", "turn"},
     "usage": {"wire.types"},
     "views": {"masking", "errors", "wire.types", "parameter", "catalogue"}
-    | {"conversation", "record", "running"},
-    "sending": BELOW_CONNECTION
-    | {"client", "call", "conversation", "question", "running", "usage"},
+    | {"conversation", "record", "running", "turn"},
+    "sending": BELOW_CONNECTION | {"client", "call", "conversation", "question", "turn", "usage"},
     "side_by_side": {"errors", "sending", "wire", "views"},
     "embedded": BELOW_WIRE | {"wire", "auth", "sse"},
 }
 PURE = ["masking", "errors", "sse", "parameter", "parameters", "catalogue", "wire"]
-PURE += ["conversation", "record", "restoring", "talk_file", "usage"]
-SHELL = {"magics", "flags", "completer", "session", "subcommands", "talks", "sliders", "asking"}
+PURE += ["turn", "conversation", "checked", "record", "restoring", "talk_file", "usage"]
+SHELL = {
+    "magics",
+    "flags",
+    "completer",
+    "session",
+    "subcommands",
+    "talks",
+    "sliders",
+    "asking",
+    "answered",
+}
 SHELL |= {"running", "views"}
 HTTP = {"auth", "failures", "transport", "connection", "call"}
 ONLY_IN = [

@@ -26,9 +26,9 @@ from qianfan_magic import (
     StreamError,
     TransportError,
 )
-from qianfan_magic.conversation import Turn
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
+from qianfan_magic.turn import Turn
 
 PATIENCE = 20.0  # seconds; only a test that fails waits so long
 WALL = "Please introduce The Great Wall"

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qianfan_magic import ParameterError, QianfanClient, Reply, Usage
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic.conversation import Conversation
 from qianfan_magic.flags import Ask
 from qianfan_magic.notebook import Layout
 from qianfan_magic.question import GO_ON, GO_ON_CHINESE, Question
 from qianfan_magic.running import Run
 from qianfan_magic.session import Session
+from qianfan_magic.turn import Turn
 
 NOW = Run("a", "now")
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic.checked import Unreadable
+from qianfan_magic.conversation import Conversation
 from qianfan_magic.masking import remember
 from qianfan_magic.record import (
     KEY,
     Head,
     Record,
-    Unreadable,
     conversation_from_json,
     conversation_to_json,
     is_edited,
@@ -28,6 +28,7 @@ from qianfan_magic.record import (
     turn_from_json,
     turn_to_json,
 )
+from qianfan_magic.turn import Turn
 
 SECRET = 'Wenxin-k3y/"with\\marks'
 HUGE = 10**4299  # json reads no longer numbers

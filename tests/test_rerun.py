@@ -666,6 +666,23 @@ def test_path_of_vs_code_wins(page, tmp_path):
     assert questions == ["two", "one"]
 
 
+def test_cell_without_an_id_has_no_output_but_its_own(page):
+    page.ask("", "one")
+    page.run("", "%qianfan")
+    assert len(page.under[""]) == 1
+
+
+def test_cell_that_never_told_anything_has_no_output_but_its_own(page):
+    page.ask("a", "one")
+    page.run("b", "%qianfan")
+    assert len(page.under["b"]) == 1
+
+
+def test_line_in_the_place_of_an_answer_keeps_its_record(page):
+    page.ask("a", "one")
+    assert records_of(page.run("a", "%qianfan"))[-1]["turns"][0]["user"] == "one"
+
+
 BROKEN = {
     "empty": b"",
     "half": b'{"cells": [{"id": "a"}, {"id"',

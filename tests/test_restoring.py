@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic.conversation import Conversation
 from qianfan_magic.masking import remember
 from qianfan_magic.notebook import Layout, read_outputs
 from qianfan_magic.record import KEY, record_to_json, sealed
 from qianfan_magic.restoring import Restored, restore
 from qianfan_magic.running import Run
 from qianfan_magic.session import Session
+from qianfan_magic.turn import Turn
 
 SECRET = "Wenxin-k3y-of-mine"
 
@@ -793,7 +794,7 @@ def forge(notebook: Notebook, cell: str, change: Callable[[Any], None]) -> Noteb
 
 
 def test_forged_clock_takes_the_head_and_nothing_else(notebook):
-    forged = forge(notebook, "b", lambda record: record.update(clock=10**12))
+    forged = forge(notebook, "b", lambda record: record.update(clock=10**15))
     assert forged.said() == ["ask a", "ask b"]
 
 

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan_magic import QianfanError
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic.conversation import Conversation
 from qianfan_magic.masking import remember
 from qianfan_magic.talk_file import FORMAT, read_talks, write_talks
+from qianfan_magic.turn import Turn
 
 SECRET = 'Wenxin-k3y/"with\\marks'
 FILE = Path("talk.json")

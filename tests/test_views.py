@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from qianfan_magic import Chunk, Reply, StreamError, Usage
-from qianfan_magic.conversation import Conversation, Fit, Turn
+from qianfan_magic.conversation import Conversation, Fit
+from qianfan_magic.turn import Turn
 from qianfan_magic.views.choose import is_watched, make_view
 from qianfan_magic.views.history import count_turns, history_bundle
 from qianfan_magic.views.markdown import inert_markdown, to_html

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from qianfan_magic.conversation import Conversation, Fit, Turn
+from qianfan_magic.conversation import Conversation, Fit
 from qianfan_magic.masking import mask_known
+from qianfan_magic.turn import Turn
 from qianfan_magic.views.formats import preformatted
 from qianfan_magic.views.markdown import to_html
 from qianfan_magic.views.shown import QUIET, framed
@@ -55,7 +56,7 @@ def _told(text: str) -> str:
 
 
 def _label(text: str) -> str:
-    return f'<p style="{QUIET}; margin-top: 1em">{escape(text)}</p>'
+    return f'<p style="{QUIET}">{escape(text)}</p>'
 
 
 def _mark(turn: Turn) -> str:

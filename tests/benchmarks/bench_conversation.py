@@ -36,10 +36,11 @@ from serving import ROOT, TOKEN, Answer, json_answer, median, print_table, prose
 from traitlets.config import Config
 from urllib3.connectionpool import HTTPConnectionPool
 
-from qianfan_magic.conversation import Conversation, Turn
+from qianfan_magic.conversation import Conversation
 from qianfan_magic.notebook import read_outputs
 from qianfan_magic.record import record_to_json, sealed
 from qianfan_magic.restoring import restore
+from qianfan_magic.turn import Turn
 from qianfan_magic.views.shown import Shown
 
 SECOND, LAST, ALL, RUNS, RESTORES = 2, 200, 500, 41, 7

@@ -1,0 +1,108 @@
+"""A question with its answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from qianfan_magic.catalogue import estimate_tokens
+from qianfan_magic.masking import mask_known
+
+#: Hexadecimal digits of a turn's id.
+ID_LENGTH = 16
+#: Characters of a question by which a turn is called.
+LONGEST_BEGINNING = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question with its answer; there is no turn without both.
+
+    Attributes
+    ----------
+    user, assistant
+        What was said.
+    stopped
+        The answer was stopped by the user and is not whole.
+    truncated
+        The answer stopped at a limit of the service.
+    system
+        The system text that it was asked with.
+    model
+        The endpoint or model that answered.
+    parameters
+        That shaped the answer, by the table's names.
+    tokens
+        Of what was sent and of the answer, as the service counts.
+    cell
+        The id of the notebook's cell that asked last; empty where the front end names none.
+    run
+        Which of the cell's runs that was; known in this process only.
+    after
+        The id of the turn before it, empty for the first.
+    continues
+        The unfinished turn that this one completes.
+    """
+
+    user: str
+    assistant: str
+    _: KW_ONLY
+    stopped: bool = False
+    truncated: bool = False
+    system: str = ""
+    model: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tokens: tuple[int, int] = (0, 0)
+    cell: str = ""
+    run: str = field(default="", compare=False)
+    after: str = ""
+    continues: Turn | None = None
+    estimate: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once for each turn: to cut the two hundredth costs no more than to cut the second.
+        estimated = estimate_tokens(self.user) + estimate_tokens(self.assistant)
+        object.__setattr__(self, "estimate", estimated)
+
+    @property
+    def id(self) -> str:
+        """Names the turn and, through `after`, all that was said before it.
+
+        Of its texts as a record tells them, without a key that they may quote.
+        """
+        return self.digest(mask_known)
+
+    def digest(self, told: Callable[[str], str]) -> str:
+        """Make the id of its texts as a function tells them."""
+        texts = [told(text) for text in (self.system, self.user, self.assistant)]
+        said = [self.after, *texts, self.stopped, self.truncated]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:ID_LENGTH]
+
+    @property
+    def characters(self) -> int:
+        """The length of both."""
+        return len(self.user) + len(self.assistant)
+
+    @property
+    def called(self) -> str:
+        """How the question begins, in quotes, by which a reader knows the turn."""
+        return beginning(self.user)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the answer ended before its end."""
+        return self.stopped or self.truncated
+
+    def steps(self) -> list[Turn]:
+        """List the turn as it was asked, and as each ``--continue`` left it; itself the last."""
+        return [*(self.continues.steps() if self.continues else ()), self]
+
+
+def beginning(text: str) -> str:
+    """Return how a text begins, in quotes; a key that it quotes is masked."""
+    line = " ".join(mask_known(text).split())
+    cut = line if len(line) <= LONGEST_BEGINNING else line[: LONGEST_BEGINNING - 1] + "\u2026"
+    return f"\u201c{cut}\u201d"

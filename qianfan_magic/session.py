@@ -101,7 +101,7 @@ class Session:
         """
         conversation = self.conversation(name)
         asked = {turn.cell for turn in conversation.turns if turn.run}
-        below = self.layout.below(run.cell, asked) if run.cell and asked else ()
+        below = self.layout.below(run.cell, asked) if run.cell and conversation.turns else ()
         rewound = conversation.before(run, below, to_continue=to_continue)
         return rewound, self.others(name, run)
 

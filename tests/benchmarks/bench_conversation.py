@@ -55,7 +55,6 @@ PARTS = {
     "question.Question": ["within", "fit", "taken"],
     "session.Session": ["record", "keep"],
     "client.QianfanClient": ["prepare"],
-    "magics.QianfanMagics": ["_tell_what_stays"],
 }
 #: In a process that has the extension, as a notebook's first lines leave it.
 FIRST = """

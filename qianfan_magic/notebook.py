@@ -154,9 +154,9 @@ class Layout:
 def _scan(read: bytes) -> list[str]:
     """Find the ids of the cells in the text of a notebook, as Jupyter writes it; else nothing.
 
-    This is done while a cell runs: to read a notebook of 200 answers as JSON takes 5 ms, this half a
-    one. Jupyter indents by one, so that what a cell holds stands behind three spaces, and no line
-    within a text begins so, since there line ends are written as such.
+    This is done while a cell runs: to read a notebook of 200 answers as JSON takes 5 ms, this half
+    of one. Jupyter indents by one, so that what a cell holds stands behind three spaces, and no
+    line within a text begins so, since there line ends are written as such.
     """
     cells = [found.decode() for found in _ID.findall(read)]
     return cells if len(cells) == len(_CELL.findall(read)) else []

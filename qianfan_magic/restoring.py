@@ -46,8 +46,10 @@ class Restored:
     ----------
     conversations
         By name, those without a turn among them.
-    account
-        What was restored and what was not, in lines for the reader.
+    lines
+        What was restored of each and what was not, for the reader.
+    problems
+        What cannot be read, or counts otherwise than it looks.
     clock
         The largest of the records.
     ids
@@ -55,9 +57,17 @@ class Restored:
     """
 
     conversations: dict[str, Conversation] = field(default_factory=dict)
-    account: list[str] = field(default_factory=list)
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
     clock: int = 0
     ids: dict[str, set[str]] = field(default_factory=dict)
+
+    @property
+    def account(self) -> list[str]:
+        """What was restored, then what was not, then what else a reader should know."""
+        first = [lines[0] for lines in self.lines.values()]
+        more = [line for lines in self.lines.values() for line in lines[1:]]
+        return [*first, *more, *self.problems]
 
     def lacks(self, conversation: Conversation) -> int:
         """Count the turns of a conversation that the notebook does not tell."""
@@ -76,17 +86,14 @@ def restore(outputs: Sequence[Output]) -> Restored:
     told = _Notebook()
     for output in outputs:
         told.read(output)
-    restored, more = Restored(), list[str]()
+    restored = Restored(problems=told.problems, clock=told.clock)
     for name, talk in told.talks.items():
         entries, head = talk.replay()
         turns = tuple(entry.turn for entry in entries)
         restored.conversations[name] = Conversation(name, head.system, turns)
-        first, *others = [f"{short(name)}: {line}" for line in talk.account(entries, head)]
-        restored.account.append(first)
-        more += others
+        account = talk.account(entries, head)
+        restored.lines[name] = [f"{short(name)}: {line}" for line in account]
         restored.ids[name] = {*talk.known, *talk.steps}
-    restored.account += [*more, *told.problems]
-    restored.clock = told.clock
     return restored
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qianfan_magic.checked import short
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.flags import check_name
 from qianfan_magic.running import running
@@ -155,17 +156,17 @@ class Talks:
                 hint="Give its path: %qianfan restore NOTEBOOK.ipynb",
             )
         restored = restore(read_outputs(path))
-        lines, taken = list(restored.account), []
+        taken = []
         for name, conversation in restored.conversations.items():
             unsaved = restored.lacks(self._session.conversation(name))
             if unsaved and not read.force:
-                lines.append(
-                    f"{name}: left as it is, since {unsaved} of its turns are not in the saved "
-                    "notebook. Save it and restore again; --force restores at once."
-                )
+                why = f"left as it is, since the saved notebook lacks {unsaved} of its turns. "
+                do = "Save it and restore again; --force restores at once."
+                restored.lines[name] = [f"{short(name)}: {why}{do}"]
             else:
                 taken.append(conversation)
         self._session.keep(*taken)
+        lines = restored.account
         self._session.clock = max(self._session.clock, restored.clock)
         # What this notebook's own outputs tell need not be told again, unless they have changed.
         told = bool(own and _is_same(path, own) and not self._session.told)

@@ -1506,7 +1506,7 @@ def test_restore_that_writes_over_nothing_says_why(page):
     page.save()
     page.ask("b", "two")
     shown = page.say("%qianfan restore")
-    assert "default: left as it is, since 1 of its turns are not in the saved notebook." in shown
+    assert "default: left as it is, since the saved notebook lacks 1 of its turns." in shown
 
 
 def test_restore_with_force_writes_over_unsaved_turns(page):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from qianfan_magic.views.blocks import BlockStream, LetterStream
 from qianfan_magic.views.highlight import coloured
+from qianfan_magic.views.live import LEAST_KEPT, changed
 from qianfan_magic.views.markdown import to_html
 from qianfan_magic.views.visible import visible
 
@@ -339,3 +340,18 @@ def test_letters_do_not_depend_on_the_split(text, places) -> None:
     pieces = cut(text, places)
     if "\r\n" not in text:  # a line's end that is cut in two is shown as the letters it is
         assert unescape(page(pieces, LetterStream())) == unescape(whole)
+
+
+# --- how the open block's HTML goes to the page
+
+
+@given(st.text("a\U0001f600<", max_size=60), st.text("a\U0001f600<", max_size=60))
+def test_page_has_the_open_block_as_the_kernel_has_it(before, after):
+    sent = changed(before, after)
+    kept = before.encode("utf-16-le")[: 2 * sent.get("keep", 0)].decode("utf-16-le")
+    assert kept + sent["open"] == after
+
+
+@given(st.text(min_size=LEAST_KEPT), st.text())
+def test_what_has_not_changed_is_not_sent_again(before, more):
+    assert changed(before, before + more)["open"] == more

@@ -54,11 +54,15 @@ class Ran:
     @property
     def seen(self) -> str:
         """The words that the page showed in the end."""
-        closed = opened = ""
+        closed = opened = more = ""
         for frame in self.frames:
             closed += frame.get("closed", "")
-            opened = opened + escape(frame["more"]) if "more" in frame else frame["open"]
-        return words_of(closed + opened)
+            if "more" in frame:
+                more += escape(frame["more"])
+            else:  # JavaScript counts in units of UTF-16
+                kept = opened.encode("utf-16-le")[: 2 * frame.get("keep", 0)]
+                opened, more = kept.decode("utf-16-le") + frame["open"], ""
+        return words_of(closed + opened + more)
 
     @property
     def size(self) -> int:

@@ -26,6 +26,8 @@ INTERVAL = 0.1
 #: A frame waits until its bytes are at most so many times those of its new text: a block that
 #: is sent again and again while it grows would otherwise cost the square of its length.
 MOST_REPEATED = 4
+#: So much of it must be the same before only the rest is sent.
+LEAST_KEPT = 16
 #: But no text waits longer than this, in seconds,
 LONGEST_HELD = 1.0
 #: unless an answer is made so that rendering it would take more than this share of the kernel.
@@ -54,7 +56,7 @@ class Column:
         self._begun = time.monotonic()
         self._first = 0.0  # when the first chunk came
         self._held = ""
-        self._open = 0  # characters of the open block at the frame before
+        self._open = ""  # the open block as the page has it
         self._sent = -LONGEST_HELD
         self._took = 0.0  # seconds that the frame before took to make
         self._tokens = 0
@@ -70,7 +72,7 @@ class Column:
         """Return after how many seconds a frame is due, 0 or less if now; None if never."""
         if not self._held:
             return None
-        worth = self._open <= MOST_REPEATED * len(self._held)
+        worth = len(self._open) <= MOST_REPEATED * len(self._held)
         pause = max(INTERVAL if worth else LONGEST_HELD, self._took / LARGEST_SHARE)
         return pause - (time.monotonic() - self._sent)
 
@@ -80,14 +82,28 @@ class Column:
         # Some services count only at the end (Dolly-12B).
         self._estimate += estimate_tokens(self._held)
         made = self._stream.frame(self._held)
-        self._held, self._open, self._sent = "", len(made.open), now
+        before, self._held, self._open, self._sent = self._open, "", made.open, now
         self._took = time.monotonic() - now
         frame: dict[str, Any] = {"column": self._number} if self._number else {}
         frame |= {"closed": made.closed} if made.closed else {}
-        frame |= {"open": made.open} if made.more is None else {"more": made.more}
+        frame |= changed(before, made.open) if made.more is None else {"more": made.more}
         frame |= {"tokens": self._tokens} if self._tokens else {"about": self._estimate}
         took, first = round(now - self._first, 1), round(self._first - self._begun, 1)
         return frame | {"took": took, "first": first}
+
+
+def changed(before: str, after: str) -> dict[str, Any]:
+    """Say how the open block has changed: how much of it stays, and what comes behind that.
+
+    The page counts as JavaScript does, in units of UTF-16.
+    """
+    same, most = 0, min(len(before), len(after))
+    while same < most:  # halving: as strings compare fast, and characters one by one do not
+        end = (same + most + 1) // 2
+        same, most = (end, most) if before[same:end] == after[same:end] else (same, end - 1)
+    if same < LEAST_KEPT:
+        return {"open": after}
+    return {"keep": len(after[:same].encode("utf-16-le")) // 2, "open": after[same:]}
 
 
 class LiveView:

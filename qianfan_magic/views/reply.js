@@ -49,6 +49,7 @@ class Column {
     this.asked = asked;
     this.typeset = typeset;
     this.closed = 0; // nodes of the body that stay as they are
+    this.open = ""; // HTML of the block that still grows
     this.element = part("section", "qianfan-column");
     this.body = part("div", "qianfan-body");
     this.state = part("div", "qianfan-state");
@@ -65,13 +66,15 @@ class Column {
     this.last = frame;
     this.figures.textContent = figures(frame);
     if (typeof frame.more === "string") {
+      this.open = "";
       appendText(this.body, frame.more);
       return;
     }
+    this.open = this.open.slice(0, frame.keep ?? 0) + (frame.open ?? "");
     const closed = parsed(frame.closed ?? "");
     const before = this.closed;
     this.closed += closed.childNodes.length;
-    closed.append(parsed(frame.open ?? ""));
+    closed.append(parsed(this.open));
     change(this.body, closed, before);
     const fresh = [...this.body.childNodes].slice(before).filter((node) => node.querySelectorAll);
     this.typeset(fresh.flatMap((node) => [...node.querySelectorAll(MATHEMATICS)]));

@@ -41,7 +41,7 @@ ATTRIBUTES |= {(tag, "style") for tag in ("p", "pre", "th", "td", "li", "div", "
 ATTRIBUTES |= {("div", "class"), ("span", "class"), ("img", "src"), ("img", "alt")}
 # What changes letters and the space around them: nothing that loads, covers or hides.
 STYLES = (
-    "opacity|font-size|white-space|word-break|overflow-wrap|margin|text-align|list-style-type"
+    "opacity|font-size|white-space|word-break|overflow-wrap|margin(?:-top|-bottom)?|text-align|list-style-type"
     "|contain|overflow-x|max-width|color|font-weight|font-style"
 )
 VALUES = {

@@ -12,6 +12,9 @@ from qianfan_magic.views.markdown import to_html
 from qianfan_magic.views.shown import QUIET, framed
 from qianfan_magic.views.visible import visible
 
+#: Who says it stands close to what is said.
+LABEL = f"{QUIET}; margin-top: 1.2em; margin-bottom: 0.2em"
+
 
 def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
     """Make the plain output of a conversation: who said what, turn by turn.
@@ -56,7 +59,7 @@ def _told(text: str) -> str:
 
 
 def _label(text: str) -> str:
-    return f'<p style="{QUIET}">{escape(text)}</p>'
+    return f'<p style="{LABEL}">{escape(text)}</p>'
 
 
 def _mark(turn: Turn) -> str:

@@ -37,7 +37,7 @@ def _row(total: Mapping[str, Any]) -> tuple[str, ...]:
         f"{total['prompt_tokens']:,}",
         f"{total['completion_tokens']:,}",
         f"{total['first_token']:.2f} s",
-        "" if pace is None else f"{pace:.0f}",
+        "" if pace is None else f"{pace:,.0f}",
     )
 
 

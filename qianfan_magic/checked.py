@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qianfan_magic.masking import mask_known
+
 #: Numbers from this on are no counts: JavaScript, which saves notebooks, is exact up to here.
 LARGEST_COUNT = 2**53 - 1
 
@@ -55,8 +57,8 @@ def count_of(written: Any, name: str) -> int:
 
 
 def short(name: str) -> str:
-    """Write a stranger's name for a conversation in one line that is not long."""
-    line = " ".join(name.split())
+    """Write a name for a conversation, which may be a stranger's, in one line without a key."""
+    line = " ".join(mask_known(name).split())
     return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "\u2026"
 
 

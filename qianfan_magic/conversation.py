@@ -42,11 +42,14 @@ class Rewound:
         Numbers, from 1, of the turns of the cell's own earlier run.
     dropped
         Numbers of the other turns that go, and how their questions begin.
+    gone
+        Likewise of those whose cells are no longer in the notebook.
     """
 
     conversation: Conversation
     replaced: tuple[int, ...] = ()
     dropped: tuple[tuple[int, str], ...] = ()
+    gone: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,14 @@ class Conversation:
                 if own or step.cell in below:
                     return self._cut(place, turn.steps()[:number], run)
         return Rewound(self)
+
+    def without(self, cells: Collection[str]) -> tuple[Conversation, tuple[tuple[int, str], ...]]:
+        """Forget what cells asked that are gone; return the numbers of those turns, and names."""
+        asked = [(number, turn, turn.steps()[0].cell) for number, turn in enumerate(self.turns, 1)]
+        gone = tuple((number, turn.called) for number, turn, cell in asked if cell in cells)
+        kept = tuple(turn for _, turn, cell in asked if cell not in cells)
+        system = kept[-1].system if kept else ""
+        return (replace(self, turns=kept, system=system), gone) if gone else (self, ())
 
     def without_unsafe(self, ban_round: int | None, left_out: int) -> Conversation:
         """Forget what the service asked to forget.

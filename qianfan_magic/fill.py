@@ -51,12 +51,23 @@ def _filled(part: list[str | None], variables: Mapping[str, Any]) -> str:
         return ""
     found = _FIELD.fullmatch(field)
     if found is None or layout or conversion:
+        written = (
+            field + (f"!{conversion}" if conversion else "") + (f":{layout}" if layout else "")
+        )
         raise ParameterError(
             f"--fill takes a variable, {{name}}, {{name.attribute}} or {{name[key]}}, not "
-            f"{{{field}}}",
+            f"{{{written}}}",
             hint=_BRACES,
         )
-    return _written(_look_up(field, found[1], variables), field)
+    try:
+        return _written(_look_up(field, found[1], variables), field)
+    except ParameterError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever an object of the notebook's own raises
+        raise ParameterError(
+            f"--fill: {{{field}}} cannot be written as text: {type(error).__name__}",
+            hint="Put what is to be sent into a variable of its own, as text.",
+        ) from None
 
 
 def _look_up(field: str, name: str, variables: Mapping[str, Any]) -> Any:

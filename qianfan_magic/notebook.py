@@ -6,13 +6,14 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qianfan_magic.checked import LARGEST_COUNT
+from qianfan_magic.checked import Unreadable
 from qianfan_magic.errors import QianfanError
-from qianfan_magic.record import KEY
+from qianfan_magic.record import KEY, clock_of
 
 #: Of notebooks, since 2014; older ones hold no metadata of ours. They are read without nbformat,
 #: whose import alone takes a second.
@@ -66,14 +67,18 @@ def read_outputs(path: Path) -> list[Output]:
         If there is no such file, or it is no notebook.
     """
     try:
-        notebook = json.loads(path.expanduser().read_bytes())
+        target = path.expanduser()
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            raise _no_notebook(path, "it is no file")  # a device may have no end
+        notebook = json.loads(target.read_bytes())
     except OSError as error:
         raise QianfanError(
             f"The notebook {str(path)!r} cannot be read: {error.strerror}",
-            hint="Save it, or give its path: %qianfan restore NOTEBOOK.ipynb",
+            hint="Save it, or give its path: %qianfan restore NOTEBOOK.ipynb. A kernel knows the "
+            "name that its notebook had when it started.",
         ) from None
-    except (ValueError, RuntimeError) as error:  # no JSON, deep JSON; no such home, no such path
-        raise _no_notebook(path, type(error).__name__) from None
+    except (ValueError, RuntimeError):  # no JSON, deep JSON; no such home, no such path
+        raise _no_notebook(path, "it is not written as one") from None
     if _dict(notebook).get("nbformat") != FORMAT or not isinstance(notebook.get("cells"), list):
         raise _no_notebook(path, f"it is not of format {FORMAT}")
     return list(_outputs(notebook))
@@ -122,6 +127,13 @@ class Layout:
         below = self._cells[self._cells.index(cell) + 1 :]
         return frozenset({*below, *(set(asked) - self._seen)} - {""})
 
+    def gone(self, cell: str) -> frozenset[str]:
+        """Return the ids of cells that were saved once, and are no longer there.
+
+        None, if the cell that asks is not in the saved notebook: then that may be another one.
+        """
+        return frozenset(self._seen - set(self._cells)) if cell in self._cells else frozenset()
+
     def look(self) -> None:
         """Read the notebook if it has changed; one that cannot be read has no order."""
         path = path_of_notebook(self._variables)
@@ -146,9 +158,9 @@ class Layout:
         self._cells = [_id(cell) for cell in notebook["cells"]]
         outputs = list(_outputs(notebook))
         self.recorded = {output.cell for output in outputs}
-        clocks = [_dict(output.record).get("clock") for output in outputs]
-        counts = [n for n in clocks if isinstance(n, int) and n < LARGEST_COUNT]
-        self.clock = max([self.clock, *counts])
+        for output in outputs:
+            with suppress(Unreadable):
+                self.clock = max(self.clock, clock_of(output.record))
 
 
 def _scan(read: bytes) -> list[str]:
@@ -162,6 +174,8 @@ def _scan(read: bytes) -> list[str]:
     return cells if len(cells) == len(_CELL.findall(read)) else []
 
 
+#: What a cell's id is, by the notebook format.
+_WORD = re.compile(r"[-\w]{1,64}", re.ASCII)
 _ID = re.compile(rb'\n   "id": "([-\w]+)"')
 _CELL = re.compile(rb'\n   "cell_type": ')
 
@@ -180,7 +194,7 @@ def _outputs(notebook: Mapping[str, Any]) -> Iterator[Output]:
 
 def _id(cell: Any) -> str:
     found = _dict(cell).get("id")
-    return found if isinstance(found, str) else ""
+    return found if isinstance(found, str) and _WORD.fullmatch(found) else ""
 
 
 def _dict(value: Any) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ What is read may come from anybody: it is checked, and nothing in it is believed
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,10 @@ from qianfan_magic.turn import ID_LENGTH, Turn
 VERSION = 1
 #: The key in an output's metadata.
 KEY = "qianfan_magic"
+#: Conversations that a record tells of at most.
+MOST_NAMES = 1_000
+#: Milliseconds by which the clocks of two computers may differ.
+LARGEST_SKEW = 86_400_000
 #: An answer goes on that often at most.
 MOST_STEPS = 100
 
@@ -190,9 +195,11 @@ def record_from_json(written: Any) -> Record:
             told.append(_told(turn, heads))
         except Unreadable as error:
             unreadable.append(str(error))
+    if len(heads) > MOST_NAMES:
+        raise Unreadable(f"it names more than {MOST_NAMES} conversations")
     return Record(
-        count_of(written, "clock"),
-        {str(name): _head(head) for name, head in heads.items()},
+        clock_of(written),
+        {said_of({"name": name}, "name"): _head(head) for name, head in heads.items()},
         tuple(told),
         tuple(unreadable),
     )
@@ -213,7 +220,7 @@ def check_version(written: Any) -> None:
     version = written.get("version") if isinstance(written, Mapping) else None
     if version == VERSION and not isinstance(version, bool):
         return
-    known = isinstance(version, int) and 0 < version < LARGEST_COUNT
+    known = type(version) is int and 0 < version < LARGEST_COUNT
     named = version if known else "(unknown)"
     raise Unreadable(f"it is of version {named}, and this package reads {VERSION}")
 
@@ -243,8 +250,19 @@ def conversation_from_json(written: Any) -> Conversation:
             raise Unreadable(f"turn {number} of {short(name)!r}: {error}") from None
         # Each names the one before it, also where somebody has edited the file.
         turn = replace(turn, after=read.head) if read.turns else turn
-        read = replace(read, turns=(*read.turns, turn))
+        read = replace(read, system=turn.system, turns=(*read.turns, turn))
     return read
+
+
+def clock_of(written: Any) -> int:
+    """Return the clock of a record, which does not run ahead of this computer's.
+
+    A stranger's record with a clock from the future would win over all that is honest.
+    """
+    clock = count_of(written, "clock")
+    if clock > time.time_ns() // 1_000_000 + LARGEST_SKEW:
+        raise Unreadable("its clock is ahead of this computer's")
+    return clock
 
 
 def _told(written: Any, heads: Mapping[str, Any]) -> Told:

@@ -10,7 +10,7 @@ from qianfan_magic.checked import Unreadable, short
 from qianfan_magic.conversation import Conversation
 from qianfan_magic.notebook import Output
 from qianfan_magic.record import Head, Record, is_edited, record_from_json
-from qianfan_magic.turn import Turn
+from qianfan_magic.turn import Turn, beginning
 
 #: So many turns that were left out are called by name.
 MOST_NAMED = 5
@@ -164,11 +164,13 @@ class _Talk:
         in_time = [head for *_, head in sorted(self.heads, key=lambda one: one[:2])]
         for head in in_time:
             entries = self._reach(entries, head)
-        return entries, in_time[-1]
+        head = in_time[-1]
+        return entries, replace(head, system=entries[-1].turn.system) if entries else head
 
     def account(self, entries: Sequence[Entry], head: Head) -> Iterable[str]:
         """Say what was restored and what was not."""
-        yield f"{len(entries)} turn{'s' * (len(entries) != 1)} restored."
+        with_system = f", with the system text {beginning(head.system)}" if head.system else ""
+        yield f"{len(entries)} turn{'s' * (len(entries) != 1)} restored{with_system}."
         numbers = [0, *(entry.number for entry in entries), head.count + 1]
         for number, following in pairwise(numbers):
             if following == number + 2:
@@ -185,14 +187,17 @@ class _Talk:
 
     def _reach(self, entries: list[Entry], head: Head) -> list[Entry]:
         """Return the turns up to a head, from where the conversation stood before."""
+        if entries and entries[-1].turn.id == head.id:
+            return entries
+        places = {entry: place for place, entry in enumerate(entries)}
         id_, number, behind = head.id, head.count, list[Entry]()
         entry = self._find(id_)
-        while entry is not None and entry not in entries:
+        while entry is not None and entry not in places:
             behind.append(entry)
             id_, number = entry.turn.after, entry.number - 1
             entry = self._find(id_)
         if entry is not None:
-            before = entries[: entries.index(entry) + 1]
+            before = entries[: places[entry] + 1]
         else:
             # The turn that should stand there is gone; those before it are as they were.
             before = [one for one in entries if id_ and one.number < number]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,8 @@ class Session:
         asked = {turn.cell for turn in conversation.turns if turn.run}
         below = self.layout.below(run.cell, asked) if run.cell and conversation.turns else ()
         rewound = conversation.before(run, below, to_continue=to_continue)
-        return rewound, self.others(name, run)
+        left, gone = rewound.conversation.without(self.layout.gone(run.cell))
+        return replace(rewound, conversation=left, gone=gone), self.others(name, run)
 
     def others(self, name: str, run: Run) -> list[Rewound]:
         """Go back, in all conversations but one, to before an earlier run of a cell asked there."""

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from typing import TYPE_CHECKING, NoReturn
 
+from qianfan_magic.checked import short
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.flags import check_name
 from qianfan_magic.running import running
@@ -132,7 +133,7 @@ class Subcommands:
             "Chat": self._asked("chat"),
             "Completion": self._asked("completion"),
             "Parameters": ", ".join(parameters) or "none: the service decides",
-            "Conversations": ", ".join(f"{one.name} ({count_turns(one)})" for one in kept),
+            "Conversations": ", ".join(f"{short(one.name)} ({count_turns(one)})" for one in kept),
         }
         shown = {label: value for label, value in rows.items() if value}
         width = max(map(len, shown)) + 1

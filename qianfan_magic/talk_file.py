@@ -64,6 +64,8 @@ _NO_FILE = (OSError, RuntimeError, ValueError)
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "a text in it holds half of a character"
     return getattr(error, "strerror", None) or "there can be no such file"
 
 

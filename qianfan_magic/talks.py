@@ -9,6 +9,7 @@ from qianfan_magic.checked import short
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.flags import check_name
 from qianfan_magic.running import running
+from qianfan_magic.turn import beginning
 from qianfan_magic.views.history import count_turns, history_bundle
 from qianfan_magic.views.say import publish, show
 
@@ -97,7 +98,7 @@ class Talks:
         left = conversation.first(len(conversation.turns) - 1)
         self._session.keep(left)
         show(
-            f"The last turn of the conversation {left.name} is forgotten "
+            f"The last turn of the conversation {short(left.name)} is forgotten "
             f"({conversation.turns[-1].called}): it has {count_turns(left)} now.",
             self._session.record(run=running(self._magics.shell)),
         )
@@ -111,7 +112,7 @@ class Talks:
         if read.all:
             show("All conversations are forgotten.", record)
         else:
-            name, had = gone[0].name, count_turns(gone[0])
+            name, had = short(gone[0].name), count_turns(gone[0])
             show(f"The conversation {name} is forgotten: it had {had}.", record)
 
     def _save(self, read: argparse.Namespace) -> None:
@@ -124,7 +125,7 @@ class Talks:
                 "There is no conversation to save", hint="Ask something first: %%qianfan_chat"
             )
         write_talks(Path(read.file), kept, force=read.force)
-        show("\n".join([f"Saved in {read.file}:", *map(_described, kept)]))
+        show(_account([f"Saved in {read.file}:", *map(_described, kept)]))
 
     def _load(self, read: argparse.Namespace) -> None:
         from qianfan_magic.talk_file import read_talks
@@ -142,7 +143,7 @@ class Talks:
         lines = [f"Loaded from {read.file}:", *map(_described, loaded.values())]
         lines += ["In the place of:", *map(_described, replaced)] if replaced else []
         run = running(self._magics.shell)
-        show("\n".join(lines), self._session.record(*loaded.values(), run=run, last=None))
+        show(_account(lines), self._session.record(*loaded.values(), run=run, last=None))
 
     def _restore(self, read: argparse.Namespace) -> None:
         from qianfan_magic.notebook import path_of_notebook, read_outputs
@@ -156,25 +157,25 @@ class Talks:
                 hint="Give its path: %qianfan restore NOTEBOOK.ipynb",
             )
         restored = restore(read_outputs(path))
+        own_notebook = bool(own and _is_same(path, own))
         taken = []
         for name, conversation in restored.conversations.items():
             unsaved = restored.lacks(self._session.conversation(name))
             if unsaved and not read.force:
-                why = f"left as it is, since the saved notebook lacks {unsaved} of its turns. "
-                do = "Save it and restore again; --force restores at once."
-                restored.lines[name] = [f"{short(name)}: {why}{do}"]
-            else:
+                turns = f"{unsaved} turn{'s' * (unsaved != 1)}"
+                why = f"left as it is: {path.name} lacks {turns} that this kernel has. If only "
+                do = "saving is due, save and restore again; %qianfan save FILE keeps them, and "
+                restored.lines[name] = [f"{short(name)}: {why}{do}--force drops them."]
+            elif conversation.turns or own_notebook:
                 taken.append(conversation)
         self._session.keep(*taken)
         lines = restored.account
         self._session.clock = max(self._session.clock, restored.clock)
         # What this notebook's own outputs tell need not be told again, unless they have changed.
-        told = bool(own and _is_same(path, own) and not self._session.told)
+        told = own_notebook and not self._session.told
         run = running(self._magics.shell)
         record = self._session.record(*taken, run=run, last=0 if told else None) if taken else {}
-        if len(lines) > LONGEST_ACCOUNT:
-            lines[LONGEST_ACCOUNT:] = [f"and {len(lines) - LONGEST_ACCOUNT} lines more."]
-        show("\n".join(lines) or f"{path.name} holds no answers of a conversation.", record)
+        show(_account(lines) or f"{path.name} holds no answers of a conversation.", record)
 
     def _known(self, name: str) -> Conversation:
         """Return a conversation that there is; the default one there always is."""
@@ -182,13 +183,20 @@ class Talks:
         if name != "default" and name not in conversations:
             raise ParameterError(
                 f"There is no conversation {name!r}",
-                hint=f"There are: {', '.join(sorted({'default', *conversations}))}.",
+                hint=f"There are: {', '.join(map(short, sorted({'default', *conversations})))}.",
             )
         return self._session.conversation(name)
 
 
+def _account(lines: list[str]) -> str:
+    more = len(lines) - LONGEST_ACCOUNT
+    return "\n".join(lines[:LONGEST_ACCOUNT] + [f"and {more} lines more."] * (more > 0))
+
+
 def _described(conversation: Conversation) -> str:
-    return f"{conversation.name}: {count_turns(conversation)}"
+    system = conversation.system
+    with_system = f", with the system text {beginning(system)}" if system else ""
+    return f"{short(conversation.name)}: {count_turns(conversation)}{with_system}"
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -430,3 +430,31 @@ def test_every_cell_of_a_table_is_read_as_it_was(rows):
     head, *body = rows
     read_back = read(table(pd.DataFrame(body, columns=list(head))))
     assert read_back == [[" ".join(cell.split()) for cell in row] for row in rows]
+
+
+class Broken:
+    """An object that fails at whatever it is asked."""
+
+    def __str__(self) -> str:
+        raise OSError("no")
+
+    @property
+    def part(self) -> str:
+        raise RuntimeError("secret-key-0123456789")
+
+    def __getitem__(self, key: str) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("text", ["{broken}", "{broken.part}", "{broken[key]}"])
+def test_object_that_fails_is_told_in_one_line(text):
+    with pytest.raises(ParameterError, match=r"cannot be written as text: \w+Error") as caught:
+        fill(text, {"broken": Broken()})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{x!r}", "{x:>9}"])
+def test_refused_braces_are_quoted_whole(text):
+    with pytest.raises(ParameterError) as caught:
+        fill(text, {"x": 1})
+    assert text in caught.value.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -482,8 +483,19 @@ def test_clock_that_no_browser_can_count_on_is_unreadable(clock):
         record_from_json(told(talk(), clock=1) | {"clock": clock})
 
 
-def test_clock_that_a_browser_can_count_on_is_read():
-    assert record_from_json(told(talk(), clock=2**53 - 2)).clock == 2**53 - 2
+def test_clock_of_now_is_read():
+    now = time.time_ns() // 10**6
+    assert record_from_json(told(talk(), clock=now)).clock == now
+
+
+def test_clock_of_another_computer_may_be_an_hour_ahead():
+    ahead = time.time_ns() // 10**6 + 3_600_000
+    assert record_from_json(told(talk(), clock=ahead)).clock == ahead
+
+
+def test_clock_that_is_days_ahead_is_refused():
+    with pytest.raises(Unreadable, match="ahead of this computer's"):
+        record_from_json(told(talk(), clock=time.time_ns() // 10**6 + 2 * 86_400_000))
 
 
 def test_answer_that_goes_on_endlessly_is_unreadable():

@@ -638,12 +638,48 @@ def test_cell_that_was_added_since_counts_as_the_last(page):
     assert page.questions() == ["one"]
 
 
-def test_cell_that_was_deleted_since_is_below_none(page):
-    page.save("a", "b", "c")
-    page.talk("one", "two")
-    page.save("a", "c")
-    page.ask("c", "three")
-    assert page.questions() == ["one", "two", "three"]
+@pytest.fixture
+def deleted(page) -> Page:
+    """Give a page of three cells that asked, the second of which was deleted."""
+    page.save("a", "b", "c", "d")
+    page.talk("one", "two", "three")
+    del page.under["b"]
+    page.save("a", "c", "d")
+    return page
+
+
+def test_cell_that_was_deleted_takes_its_turn_with_it(deleted):
+    deleted.ask("d", "four")
+    assert deleted.questions() == ["one", "three", "four"]
+
+
+def test_turn_of_a_deleted_cell_is_named(deleted):
+    gone = "Dropped, since asked by cells that are gone: turn 2 (\u201ctwo\u201d)."
+    assert gone in text_of(deleted.ask("d", "four"))
+
+
+def test_turn_of_a_deleted_cell_is_not_sent(deleted):
+    deleted.ask("d", "four")
+    assert deleted.sent() == ["one", "three", "four"]
+
+
+def test_notebook_with_a_deleted_cell_comes_back(deleted):
+    deleted.ask("d", "four")
+    deleted.save("a", "c", "d")
+    deleted.restart()
+    deleted.say("%qianfan restore")
+    assert deleted.questions() == ["one", "three", "four"]
+
+
+def test_deleted_cell_costs_nothing_where_the_cell_that_asks_is_not_saved(deleted):
+    deleted.ask("new", "four")
+    assert deleted.questions() == ["one", "two", "three", "four"]
+
+
+def test_missing_notebook_costs_no_turn(deleted):
+    deleted.path.unlink()
+    deleted.ask("d", "four")
+    assert deleted.questions() == ["one", "two", "three", "four"]
 
 
 def test_order_is_read_again_once_the_notebook_is_saved(page):
@@ -1506,7 +1542,7 @@ def test_restore_that_writes_over_nothing_says_why(page):
     page.save()
     page.ask("b", "two")
     shown = page.say("%qianfan restore")
-    assert "default: left as it is, since the saved notebook lacks 1 of its turns." in shown
+    assert "default: left as it is: page.ipynb lacks 1 turn that this kernel has." in shown
 
 
 def test_restore_with_force_writes_over_unsaved_turns(page):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -794,8 +795,41 @@ def forge(notebook: Notebook, cell: str, change: Callable[[Any], None]) -> Noteb
 
 
 def test_forged_clock_takes_the_head_and_nothing_else(notebook):
-    forged = forge(notebook, "b", lambda record: record.update(clock=10**15))
+    later = time.time_ns() // 10**6 + 60_000
+    forged = forge(notebook, "b", lambda record: record.update(clock=later))
     assert forged.said() == ["ask a", "ask b"]
+
+
+def test_record_from_the_future_is_left_out(notebook):
+    forge(notebook, "b", lambda record: record.update(clock=10**15))
+    assert "Cell 2: its record was left out, since its clock is ahead" in notebook.account()[-1]
+
+
+def test_record_from_the_future_spoils_no_later_one(notebook):
+    forge(notebook, "b", lambda record: record.update(clock=2**53 - 2)).save()
+    later = Notebook()
+    later.session.layout = Layout({"__vsc_ipynb_file__": str(Path("notebook.ipynb").resolve())})
+    later.ask("a", "hi")
+    assert later.said() == ["hi"]
+
+
+def test_system_text_of_a_stranger_is_told(notebook):
+    notebook.ask("d", "ask d", system="Always praise.")
+    with_system = ", with the system text \u201cAlways praise.\u201d."
+    assert notebook.account()[0] == f"default: 4 turns restored{with_system}"
+
+
+def test_head_cannot_give_turns_another_system_text(notebook):
+    head = notebook.record("c")["heads"]["default"]
+    head["system"] = "Always praise."
+    assert notebook.restore().conversations["default"].system == ""
+
+
+@pytest.mark.parametrize("name", ["", " \n"])
+def test_name_that_cannot_be_one_is_refused(notebook, name):
+    heads = {name: {"id": "", "turns": 0, "system": ""}}
+    forge(notebook, "c", lambda record: record.update(heads=heads))
+    assert list(notebook.restore().conversations) == ["default"]
 
 
 @pytest.mark.parametrize("clock", [2**53, 10**4300 - 1], ids=["2**53", "huge"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from qianfan_magic.checked import short
 from qianfan_magic.conversation import Conversation, Fit
 from qianfan_magic.masking import mask_known
 from qianfan_magic.turn import Turn
@@ -26,7 +27,7 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
     fit
         What of it goes along with the next question: a line tells where it is cut.
     """
-    title = f"Conversation {visible(conversation.name)}: {count_turns(conversation)}"
+    title = f"Conversation {visible(short(conversation.name))}: {count_turns(conversation)}"
     system = f"System: {_told(conversation.system)}" if conversation.system else ""
     heads = [line for line in (title, system) if line]
     html = [f'<p style="{QUIET}">{escape(line)}</p>' for line in heads]

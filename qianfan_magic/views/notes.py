@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
+from qianfan_magic.checked import short
 from qianfan_magic.conversation import Conversation, Fit, Rewound
 from qianfan_magic.running import Run
 from qianfan_magic.wire.types import Reply
@@ -57,7 +59,7 @@ def rewound_notes(rewound: Rewound | None, others: Sequence[Rewound] = ()) -> li
     """
     if rewound is None:
         return []
-    named = [f"In {one.conversation.name}: {_rewound(one)}" for one in others]
+    named = [f"In {short(one.conversation.name)}: {_rewound(one)}" for one in others]
     return [note for note in (_rewound(rewound), *named) if note]
 
 
@@ -67,7 +69,7 @@ def unchanged_notes(conversations: Iterable[Conversation], run: Run) -> Iterator
         numbers = [number for number, turn in enumerate(one.turns, 1) if run.had_asked(turn)]
         if numbers:
             yield (
-                f"The conversation {one.name} is as it was: it still has {_turns(numbers)}, "
+                f"The conversation {short(one.name)} is as it was: it still has {_turns(numbers)}, "
                 "which this cell had asked before."
             )
 
@@ -78,13 +80,15 @@ def _rewound(rewound: Rewound) -> str:
         said.append(
             f"In the place of {_turns(rewound.replaced)}, which this cell had asked before."
         )
-    if rewound.dropped:
-        first = rewound.dropped[:MOST_NAMED]
-        named = [f"turn {number} ({called})" for number, called in first]
-        more = len(rewound.dropped) - len(first)
-        named += [f"{more} more"] * bool(more)
-        why = "said after that" if rewound.replaced else "asked by cells below, before this one"
-        said.append(f"Dropped, since {why}: {', '.join(named)}.")
+    own = min(rewound.replaced, default=math.inf)
+    for why, dropped in (
+        ("asked by cells below, before this one", [one for one in rewound.dropped if one[0] < own]),
+        ("said after that", [one for one in rewound.dropped if one[0] > own]),
+        ("asked by cells that are gone", rewound.gone),
+    ):
+        named = [f"turn {number} ({called})" for number, called in dropped[:MOST_NAMED]]
+        named += [f"{len(dropped) - MOST_NAMED} more"] * (len(dropped) > MOST_NAMED)
+        said += [f"Dropped, since {why}: {', '.join(named)}."] * bool(named)
     return " ".join(said)
 
 

@@ -483,6 +483,12 @@ def test_clock_that_no_browser_can_count_on_is_unreadable(clock):
         record_from_json(told(talk(), clock=1) | {"clock": clock})
 
 
+@pytest.mark.parametrize("name", ["", " ", "half \ud83d"])
+def test_name_that_cannot_be_one_is_unreadable(name):
+    with pytest.raises(Unreadable, match="name"):
+        record_from_json({"version": 1, "heads": {name: {}}})
+
+
 def test_clock_of_now_is_read():
     now = time.time_ns() // 10**6
     assert record_from_json(told(talk(), clock=now)).clock == now

@@ -14,6 +14,7 @@ from typing import Any
 from qianfan_magic.checked import Unreadable
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.record import KEY, clock_of
+from qianfan_magic.running import CELL_ID
 
 #: Of notebooks, since 2014; older ones hold no metadata of ours. They are read without nbformat,
 #: whose import alone takes a second.
@@ -174,8 +175,6 @@ def _scan(read: bytes) -> list[str]:
     return cells if len(cells) == len(_CELL.findall(read)) else []
 
 
-#: What a cell's id is, by the notebook format.
-_WORD = re.compile(r"[-\w]{1,64}", re.ASCII)
 _ID = re.compile(rb'\n   "id": "([-\w]+)"')
 _CELL = re.compile(rb'\n   "cell_type": ')
 
@@ -194,7 +193,7 @@ def _outputs(notebook: Mapping[str, Any]) -> Iterator[Output]:
 
 def _id(cell: Any) -> str:
     found = _dict(cell).get("id")
-    return found if isinstance(found, str) and _WORD.fullmatch(found) else ""
+    return found if isinstance(found, str) and CELL_ID.fullmatch(found) else ""
 
 
 def _dict(value: Any) -> Mapping[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,4 +43,22 @@ def running(shell: InteractiveShell) -> Run:
     get_parent = getattr(shell, "get_parent", None)
     parent = get_parent() if get_parent else {}
     cell = parent.get("metadata", {}).get("cellId", "")
-    return Run(cell if isinstance(cell, str) else "", parent.get("header", {}).get("msg_id", ""))
+    cell = _word(cell) if isinstance(cell, str) else ""
+    return Run(cell, parent.get("header", {}).get("msg_id", ""))
+
+
+def _word(cell: str) -> str:
+    """Return an id that may stand in a saved notebook.
+
+    VS Code sends an address, ``vscode-notebook-cell:/home/…/a.ipynb#W0sZmlsZQ``, which has the
+    user's folders in it.
+    """
+    if not cell or CELL_ID.fullmatch(cell):
+        return cell
+    return hashlib.sha256(cell.encode("utf-8", "surrogatepass")).hexdigest()[:LENGTH]
+
+
+#: What a cell's id is, by the notebook format.
+CELL_ID = re.compile(r"[-\w]{1,64}", re.ASCII)
+#: Hexadecimal digits of an id made of an address.
+LENGTH = 16

@@ -42,7 +42,7 @@ MAY_KNOW = {
     "checked": {"masking"},
     "record": {"masking", "checked", "conversation", "turn"},
     "talk_file": {"errors", "checked", "conversation", "record"},
-    "notebook": {"errors", "checked", "record"},
+    "notebook": {"errors", "checked", "record", "running"},
     "restoring": {"checked", "conversation", "notebook", "record", "turn"},
     "usage": {"wire.types"},
     "views": {"masking", "errors", "wire.types", "parameter", "catalogue"}

@@ -702,6 +702,25 @@ def test_path_of_vs_code_wins(page, tmp_path):
     assert questions == ["two", "one"]
 
 
+VSCODE = "vscode-notebook-cell:/home/li/lessons/a.ipynb#W0sZmlsZQ%3D%3D"
+
+
+def test_cell_of_vscode_is_known_again(page):
+    page.ask(VSCODE, "one")
+    page.ask(VSCODE, "uno")
+    assert page.questions() == ["uno"]
+
+
+def test_path_that_vscode_sends_is_not_saved(page):
+    assert "/li/" not in json.dumps(page.ask(VSCODE, "one").published, default=str)
+
+
+def test_path_that_vscode_sends_is_in_no_file(page, tmp_path):
+    page.ask(VSCODE, "one")
+    page.say(f"%qianfan save {tmp_path}/talk.json")
+    assert "lessons" not in (tmp_path / "talk.json").read_text()
+
+
 def test_cell_without_an_id_has_no_output_but_its_own(page):
     page.ask("", "one")
     page.run("", "%qianfan")

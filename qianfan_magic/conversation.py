@@ -44,12 +44,15 @@ class Rewound:
         Numbers of the other turns that go, and how their questions begin.
     gone
         Likewise of those whose cells are no longer in the notebook.
+    is_unordered
+        The order of cells can no longer be told, and the reader has not heard of that.
     """
 
     conversation: Conversation
     replaced: tuple[int, ...] = ()
     dropped: tuple[tuple[int, str], ...] = ()
     gone: tuple[tuple[int, str], ...] = ()
+    is_unordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

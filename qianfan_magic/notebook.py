@@ -110,6 +110,8 @@ class Layout:
         self.clock = 0
         #: The ids of cells with a record.
         self.recorded: set[str] = set()
+        #: Whether the notebook was there once, and is no longer: it was renamed or moved.
+        self.is_lost = False
 
     def below(self, cell: str, asked: Collection[str] = ()) -> frozenset[str]:
         """Return the ids of the cells below one; none, if that is not in the saved notebook.
@@ -141,6 +143,7 @@ class Layout:
         try:
             if path is None:
                 return
+            self.is_lost = bool(self._seen) and not path.exists()
             found = path.stat()
             stamp = (path, found.st_mtime_ns, found.st_size)
             if stamp == self._stamp:

@@ -47,6 +47,8 @@ class Session:
         When this notebook's kernel did, in milliseconds since 1970.
     told
         Names of conversations in any of them, those that are forgotten too.
+    said_lost
+        Whether it was said that the saved notebook is no longer there.
     records
         The run of the last record of each cell.
     """
@@ -61,6 +63,7 @@ class Session:
     clock: int = 0
     begun: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     told: set[str] = field(default_factory=set)
+    said_lost: bool = False
     records: dict[str, str] = field(default_factory=dict)
     server: EmbeddedServer | None = None
     _client: QianfanClient | None = None
@@ -104,7 +107,10 @@ class Session:
         below = self.layout.below(run.cell, asked) if run.cell and conversation.turns else ()
         rewound = conversation.before(run, below, to_continue=to_continue)
         left, gone = rewound.conversation.without(self.layout.gone(run.cell))
-        return replace(rewound, conversation=left, gone=gone), self.others(name, run)
+        lost = self.layout.is_lost and not self.said_lost
+        self.said_lost = self.layout.is_lost
+        rewound = replace(rewound, conversation=left, gone=gone, is_unordered=lost)
+        return rewound, self.others(name, run)
 
     def others(self, name: str, run: Run) -> list[Rewound]:
         """Go back, in all conversations but one, to before an earlier run of a cell asked there."""

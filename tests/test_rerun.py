@@ -702,6 +702,32 @@ def test_path_of_vs_code_wins(page, tmp_path):
     assert questions == ["two", "one"]
 
 
+@pytest.fixture
+def renamed(page) -> Page:
+    """Give a page whose notebook was renamed once two cells had asked."""
+    page.save("a", "b", "c")
+    page.talk("one", "two")
+    page.path.rename(page.path.with_name("renamed.ipynb"))
+    return page
+
+
+LOST = "The saved notebook is no longer where it was when the kernel started"
+
+
+def test_notebook_that_was_renamed_is_told(renamed):
+    assert LOST in text_of(renamed.ask("c", "three"))
+
+
+def test_notebook_that_was_renamed_is_told_once(renamed):
+    renamed.ask("c", "three")
+    assert LOST not in text_of(renamed.ask("d", "four"))
+
+
+def test_notebook_that_was_never_saved_is_not_called_lost(page):
+    page.talk("one")
+    assert LOST not in text_of(page.ask("b", "two"))
+
+
 VSCODE = "vscode-notebook-cell:/home/li/lessons/a.ipynb#W0sZmlsZQ%3D%3D"
 
 

@@ -10,6 +10,11 @@ from qianfan_magic.conversation import Conversation, Fit, Rewound
 from qianfan_magic.running import Run
 from qianfan_magic.wire.types import Reply
 
+#: Said once, under the first answer for which it counts.
+UNORDERED = (
+    "The saved notebook is no longer where it was when the kernel started: from now on cells count "
+    "in the order in which they are run. Restart the kernel to have it found."
+)
 #: So many turns are called by name.
 MOST_NAMED = 3
 
@@ -59,8 +64,9 @@ def rewound_notes(rewound: Rewound | None, others: Sequence[Rewound] = ()) -> li
     """
     if rewound is None:
         return []
+    lost = [UNORDERED] * rewound.is_unordered
     named = [f"In {short(one.conversation.name)}: {_rewound(one)}" for one in others]
-    return [note for note in (_rewound(rewound), *named) if note]
+    return [note for note in (_rewound(rewound), *named, *lost) if note]
 
 
 def unchanged_notes(conversations: Iterable[Conversation], run: Run) -> Iterator[str]:

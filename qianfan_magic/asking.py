@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.answered import Answered, changes
 from qianfan_magic.errors import QianfanError
+from qianfan_magic.masking import mask_known
 from qianfan_magic.question import Question
 from qianfan_magic.sending import Sending
 from qianfan_magic.side_by_side import Column, run_side_by_side
@@ -114,7 +115,7 @@ class Asking:
         if question.form == "code":
             from qianfan_magic.views.formats import code_of
 
-            self._shell.set_next_input(code_of(reply.text))
+            self._shell.set_next_input(mask_known(code_of(reply.text)))
         error = _json_error(question, reply)
         if error:
             raise error

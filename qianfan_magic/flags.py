@@ -146,7 +146,7 @@ def parse(magic: Any, line: str) -> Ask | None:
         options=_options(read),
         compare=_variants(read),
         stream=not read.no_stream,
-        output=check_name(read.output) if read.output is not None else None,
+        output=check_name(read.output),
         into=read.into,
         format=read.format,
         fill=read.fill,
@@ -197,8 +197,10 @@ def _value(parameter: Parameter | None, text: str) -> Any:
     return parameter.parse([text] if parameter.type is list else text)
 
 
-def check_name(name: str) -> str:
-    """Return the name of a variable, or raise a `ParameterError` if it is none."""
+def check_name(name: str | None) -> str | None:
+    """Return what ``-o`` names, None if nothing; raise a `ParameterError` if it is no variable."""
+    if name is None:
+        return None
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ParameterError(f"-o {name!r} is not the name of a variable", hint="Such as -o reply.")
     return name

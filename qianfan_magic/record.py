@@ -10,7 +10,6 @@ What is read may come from anybody: it is checked, and nothing in it is believed
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from qianfan_magic.checked import (
 )
 from qianfan_magic.conversation import Conversation
 from qianfan_magic.masking import mask_known
-from qianfan_magic.turn import ID_LENGTH, Turn
+from qianfan_magic.turn import Turn, digest
 
 #: Of records and files; raised when a reader of the old form would misread the new one.
 VERSION = 1
@@ -207,12 +206,12 @@ def record_from_json(written: Any) -> Record:
 
 def sealed(metadata: Mapping[str, Any], text: str) -> dict[str, Any]:
     """Add a digest of the text that is shown with a record, by which later edits are told."""
-    return {KEY: {**metadata[KEY], "shown": _digest(text)}} if metadata else {}
+    return {KEY: {**metadata[KEY], "shown": digest(text)}} if metadata else {}
 
 
 def is_edited(written: Mapping[str, Any], text: str) -> bool:
     """Tell whether the text that stands with a record is another than was shown."""
-    return bool(written.get("shown", _digest(text)) != _digest(text))
+    return bool(written.get("shown", digest(text)) != digest(text))
 
 
 def check_version(written: Any) -> None:
@@ -287,10 +286,6 @@ def _masked(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _masked(one) for name, one in value.items()}
     return [_masked(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_LENGTH]
 
 
 def _parameters(written: Any) -> dict[str, Any]:

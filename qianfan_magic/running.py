@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qianfan_magic.turn import Turn, digest
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-    from qianfan_magic.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +54,8 @@ def _word(cell: str) -> str:
     """
     if not cell or CELL_ID.fullmatch(cell):
         return cell
-    return hashlib.sha256(cell.encode("utf-8", "surrogatepass")).hexdigest()[:LENGTH]
+    return digest(cell)
 
 
 #: What a cell's id is, by the notebook format.
 CELL_ID = re.compile(r"[-\w]{1,64}", re.ASCII)
-#: Hexadecimal digits of an id made of an address.
-LENGTH = 16

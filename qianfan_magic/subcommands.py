@@ -180,7 +180,7 @@ class Subcommands:
         from qianfan_magic.usage import add_up
         from qianfan_magic.views.usage import usage_bundle
 
-        name = check_name(read.output) if read.output is not None else None
+        name = check_name(read.output)
         totals = add_up(self._magics.session.used)
         publish(usage_bundle(totals))
         if name:

@@ -91,7 +91,8 @@ def read_talks(path: Path) -> list[Conversation]:
         return _read(_json(sent))
     except Unreadable as error:
         raise QianfanError(
-            f"{str(path)!r} is not loaded: {error}", hint="%qianfan save writes such files."
+            f"{str(path)!r} is not loaded: {error}",
+            hint="%qianfan save writes such files; a notebook is read by %qianfan restore.",
         ) from None
 
 

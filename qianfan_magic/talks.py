@@ -75,7 +75,7 @@ class Talks:
 
     def _history(self, read: argparse.Namespace) -> None:
         conversation = self._known(read.conversation)
-        name = check_name(read.output) if read.output is not None else None
+        name = check_name(read.output)
         fit = conversation.fit("", self._card(), most=self._magics.max_turns)
         publish(history_bundle(conversation, fit))
         if name:

@@ -79,7 +79,7 @@ class Turn:
         """Make the id of its texts as a function tells them."""
         texts = [told(text) for text in (self.system, self.user, self.assistant)]
         said = [self.after, *texts, self.stopped, self.truncated]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:ID_LENGTH]
+        return digest(json.dumps(said))
 
     @property
     def characters(self) -> int:
@@ -99,6 +99,11 @@ class Turn:
     def steps(self) -> list[Turn]:
         """List the turn as it was asked, and as each ``--continue`` left it; itself the last."""
         return [*(self.continues.steps() if self.continues else ()), self]
+
+
+def digest(text: str) -> str:
+    """Name a text by 16 hexadecimal digits, from which nobody reads it."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_LENGTH]
 
 
 def beginning(text: str) -> str:

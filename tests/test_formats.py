@@ -269,6 +269,13 @@ def next_cells(ran: Ran) -> list[str]:
 CODE = "Here:\n```python\na = 1\n```\nGood luck."
 
 
+def test_key_that_an_answer_quotes_is_not_put_into_the_next_cell(kernel):
+    key = kernel.server.door.keys.sk
+    kernel.server.fail(Fault(fields={"result": f"```python\nsk = {key!r}\n```"}))
+    ran = kernel.run("%%qianfan_chat --format code --no-stream\nhi")
+    assert next_cells(ran) == ["sk = '***'"]
+
+
 def test_code_is_put_into_the_next_cell(kernel):
     kernel.server.fail(Fault(fields={"result": CODE}))
     assert next_cells(kernel.run("%%qianfan_chat --format code --no-stream\nhi")) == ["a = 1"]

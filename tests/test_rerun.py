@@ -702,6 +702,16 @@ def test_path_of_vs_code_wins(page, tmp_path):
     assert questions == ["two", "one"]
 
 
+def test_records_of_an_earlier_kernel_that_were_never_saved_are_older(page):
+    page.talk("one", "two", "three")
+    page.restart()
+    page.ask("a", "uno")
+    page.save()
+    page.restart()
+    page.say("%qianfan restore")
+    assert page.questions() == ["uno"]
+
+
 @pytest.fixture
 def renamed(page) -> Page:
     """Give a page whose notebook was renamed once two cells had asked."""

@@ -68,7 +68,7 @@ class Answered:
         if question.conversation is None:
             return {}
         left_out = sent.fit.left_out
-        after = question.taken(reply, left_out=left_out, model=sent.endpoint, stopped=stopped)
+        after = question.taken(reply, left_out=left_out, model=sent.service.name, stopped=stopped)
         if after is None:
             self.after = session.conversation(question.conversation.name)
             return {}

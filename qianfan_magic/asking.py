@@ -91,8 +91,9 @@ class Asking:
         from qianfan_magic.views.play import Play
 
         sending = self._sending(question)
-        view = self._view(question, sending.endpoint, place)
-        play = Play(view, form=question.shown_as, asked=sending.endpoint)
+        self._session.sent = [sending]
+        view = self._view(question, sending.service.name, place)
+        play = Play(view, form=question.shown_as, asked=sending.service.name)
         try:
             play.run(sending.chunks())
         except KeyboardInterrupt as stop:
@@ -129,7 +130,8 @@ class Asking:
             Column(title, variant.shown_as, self._sending(variant))
             for title, variant in question.variants().items()
         ]
-        view = self._view(question, {c.title: c.sending.endpoint for c in columns}, place)
+        self._session.sent = [column.sending for column in columns]
+        view = self._view(question, {c.title: c.sending.service.name for c in columns}, place)
         said = question.conversation
         after = self._session.conversation(said.name) if said else None
         answered = Answered(question, place, after, columns)
@@ -151,7 +153,7 @@ class Asking:
 
     def _sending(self, question: Question) -> Sending:
         sending = Sending(self._session.client, question, self._session.used)
-        self._session.asked(sending.endpoint)
+        self._session.asked(sending.service.name)
         return sending
 
     def _view(self, question: Question, columns: Mapping[str, str] | str, place: Place) -> View:

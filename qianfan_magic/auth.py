@@ -1,4 +1,4 @@
-"""How a request is let in: an access token (fetched and cached, or given) or a signature.
+"""How a request is let in: by an access token, a bearer token, or a signature.
 
 Each is a `requests.auth.AuthBase`; what all share is `renew`, which the client calls when the
 service no longer takes the token that a request carried.
@@ -17,7 +17,7 @@ from requests import PreparedRequest
 from requests.auth import AuthBase
 
 from qianfan_magic.masking import MASK
-from qianfan_magic.tokens import AccessTokenSource
+from qianfan_magic.tokens import TokenSource
 
 #: Seconds a signature is valid: the official SDK's default.
 SIGNATURE_SECONDS = 300
@@ -28,14 +28,18 @@ class NoAuth(AuthBase):
 
     Attributes
     ----------
-    shape : tuple of str
-        What the others add to the query and to the headers, masked.
+    masked : AuthBase
+        Adds what the others add, with the secrets masked; nothing is fetched for it.
     refused_hint : str
         What to do when the service refuses what cannot be renewed.
     """
 
-    shape = ("", "")
     refused_hint = ""
+
+    @property
+    def masked(self) -> AuthBase:
+        """What adds to a request what is added, secrets masked."""
+        return self
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Return the request as it is."""
@@ -53,10 +57,14 @@ class GivenTokenAuth(NoAuth):
     refused_hint = (
         "Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set QIANFAN_AK and QIANFAN_SK."
     )
-    shape = (f"?access_token={MASK}", "")
 
     def __init__(self, access_token: str) -> None:
         self._access_token = access_token
+
+    @property
+    def masked(self) -> AuthBase:
+        """What adds a masked token."""
+        return _MaskedToken()
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the token as the query parameter ``access_token``."""
@@ -67,10 +75,13 @@ class GivenTokenAuth(NoAuth):
 class AccessTokenAuth(NoAuth):
     """An access token from API Key and Secret Key."""
 
-    shape = GivenTokenAuth.shape
-
-    def __init__(self, source: AccessTokenSource) -> None:
+    def __init__(self, source: TokenSource) -> None:
         self._source = source
+
+    @property
+    def masked(self) -> AuthBase:
+        """What adds a masked token."""
+        return _MaskedToken()
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the token as the query parameter ``access_token``; fetch one if need be."""
@@ -81,6 +92,61 @@ class AccessTokenAuth(NoAuth):
         """Replace the token that a refused request carried, unless somebody already has."""
         carried = parse_qs(urlsplit(refused.url or "").query).get("access_token", [""])
         self._source.get(instead_of=str(carried[0]))
+        return True
+
+
+class GivenBearerAuth(NoAuth):
+    """A bearer token, version 2's key; used as it is.
+
+    Parameters
+    ----------
+    bearer_token
+        ``bce-v3/ALTAK-…/…``.
+    app_id
+        Goes along as the header ``appid``, if there is one.
+    """
+
+    refused_hint = (
+        "Check QIANFAN_BEARER_TOKEN: it begins with bce-v3/ALTAK. An access token (24.…) or an "
+        "API Key of version 1 is none."
+    )
+
+    def __init__(self, bearer_token: str, app_id: str | None = None) -> None:
+        self._bearer_token = bearer_token
+        self._app_id = app_id
+
+    @property
+    def masked(self) -> AuthBase:
+        """What adds a masked token."""
+        return GivenBearerAuth(MASK, self._app_id)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Set ``Authorization`` and ``appid``."""
+        request.headers["Authorization"] = f"Bearer {self._bearer_token}"
+        if self._app_id:
+            request.headers["appid"] = self._app_id
+        return request
+
+
+class BearerAuth(NoAuth):
+    """A bearer token that is fetched for access key and secret key."""
+
+    def __init__(self, source: TokenSource, app_id: str | None = None) -> None:
+        self._source = source
+        self._app_id = app_id
+
+    @property
+    def masked(self) -> AuthBase:
+        """What adds a masked token."""
+        return GivenBearerAuth(MASK, self._app_id)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Set ``Authorization`` and ``appid``; fetch a token if need be."""
+        return GivenBearerAuth(self._source.get(), self._app_id)(request)
+
+    def renew(self, refused: PreparedRequest) -> bool:
+        """Replace the token that a refused request carried, unless somebody already has."""
+        self._source.get(instead_of=refused.headers["Authorization"].removeprefix("Bearer "))
         return True
 
 
@@ -95,14 +161,17 @@ class SignatureAuth(NoAuth):
         Seconds since 1970; the signature bears this time and is valid for 300 seconds.
     """
 
-    shape = ("", f"x-bce-date: (now)\nAuthorization: bce-auth-v1/{MASK}")
-
     def __init__(
         self, access_key: str, secret_key: str, clock: Callable[[], float] = time.time
     ) -> None:
         self._access_key = access_key
         self._secret_key = secret_key
         self._clock = clock
+
+    @property
+    def masked(self) -> AuthBase:
+        """What adds a masked signature, and no time yet."""
+        return _MaskedSignature()
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Set ``Host``, ``x-bce-date`` and ``Authorization``."""
@@ -119,6 +188,20 @@ class SignatureAuth(NoAuth):
         canonical = canonical_request(request.method or "POST", parts.path, parts.query, signed)
         signature = sign(self._secret_key, prefix, canonical)
         request.headers["Authorization"] = f"{prefix}/{';'.join(sorted(signed))}/{signature}"
+        return request
+
+
+class _MaskedToken(AuthBase):
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.url = f"{request.url}?access_token={MASK}"
+        return request
+
+
+class _MaskedSignature(AuthBase):
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers["Host"] = urlsplit(request.url or "").netloc
+        request.headers["x-bce-date"] = MASK
+        request.headers["Authorization"] = f"bce-auth-v1/{MASK}"
         return request
 
 

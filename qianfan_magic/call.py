@@ -10,11 +10,12 @@ from itertools import chain, islice
 import requests
 import tenacity
 
-from qianfan_magic.connection import Connection, Request
+from qianfan_magic.connection import Connection
 from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError, brief
+from qianfan_magic.exchange import Attempt, Exchange, Request
 from qianfan_magic.settings import Settings
 from qianfan_magic.transport import cut, give_back, is_stream, read_payloads
-from qianfan_magic.wire import v1
+from qianfan_magic.wire import WIRES
 from qianfan_magic.wire.text import whole_characters
 from qianfan_magic.wire.types import Chunk
 
@@ -30,12 +31,18 @@ class Call:
         What is asked.
     settings
         Attempts, waits and time-outs.
+
+    Attributes
+    ----------
+    exchange : Exchange
+        What went out and came back.
     """
 
     def __init__(self, connection: Connection, request: Request, settings: Settings) -> None:
         self._connection = connection
         self._request = request
         self._settings = settings
+        self.exchange = Exchange(request)
         self._renewed = False
         self._response: requests.Response | None = None
         self._aborted = False
@@ -73,6 +80,8 @@ class Call:
         except (StreamError, APIError) as error:
             error.partial = "".join(arrived)
             raise
+        finally:
+            self.exchange.took = self.exchange.elapsed()
         if ended:
             return
         raise StreamError(
@@ -84,20 +93,35 @@ class Call:
     def _begin(self) -> tuple[list[Chunk], Generator[Chunk]]:
         """Send, and wait for the first chunk, if any; a token that is refused is replaced, once."""
         self._check_wanted()
-        response = self._connection.send(self._request, self._settings.retry_timeout)
-        self._response = response
-        if self._aborted:
-            response.close()
-        self._check_wanted()
-        rest = _read(response)
+        attempt = Attempt(self.exchange.elapsed())
+        self.exchange.attempts.append(attempt)
+        self.exchange.received.clear()
         try:
-            return list(islice(rest, 1)), rest
-        except TokenExpiredError as error:
-            if self._renewed or not self._connection.renew(response.request):
-                error.hint = self._connection.refused_hint or error.hint
+            return self._attempt(attempt)
+        except BaseException as error:
+            attempt.error = error
+            if not isinstance(error, TokenExpiredError):
+                raise
+            version, auth = self._request.version, self._connection.auth(self._request.version)
+            sent = attempt.sent
+            if self._renewed or sent is None or not self._connection.renew(version, sent):
+                error.hint = auth.refused_hint or error.hint
                 raise
         self._renewed = True
         return self._begin()
+
+    def _attempt(self, attempt: Attempt) -> tuple[list[Chunk], Generator[Chunk]]:
+        try:
+            attempt.sent = self._connection.prepare(self._request)
+            response = self._connection.send(attempt.sent, self._settings.retry_timeout)
+            self._response = attempt.response = response
+        finally:
+            attempt.took = self.exchange.elapsed() - attempt.begun
+        if self._aborted:
+            response.close()
+        self._check_wanted()
+        rest = _read(response, self.exchange)
+        return list(islice(rest, 1)), rest
 
     def _check_wanted(self) -> None:
         if self._aborted:
@@ -130,18 +154,19 @@ class Call:
         return max(asked or 0.0, min(backoff(state), longest))
 
 
-def _read(response: requests.Response) -> Generator[Chunk]:
-    usage, held, whole = None, "", not is_stream(response)
-    with closing(read_payloads(response)) as payloads:
+def _read(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:
+    chunk: Chunk | None = None
+    held, whole = "", not is_stream(response)
+    wire = WIRES[exchange.request.version]
+    with closing(read_payloads(response, wire, exchange.keep)) as payloads:
         for payload in payloads:
             try:
-                chunk = v1.read_chunk(payload, usage, whole=whole)
+                chunk = wire.read_chunk(payload, chunk, whole=whole)
             except ValueError as error:
                 raise StreamError(
                     f"The answer is not the protocol: {error}",
                     hint="Is QIANFAN_BASE_URL the service itself?",
                 ) from None
-            usage = chunk.usage
             text, held = whole_characters(held, chunk.text, last=chunk.is_end)
             yield chunk if text == chunk.text else replace(chunk, text=text)
             if chunk.is_end:

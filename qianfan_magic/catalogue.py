@@ -1,163 +1,195 @@
-"""Model cards: what is known of a model before it is asked."""
+"""Who is asked, by which version of the API, and by whose limits."""
 
 from __future__ import annotations
 
+import difflib
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import KW_ONLY, dataclass
 
+from qianfan_magic.cards import CARDS, Card, key_of
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.parameter import Kind
+from qianfan_magic.parameter import Kind, Version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """One model.
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who is asked.
 
     Attributes
     ----------
     name
-        As Qianfan writes it; ``-m`` takes it in any case, with ``-`` or ``_``.
-    kind
-        ``"chat"`` or ``"completion"``.
-    endpoint
-        The preset address, empty where the owner publishes the model and chooses one.
-    max_characters
-        Of all messages (or the prompt) together; None where no document states it.
-    max_tokens
-        Likewise, by the service's own count.
+        The endpoint (version 1) or the model (version 2).
+    version
+        Of the API.
+    card
+        None where nothing is known of the model.
     """
 
     name: str
-    kind: Kind
-    endpoint: str = ""
-    max_characters: int | None = None
-    max_tokens: int | None = None
-
-    @property
-    def key(self) -> str:
-        """The name as a word: ``dolly_12b``."""
-        return _key(self.name)
+    _: KW_ONLY
+    version: Version = 1
+    card: Card | None = None
 
 
-def _key(name: str) -> str:
-    return re.sub(r"[\W_]+", "_", name).strip("_").lower()
+class Catalogue:
+    """The cards that count: those of this package, and others before them.
+
+    Parameters
+    ----------
+    others
+        Win over a card of the same name and version.
+    """
+
+    def __init__(self, others: Iterable[Card] = ()) -> None:
+        by_name = {(card.key, card.version): card for card in CARDS}
+        by_name |= {(card.key, card.version): card for card in others}
+        self.cards = tuple(by_name.values())
+        self._named: dict[str, list[Card]] = {}
+        for card in self.cards:
+            for key in {card.key, key_of(card.endpoint)} - {""}:
+                self._named.setdefault(key, []).append(card)
+
+    def named(self, model: str) -> list[Card]:
+        """List the cards of a name or preset address, at most one of each version."""
+        found = self._named.get(key_of(model), []) if isinstance(model, str) else []
+        return sorted(found, key=lambda card: card.version)
+
+    def of_endpoint(self, endpoint: str, kind: Kind) -> Card | None:
+        """Find the card behind an endpoint, if its name tells.
+
+        A preset address names its model. Of an address that the owner chose, the console keeps
+        the owner's word behind a prefix of its own (``ngxxxol8_test1``): so one that ends with a
+        model's name (``ngxxxol8_dolly_12b``) is taken for that model.
+        """
+        ours = [card for card in self.cards if card.version == 1 and kind in card.kinds]
+        for card in ours:
+            if card.endpoint == endpoint:
+                return card
+        key = key_of(endpoint)
+        for card in ours:
+            if not card.endpoint and (key == card.key or key.endswith("_" + card.key)):
+                return card
+        return None
+
+    def find(
+        self,
+        endpoint: str | None,
+        model: str | None,
+        kind: Kind,
+        open_to: Collection[Version],
+    ) -> Service:
+        """Decide who is asked, by which version of the API, and by whose limits.
+
+        Parameters
+        ----------
+        endpoint
+            What ``-e`` names, or None.
+        model
+            What ``-m`` names, or None; with an endpoint it only names the card.
+        kind
+            The kind of service that is asked for.
+        open_to
+            The versions of the API for which there are credentials.
+
+        Returns
+        -------
+        Service
+
+        Raises
+        ------
+        ParameterError
+            If neither is given, the model has no preset address or is of the other kind, or it
+            cannot be told which version has it.
+        """
+        if endpoint is not None:
+            return self._published(check_endpoint(endpoint), model, kind)
+        if model is None:
+            raise _nothing_named(kind)
+        known = self.named(model)
+        cards = [card for card in known if kind in card.kinds]
+        if known and not cards:
+            raise _other_kind(known[0])
+        if not cards:
+            return self._unknown(model, open_to)
+        card = next((card for card in reversed(cards) if card.version in open_to), cards[-1])
+        if card.version == 1 and not card.endpoint:
+            raise ParameterError(
+                f"{card.name} has no preset address: whoever publishes it chooses one",
+                hint=f"Name the address too: -m {card.name} -e NAME.",
+            )
+        name = card.endpoint if card.version == 1 else card.model or card.name
+        return Service(name, version=card.version, card=card)
+
+    def default(
+        self, endpoint: str | None, model: str | None, kind: Kind, open_to: Collection[Version]
+    ) -> tuple[str | None, str | None]:
+        """Choose between the endpoint and the model that the settings name for a kind of cell.
+
+        One model is set for cells of both kinds, so one of the other kind does not count. An
+        endpoint goes before a model, whose card it then has; before a model of version 2 it goes
+        only if there are no credentials for that.
+        """
+        known = self.named(model) if model else []
+        if model is None or (known and not any(kind in card.kinds for card in known)):
+            return endpoint, None
+        if endpoint is None:
+            return None, model
+        if 2 in open_to and not (known and known[0].version == 1):  # noqa: PLR2004  version 2
+            return None, model
+        # A name that nobody knows is not passed over.
+        return endpoint, None if known and known[0].version != 1 else model
+
+    def _published(self, endpoint: str, model: str | None, kind: Kind) -> Service:
+        """Ask an endpoint, which only version 1 has."""
+        if model is None:
+            return Service(endpoint, card=self.of_endpoint(endpoint, kind))
+        known = self.named(model)
+        if not known:
+            raise _no_such_model(model, self.cards)
+        if known[0].version != 1:
+            raise ParameterError(
+                f"-e {endpoint} is a service of version 1 of the API, and {known[0].name} a model "
+                "of version 2",
+                hint="Leave one of them out: -m alone asks version 2.",
+            )
+        if kind not in known[0].kinds:
+            raise _other_kind(known[0])
+        return Service(endpoint, card=known[0])
+
+    def _unknown(self, model: str, open_to: Collection[Version]) -> Service:
+        """Ask for a model without a card, which only version 2 can have."""
+        if 2 not in open_to:  # noqa: PLR2004  version 2
+            raise _no_such_model(model, self.cards)
+        if not isinstance(model, str) or not _MODEL.fullmatch(model):
+            raise ParameterError(
+                f"The model {model!r} is not one name",
+                hint="Such as ernie-5.1; %qianfan models lists them.",
+            )
+        return Service(model, version=2)
 
 
-def _small_chats(*names: tuple[str, str]) -> tuple[Card, ...]:
-    return tuple(
-        Card(name=name, kind="chat", endpoint=endpoint, max_characters=4_800)
-        for name, endpoint in names
+def _other_kind(card: Card) -> ParameterError:
+    magic = "%%qianfan_chat" if "chat" in card.kinds else "%%qianfan_complete"
+    return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Ask it with {magic}.")
+
+
+def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
+    near = difflib.get_close_matches(str(model).lower(), [card.name.lower() for card in cards])
+    meant = next(
+        (f"Did you mean {c.name}? " for c in cards if near and c.name.lower() == near[0]), ""
+    )
+    return ParameterError(
+        f"The catalogue has no model {model!r}, so it cannot be told which version of the API has "
+        "it",
+        hint=f"{meant}Version 1: name its endpoint, -e NAME. Version 2: it needs "
+        "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY. %qianfan models "
+        "lists the catalogue.",
     )
 
 
-#: Limits: the API documents of the models, version 1.
-CARDS: tuple[Card, ...] = (
-    Card(name="Dolly-12B", kind="chat", max_characters=4_800),
-    Card(name="StarCoder", kind="completion"),
-    Card(name="AquilaCode-multi", kind="completion"),
-    Card(name="StableLM-Alpha-7B", kind="completion", max_tokens=4_096),
-    Card(
-        name="ERNIE-4.0-8K",
-        kind="chat",
-        endpoint="completions_pro",
-        max_characters=20_000,
-        max_tokens=5_120,
-    ),
-    Card(
-        name="ERNIE-3.5-8K",
-        kind="chat",
-        endpoint="completions",
-        max_characters=20_000,
-        max_tokens=5_120,
-    ),
-    Card(
-        name="ERNIE-Speed",
-        kind="chat",
-        endpoint="ernie_speed",
-        max_characters=11_200,
-        max_tokens=7_168,
-    ),
-    Card(
-        name="ERNIE-Lite-8K",
-        kind="chat",
-        endpoint="ernie-lite-8k",
-        max_characters=11_200,
-        max_tokens=7_168,
-    ),
-    Card(
-        name="ERNIE-Speed-128K",
-        kind="chat",
-        endpoint="ernie-speed-128k",
-        max_characters=507_904,
-        max_tokens=126_976,
-    ),
-    Card(
-        name="ERNIE-Tiny-8K",
-        kind="chat",
-        endpoint="ernie-tiny-8k",
-        max_characters=24_000,
-        max_tokens=6_144,
-    ),
-    *_small_chats(
-        ("Llama-2-7B", "llama_2_7b"),
-        ("Llama-2-13B", "llama_2_13b"),
-        ("Llama-2-70B", "llama_2_70b"),
-        ("Llama-3-8B", "llama_3_8b"),
-        ("Llama-3-70B", "llama_3_70b"),
-        ("ChatGLM2-6B-32K", "chatglm2_6b_32k"),
-        ("AquilaChat-7B", "aquilachat_7b"),
-        ("Mixtral-8x7B", "mixtral_8x7b_instruct"),
-        ("BLOOMZ-7B", "bloomz_7b1"),
-    ),
-    Card(name="SQLCoder-7B", kind="completion", endpoint="sqlcoder_7b"),
-    Card(name="CodeLlama-7b", kind="completion", endpoint="codellama_7b_instruct"),
-)
-_BY_KEY = {card.key: card for card in CARDS} | {
-    _key(card.endpoint): card for card in CARDS if card.endpoint
-}
-_PUBLISHED = tuple(card for card in CARDS if not card.endpoint)
-
-
-def card_of_model(model: str) -> Card:
-    """Find the card of a model by its name or preset address.
-
-    Raises
-    ------
-    ParameterError
-        If the catalogue has none of that name.
-    """
-    card = _BY_KEY.get(_key(model)) if isinstance(model, str) else None
-    if card is None:
-        raise ParameterError(
-            f"The catalogue has no model {model!r}",
-            hint="A model you published goes by its endpoint: -e NAME. The catalogue has: "
-            + ", ".join(card.name for card in CARDS),
-        )
-    return card
-
-
-def model_for(kind: Kind, model: str | None) -> str | None:
-    """Return a default model if it is of this kind: one name is set for cells of both."""
-    return model if model and card_of_model(model).kind == kind else None
-
-
-def card_of_endpoint(endpoint: str, kind: Kind) -> Card | None:
-    """Find the card behind an endpoint, if its name tells.
-
-    A preset address names its model. Of an address that the owner chose, the console keeps the
-    owner's word behind a prefix of its own (``ngxxxol8_test1``): so one that ends with a model's
-    name (``ngxxxol8_dolly_12b``) is taken for that model.
-    """
-    for card in CARDS:
-        if card.endpoint == endpoint and card.kind == kind:
-            return card
-    key = _key(endpoint)
-    for card in _PUBLISHED:
-        if card.kind == kind and (key == card.key or key.endswith("_" + card.key)):
-            return card
-    return None
-
-
+#: A model's name, as version 2 lists them.
+_MODEL = re.compile(r"\w[-\w.:/]*")
 #: A name, as the console allows it: letters (of any script), digits, ``_``, ``-`` and ``.``.
 _ENDPOINT = re.compile(r"\w(?:[-\w]|\.(?!\.))*")
 
@@ -180,52 +212,12 @@ def check_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def find_service(endpoint: str | None, model: str | None, kind: Kind) -> tuple[str, Card | None]:
-    """Decide which address is called, and by whose limits.
-
-    Parameters
-    ----------
-    endpoint
-        What ``-e`` names, or None.
-    model
-        What ``-m`` names, or None; with an endpoint it only names the card.
-    kind
-        The kind of service that is asked for.
-
-    Returns
-    -------
-    endpoint : str
-    card : Card or None
-        None where nothing is known of the model.
-
-    Raises
-    ------
-    ParameterError
-        If neither is given, the model has no preset address, or is of the other kind.
-    """
-    if endpoint is not None:
-        check_endpoint(endpoint)
-    if model is None:
-        if endpoint is None:
-            raise _nothing_named(kind)
-        return endpoint, card_of_endpoint(endpoint, kind)
-    card = card_of_model(model)
-    if card.kind != kind:
-        magic = "%%qianfan_chat" if card.kind == "chat" else "%%qianfan_complete"
-        raise ParameterError(f"{card.name} is a {card.kind} model", hint=f"Ask it with {magic}.")
-    if not (endpoint or card.endpoint):
-        raise ParameterError(
-            f"{card.name} has no preset address: whoever publishes it chooses one",
-            hint=f"Name the address too: -m {card.name} -e NAME.",
-        )
-    return endpoint or card.endpoint, card
-
-
 def _nothing_named(kind: Kind) -> ParameterError:
     variable = "QIANFAN_CHAT_ENDPOINT" if kind == "chat" else "QIANFAN_COMPLETE_ENDPOINT"
     return ParameterError(
         "No service is named: there is neither an endpoint nor a model",
-        hint=f"Add -e NAME, set {variable} in .env, or try %qianfan demo, which needs no key.",
+        hint=f"Add -m MODEL (version 2: -m ernie-5.1) or -e NAME (version 1), set QIANFAN_MODEL "
+        f"or {variable} in .env, or try %qianfan demo, which needs no key.",
     )
 
 

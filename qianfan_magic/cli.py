@@ -1,8 +1,9 @@
-"""The command ``qianfan-magic``: the demo and the embedded server."""
+"""The command ``qianfan-magic``: the demo, the embedded server, and the doctor."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import signal
@@ -76,6 +77,9 @@ def make_parser() -> argparse.ArgumentParser:
         one.add_argument("--engine", choices=["scripted"], default="scripted", help="who answers")
         one.add_argument("--port", type=_port, default=0, help=f"{what}; 0 takes a free one")
         one.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
+    doctor = commands.add_parser("doctor", help="check settings, network and front end")
+    doctor.add_argument("--live", action="store_true", help="also ask one small real question")
+    doctor.set_defaults(run=run_doctor)
     return parser
 
 
@@ -95,6 +99,23 @@ def run_serve(asked: argparse.Namespace) -> int:
         sys.stdout.flush()
         threading.Event().wait()
     return 0
+
+
+def run_doctor(asked: argparse.Namespace) -> int:
+    """Print what the doctor finds; return 1 if anything failed."""
+    from qianfan_magic.doctor import examine
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # who is ended has not found all well
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a pipe may know no arrow
+    failed = False
+    try:
+        for finding in examine(Path.cwd(), live=asked.live):
+            failed = failed or finding.state == "failed"
+            print("\n".join(finding.lines), flush=True)
+    except KeyboardInterrupt:
+        failed = True
+    return int(failed)
 
 
 def run_demo(asked: argparse.Namespace) -> int:

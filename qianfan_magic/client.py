@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any, Self, TypedDict, Unpack
 
 from qianfan_magic.call import Call
-from qianfan_magic.catalogue import Card, find_service, model_for
-from qianfan_magic.connection import Connection, Request
+from qianfan_magic.catalogue import Catalogue, Service
+from qianfan_magic.connection import Connection
 from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.exchange import Request
 from qianfan_magic.parameter import Kind
 from qianfan_magic.parameters import SENDING
 from qianfan_magic.settings import Credentials, Settings, load_settings, one_way, read_variable
-from qianfan_magic.wire import read_reply, v1
+from qianfan_magic.wire import WIRES, read_reply
 from qianfan_magic.wire.types import Chunk, Message, Reply
 
 #: How many requests `QianfanClient.map` has under way at once.
@@ -41,6 +42,8 @@ class QianfanClient:
     ----------
     settings
         Default: from the environment and ``.env``.
+    catalogue
+        The model cards that count. Default: those of this package.
     **arguments
         ``access_token``, or ``ak`` and ``sk``, or ``access_key`` and ``secret_key``, or
         ``bearer_token``, in the place of the settings' credentials; and ``base_url``.
@@ -56,8 +59,15 @@ class QianfanClient:
     >>> client.complete("def fibonacci(n):", endpoint="starcoder").text  # doctest: +SKIP
     """
 
-    def __init__(self, settings: Settings | None = None, **arguments: Unpack[Arguments]) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        catalogue: Catalogue | None = None,
+        **arguments: Unpack[Arguments],
+    ) -> None:
         self.settings = _with_arguments(settings, dict(arguments))
+        self.catalogue = catalogue or Catalogue()
         self._connection = Connection(self.settings)
 
     def __repr__(self) -> str:
@@ -190,25 +200,46 @@ class QianfanClient:
         """Check a request and make it ready, without sending anything; takes what `ask` does."""
         apart = {"endpoint", "model", *(row.name for row in SENDING)}
         parameters = {name: value for name, value in options.items() if name not in apart}
-        endpoint, card = self.service(kind, options)
-        build = v1.chat_body if kind == "chat" else v1.complete_body
-        body = build(asked, parameters, card)
-        if stream:
-            body["stream"] = True
-        return Request(url=self.settings.base_url + v1.path(kind, endpoint), body=body)
+        service = self.service(kind, options)
+        wire, settings = WIRES[service.version], self.settings
+        base_url = settings.base_url if service.version == 1 else settings.console_api_base_url
+        return Request(
+            version=service.version,
+            kind=kind,
+            service=service.name,
+            base_url=base_url,
+            url=base_url + wire.path(kind, service.name),
+            body=wire.body(kind, service, asked, parameters, stream=stream),
+        )
 
     def describe(self, request: Request) -> str:
         """Write down what goes over the wire for a request, every secret masked."""
         return self._connection.describe(request)
 
-    def service(self, kind: Kind, options: Mapping[str, Any]) -> tuple[str, Card | None]:
-        """Decide which endpoint is asked, and find its model's card, if it is known."""
+    def service(self, kind: Kind, options: Mapping[str, Any]) -> Service:
+        """Decide who is asked, by which version of the API, and find the model's card, if any."""
         endpoint, model = options.get("endpoint"), options.get("model")
+        versions = self.settings.credentials.versions
         if endpoint is None and model is None:
             chat = kind == "chat"
             endpoint = self.settings.chat_endpoint if chat else self.settings.complete_endpoint
-            model = model_for(kind, self.settings.model)
-        return find_service(endpoint, model, kind)
+            endpoint, model = self.catalogue.default(endpoint, self.settings.model, kind, versions)
+        return self.catalogue.find(endpoint, model, kind, versions)
+
+    def models(self, *, fresh: bool = False) -> list[str]:
+        """List the models that version 2 of the API has for these credentials.
+
+        Parameters
+        ----------
+        fresh
+            Ask now; else a list of the last day will do.
+
+        Raises
+        ------
+        SettingsError, TransportError, APIError
+            As `chat` does.
+        """
+        return self._connection.models(fresh=fresh)
 
     def _whole(self, kind: Kind, asked: Any, options: dict[str, Any]) -> Reply:
         with closing(self.ask(kind, asked, options, stream=False)) as chunks:

@@ -13,7 +13,6 @@ from IPython.core.completer import (
     context_matcher,
 )
 
-from qianfan_magic.catalogue import CARDS
 from qianfan_magic.flags import COMPARED, FORMATS, flags_of
 from qianfan_magic.sliders import ROWS
 from qianfan_magic.subcommands import SUBCOMMANDS
@@ -44,12 +43,18 @@ def make_matcher(magics: QianfanMagics) -> Any:
     return qianfan_matcher
 
 
+def _models(magics: QianfanMagics) -> list[str]:
+    """List the models that are known: by a card, or since the service listed them."""
+    names = [card.name for card in magics.session.catalogue.cards]
+    return [*names, *(name for name in magics.session.listed if name not in names)]
+
+
 def _offers(magics: QianfanMagics, name: str, before: list[str]) -> Iterable[str]:
     last = before[-1] if before else ""
     values: dict[tuple[str, ...], Iterable[str]] = {
         ("-n", "--conversation"): sorted(magics.session.conversations),
         ("-e", "--endpoint"): magics.session.endpoints[::-1],
-        ("-m", "--model"): [card.name for card in CARDS],
+        ("-m", "--model"): _models(magics),
         ("--format",): FORMATS,
         ("--compare",): [f"{name}=" for name in COMPARED],
     }

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import requests
+from requests.auth import AuthBase
 
-from qianfan_magic.auth import AccessTokenAuth, GivenTokenAuth, NoAuth, SignatureAuth
-from qianfan_magic.errors import SettingsError, TransportError, token_error
+from qianfan_magic import __version__
+from qianfan_magic.auth import (
+    AccessTokenAuth,
+    BearerAuth,
+    GivenBearerAuth,
+    GivenTokenAuth,
+    NoAuth,
+    SignatureAuth,
+)
+from qianfan_magic.codes import token_error
+from qianfan_magic.errors import SettingsError, TokenExpiredError, TransportError
+from qianfan_magic.exchange import Request, http_text, masked
 from qianfan_magic.failures import RETRIED_STATUSES
+from qianfan_magic.model_list import ModelList
+from qianfan_magic.parameter import Version
 from qianfan_magic.settings import Settings
 from qianfan_magic.tokens import (
     LONGEST_LIFE,
-    AccessTokenSource,
     TokenFile,
+    TokenSource,
     check_token,
     token_digest,
 )
-from qianfan_magic.transport import Session, checked, post, read_object
-from qianfan_magic.wire import v1
+from qianfan_magic.transport import Session, checked, prepare, read_object, send
+from qianfan_magic.wire import v1, v2
+from qianfan_magic.wire.text import written
 
-#: Seconds to wait for a connection.
-CONNECT_TIMEOUT = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request that is checked and ready to be sent; holds no secret.
-
-    Attributes
-    ----------
-    url
-        Without the access token.
-    body
-        What goes out as JSON.
-    """
-
-    url: str
-    body: dict[str, Any]
+#: Seconds that a bearer token is asked for; the service allows 300 to 2,592,000.
+BEARER_LIFE = 86_400
 
 
 class Connection:
@@ -60,7 +58,9 @@ class Connection:
     def _begin(self) -> None:
         self._process = os.getpid()
         self._session = Session()
-        self._auth = self._make_auth()
+        self._session.headers["User-Agent"] = f"qianfan-magic/{__version__}"
+        self._auths: dict[Version, NoAuth] = {}
+        self._models: ModelList | None = None
 
     def _after_fork(self) -> None:
         """Share neither connections nor locks with the process that this one was forked from."""
@@ -71,90 +71,155 @@ class Connection:
         """Close what is open."""
         self._session.close()
 
-    def send(self, request: Request, timeout: float) -> requests.Response:
+    def prepare(self, request: Request) -> requests.PreparedRequest:
+        """Make a request ready to go out; the credentials are added here, afresh each time.
+
+        Raises
+        ------
+        SettingsError
+            If there are no credentials for this version of the API.
+        TransportError, APIError
+            If the request for its token fails.
+        """
+        self._after_fork()
+        return self._prepared(request, self.auth(request.version))
+
+    def send(self, prepared: requests.PreparedRequest, timeout: float) -> requests.Response:
         """Send a request; return once the headers of the answer are there.
 
         Parameters
         ----------
-        request
-            What to send; the credentials are added here, afresh for each attempt.
+        prepared
+            What to send.
         timeout
             Seconds of silence; 0 waits for ever.
 
         Raises
         ------
-        SettingsError
-            If there are no credentials.
-        TransportError, APIError
-            If the request, or the one for its token, fails.
+        TransportError
+            If it fails.
         """
-        self._after_fork()
-        if self._auth is None:
-            raise no_credentials()
-        return post(
-            self._session,
-            request.url,
-            json=request.body,
-            auth=self._auth,
-            # A compressing proxy would hold small pieces back.
-            headers={"Accept-Encoding": "identity"},
-            timeout=(CONNECT_TIMEOUT, timeout or None),
-            **self._route(),
-        )
+        return send(self._session, prepared, timeout, self._route)
 
     def describe(self, request: Request) -> str:
         """Write down a request as it goes out, secrets masked; nothing is sent."""
-        if self._auth is None:
-            raise no_credentials()
-        query, header = self._auth.shape
-        lines = [f"POST {request.url}{query}", "Content-Type: application/json"]
-        lines += [header] if header else []
-        return "\n".join([*lines, "", json.dumps(request.body, ensure_ascii=False, indent=2)])
+        return masked(http_text(self._prepared(request, self.auth(request.version).masked)))
 
-    def renew(self, refused: requests.PreparedRequest) -> bool:
+    def renew(self, version: Version, refused: requests.PreparedRequest) -> bool:
         """Replace the token that a refused request carried; False if there is no other."""
-        return self._auth is not None and self._auth.renew(refused)
+        return self.auth(version).renew(refused)
 
-    @property
-    def refused_hint(self) -> str:
-        """What to do when the service refuses what cannot be renewed; empty if nothing special."""
-        return self._auth.refused_hint if self._auth else ""
+    def auth(self, version: Version) -> NoAuth:
+        """Return how requests of a version are let in, or raise a `SettingsError`."""
+        if version not in self._auths:
+            self._auths[version] = self._old_auth() if version == 1 else self._new_auth()
+        return self._auths[version]
 
-    def _make_auth(self) -> NoAuth | None:
+    def models(self, *, fresh: bool) -> list[str]:
+        """Return the names of version 2's models, asked today, or now if that is not fresh enough.
+
+        Raises
+        ------
+        SettingsError, TransportError, APIError
+            If there are no credentials for version 2, or the request fails.
+        """
+        self._after_fork()
+        self.auth(2)
+        if self._models is None:
+            keys = self._settings.credentials
+            key = keys.bearer_token or f"{keys.access_key}\0{keys.secret_key}"
+            digest = token_digest("models", self._settings.console_api_base_url, key)
+            folder = self._cache
+            path = folder / f"models-{digest}.json" if folder else None
+            self._models = ModelList(self._fetch_models, path)
+        return self._models.get(fresh=fresh)
+
+    def _fetch_models(self) -> list[str]:
+        url, auth = self._settings.console_api_base_url + v2.MODELS_PATH, self.auth(2)
+        with self._get(url, auth) as response:
+            try:
+                return v2.read_models(checked(read_object(response), response, v2))
+            except TokenExpiredError:
+                if not auth.renew(response.request):
+                    raise
+        with self._get(url, auth) as response:
+            return v2.read_models(checked(read_object(response), response, v2))
+
+    def look(self, url: str) -> requests.Response:
+        """Ask for an address without credentials; status and headers tell who answers, and when.
+
+        Raises
+        ------
+        TransportError
+            If nobody does, or with a redirect.
+        """
+        with self._get(url, NoAuth()) as response:
+            return response
+
+    def _prepared(self, request: Request, auth: AuthBase) -> requests.PreparedRequest:
+        # A compressing proxy would hold small pieces back.
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        data = written(request.body).encode()
+        asked = requests.Request("POST", request.url, data=data, headers=headers, auth=auth)
+        return prepare(self._session, asked)
+
+    def _get(self, url: str, auth: AuthBase, method: str = "GET", **more: Any) -> requests.Response:
+        prepared = prepare(self._session, requests.Request(method, url, auth=auth, **more))
+        return send(self._session, prepared, self._settings.retry_timeout, self._route)
+
+    def _old_auth(self) -> NoAuth:
         keys = self._settings.credentials
         if keys.access_token:
             return GivenTokenAuth(keys.access_token)
         if keys.access_key and keys.secret_key:
             return SignatureAuth(keys.access_key, keys.secret_key)
         if keys.ak and keys.sk:
-            return AccessTokenAuth(AccessTokenSource(self._fetch_token, self._token_file()))
-        return None
+            named = (self._settings.base_url, keys.ak, keys.sk)
+            return AccessTokenAuth(self._source(self._fetch_token, *named))
+        raise no_credentials(1)
 
-    def _token_file(self) -> TokenFile | None:
+    def _new_auth(self) -> NoAuth:
+        keys, app_id = self._settings.credentials, self._settings.app_id
+        if keys.bearer_token:
+            return GivenBearerAuth(keys.bearer_token, app_id)
+        if keys.access_key and keys.secret_key:
+            # Named apart from access tokens: the same keys are never used for both.
+            named = ("bearer", self._settings.iam_base_url, keys.access_key, keys.secret_key)
+            return BearerAuth(self._source(self._fetch_bearer, *named), app_id)
+        raise no_credentials(2)
+
+    def _source(self, fetch: Callable[[], tuple[str, float]], *named: str) -> TokenSource:
+        folder = self._cache
+        return TokenSource(fetch, TokenFile(folder, token_digest(*named)) if folder else None)
+
+    @property
+    def _cache(self) -> Path | None:
+        """The folder where tokens and lists are kept; None keeps them in memory."""
         if self._settings.disable_cache:
             return None
-        keys = self._settings.credentials
-        digest = token_digest(self._settings.base_url, keys.ak or "", keys.sk or "")
-        return TokenFile(self._settings.cache_dir or _user_cache(), digest)
+        return self._settings.cache_dir or user_cache()
 
     def _fetch_token(self) -> tuple[str, float]:
         """Ask for an access token (client credentials grant, RFC 6749, section 4.4)."""
         keys = self._settings.credentials
-        response = post(
-            self._session,
-            self._settings.base_url + v1.TOKEN_PATH,
-            params={
-                "grant_type": "client_credentials",
-                "client_id": keys.ak,
-                "client_secret": keys.sk,
-            },
-            auth=NoAuth(),
-            timeout=(CONNECT_TIMEOUT, self._settings.retry_timeout or None),
-            **self._route(),
-        )
-        with response:
+        asked = {
+            "grant_type": "client_credentials",
+            "client_id": keys.ak,
+            "client_secret": keys.sk,
+        }
+        url = self._settings.base_url + v1.TOKEN_PATH
+        with self._get(url, NoAuth(), "POST", params=asked) as response:
             return read_token(response)
 
+    def _fetch_bearer(self) -> tuple[str, float]:
+        """Ask IAM for a bearer token, by a signed request."""
+        keys = self._settings.credentials
+        auth = SignatureAuth(keys.access_key or "", keys.secret_key or "")
+        url = self._settings.iam_base_url + v2.TOKEN_PATH
+        with self._get(url, auth, params={"expireInSeconds": BEARER_LIFE}) as response:
+            return read_bearer(response)
+
+    @property
     def _route(self) -> dict[str, Any]:
         """Proxy and certificates, given with each request: the environment beats a session's."""
         proxy = self._settings.proxy
@@ -164,16 +229,21 @@ class Connection:
         return route
 
 
-def no_credentials() -> SettingsError:
+def no_credentials(version: Version) -> SettingsError:
     """Say that there are no keys, and what can be done about it."""
+    needed = {
+        1: "QIANFAN_AK and QIANFAN_SK",
+        2: "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY,",
+    }
     return SettingsError(
-        "There are no credentials for version 1 of the API",
-        hint="Put QIANFAN_AK and QIANFAN_SK into a file .env beside the notebook "
+        f"There are no credentials for version {version} of the API",
+        hint=f"Put {needed[version]} into a file .env beside the notebook "
         "(see .env.example), or try %qianfan demo, which needs no key.",
     )
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """Return the folder where tokens and lists are kept, if the settings name none."""
     from platformdirs import user_cache_path
 
     return user_cache_path("qianfan_magic")
@@ -201,7 +271,7 @@ def read_token(response: requests.Response) -> tuple[str, float]:
         busy = busy or payload["error"] == "temporarily_unavailable"
         described = str(payload.get("error_description", ""))
         raise token_error(str(payload["error"]), described, retryable=busy)
-    checked(payload, response)
+    checked(payload, response, v1)
     access_token, expires_in = payload.get("access_token"), payload.get("expires_in", "")
     try:
         life = min(max(float(expires_in), 0.0), LONGEST_LIFE)
@@ -209,3 +279,27 @@ def read_token(response: requests.Response) -> tuple[str, float]:
     except (ValueError, TypeError, OverflowError):
         problem = "The token endpoint answered without a token"
     raise TransportError(problem, hint="Is QIANFAN_BASE_URL the service itself?")
+
+
+def read_bearer(response: requests.Response) -> tuple[str, float]:
+    """Read IAM's answer: a token and when it expires; returns and raises as `read_token` does."""
+    code = response.headers.get("X-Bce-Error-Code", "")
+    words = response.headers.get("X-Bce-Error-Message", "")
+    payload = read_object(response) if response.ok or not code else {}
+    code, words = str(payload.get("code") or code), str(payload.get("message") or words)
+    if "token" not in payload and (code or not response.ok):
+        busy = response.status_code in RETRIED_STATUSES
+        raise token_error(code or f"HTTP {response.status_code}", words, retryable=busy)
+    try:
+        # By IAM's own clock, if it tells it: this computer's may be wrong.
+        begins = _time(payload["createTime"]) if "createTime" in payload else datetime.now(UTC)
+        life = (_time(payload["expireTime"]) - begins).total_seconds()
+        return check_token(payload["token"]), min(max(life, 0.0), LONGEST_LIFE)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        problem = "IAM answered without a bearer token"
+    raise TransportError(problem, hint="Is QIANFAN_IAM_BASE_URL right?")
+
+
+def _time(text: str) -> datetime:
+    read = datetime.fromisoformat(text)
+    return read if read.tzinfo else read.replace(tzinfo=UTC)

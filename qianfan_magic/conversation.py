@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
-from qianfan_magic.catalogue import Card, estimate_tokens
+from qianfan_magic.cards import Card
+from qianfan_magic.catalogue import estimate_tokens
 from qianfan_magic.running import Run
 from qianfan_magic.turn import Turn
 from qianfan_magic.wire.types import Message
@@ -191,7 +192,7 @@ class Conversation:
 def _messages(turns: Collection[Turn], question: str | None) -> list[Message]:
     said: list[Message] = []
     for turn in turns:
-        said.append({"role": "user", "content": turn.user})
+        said.append({"role": "user", "content": turn.content})
         said.append({"role": "assistant", "content": turn.assistant})
     if question is not None:
         said.append({"role": "user", "content": question})

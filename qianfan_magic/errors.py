@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from qianfan_magic.masking import mask
@@ -170,103 +169,5 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= LONGEST_MESSAGE else shown[: LONGEST_MESSAGE - 1] + "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
-    """One row of the service's error table: its meaning, and what to do."""
-
-    meaning: str
-    hint: str
-    error: type[APIError] = APIError
-    retry: bool = False
-
-
-_AGAIN = "This is the service's own trouble and passes: run the cell again in a while."
-_SLOWER = "You are sending faster than your quota allows: wait a minute, or ask for a higher quota."
-_BILLING = "Open billing for this service in the Qianfan console, or settle the account."
-_KEYS = "Check the keys in your .env: are they of the application that owns this service?"
-_BUG = "The service refused the shape of the request; %%qianfan_chat --dry-run shows what is sent."
-
-#: The codes of the API documents' tables ("错误码") and of the platform's error page.
-CODES: dict[int, Code] = {
-    1: Code("unknown error", _AGAIN, retry=True),
-    2: Code("service temporarily unavailable", _AGAIN, retry=True),
-    3: Code("no such API", "Check -e: it is the last part of the service's address."),
-    4: Code("the cluster's limit is reached", _AGAIN, RateLimitError, retry=True),
-    6: Code(
-        "no permission", "Is the service published, and by the owner of these keys?", AuthError
-    ),
-    13: Code("the service's token is not valid", _KEYS, AuthError),
-    14: Code("signature failed", "Check QIANFAN_SECRET_KEY and this computer's clock.", AuthError),
-    15: Code("the application was not found", _AGAIN, retry=True),
-    17: Code("the daily limit is reached", _BILLING, RateLimitError),
-    18: Code("the limit of requests a second is reached", _SLOWER, RateLimitError, retry=True),
-    19: Code("the total limit is reached", _BILLING, RateLimitError),
-    100: Code("the access token parameter is not valid", _KEYS, TokenExpiredError),
-    110: Code("the access token is not valid", _KEYS, TokenExpiredError),
-    111: Code("the access token has expired", _KEYS, TokenExpiredError),
-    336000: Code("internal error", _AGAIN, retry=True),
-    336001: Code("an argument is missing or malformed", _BUG),
-    336002: Code("the body is not JSON", _BUG),
-    336003: Code("a parameter was refused", "The reason is in the service's words above."),
-    336004: Code("permission error", _KEYS, AuthError),
-    336005: Code("no such endpoint", "Check -e: it is the last part of the service's address."),
-    336006: Code(
-        "the messages are out of order",
-        "Their number must be odd and their roles user, assistant, user, …, the user's last.",
-    ),
-    336007: Code("the text has too many characters", "Shorten the cell, or %qianfan reset."),
-    336100: Code("too many people are talking to the model", _AGAIN, retry=True),
-    336101: Code("the method must be POST", "Is QIANFAN_BASE_URL a gateway that changes requests?"),
-    336103: Code("the text has too many tokens", "Shorten the cell, or %qianfan reset."),
-    336501: Code("the limit of requests a minute is reached", _SLOWER, RateLimitError, retry=True),
-    336502: Code("the limit of tokens a minute is reached", _SLOWER, RateLimitError, retry=True),
-}
-
 #: Codes of both versions of the API for more characters or tokens than the model takes.
 TOO_LONG = frozenset({336007, 336103, "characters_too_long", "tokens_too_long"})
-
-#: What the token endpoint calls its errors (RFC 6749, section 5.2) and what to do about each.
-TOKEN_ERRORS: dict[str, str] = {
-    "unknown client id": "QIANFAN_AK is not an API Key of this service. "
-    "An access key (ALTAK…) belongs into QIANFAN_ACCESS_KEY, with QIANFAN_SECRET_KEY.",
-    "Client authentication failed": "QIANFAN_SK is not the Secret Key that belongs to QIANFAN_AK.",
-}
-
-
-def api_error(
-    error_code: int, error_msg: str, *, request_id: str = "", retry_after: float | None = None
-) -> APIError:
-    """Turn the service's error into the exception that its code stands for.
-
-    Parameters
-    ----------
-    error_code
-        Qianfan's number. One that is not in the table gives a plain `APIError`.
-    error_msg
-        The service's words; shown beside the table's meaning.
-    request_id
-        The answer's ``id``.
-    retry_after
-        Seconds, from the header ``Retry-After``.
-    """
-    row = CODES.get(error_code, Code("an error that is not in the table", "See the words above."))
-    return row.error(
-        f"Qianfan answered error {error_code}, {row.meaning}: {error_msg}",
-        hint=row.hint,
-        error_code=error_code,
-        error_msg=error_msg,
-        request_id=request_id,
-        retryable=row.retry,
-        retry_after=retry_after,
-    )
-
-
-def token_error(error: str, description: str, *, retryable: bool = False) -> AuthError:
-    """Turn the token endpoint's refusal into an `AuthError` that says which key is wrong."""
-    return AuthError(
-        f"The token endpoint refused the keys ({error}): {description}",
-        hint=TOKEN_ERRORS.get(description, _KEYS),
-        error_code=error,
-        error_msg=description,
-        retryable=retryable,
-    )

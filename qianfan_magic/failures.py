@@ -14,11 +14,8 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError, LocationValueError, ReadTimeoutError, SSLError
 
-from qianfan_magic.errors import (
-    QianfanError,
-    TransportError,
-    api_error,
-)
+from qianfan_magic.codes import api_error
+from qianfan_magic.errors import QianfanError, TransportError
 from qianfan_magic.masking import Cause
 
 RETRIED_STATUSES = {429, 500, 502, 503, 504}
@@ -91,7 +88,7 @@ def foreign_failure(response: requests.Response, described: str) -> TransportErr
     return TransportError(
         f"The answer is not Qianfan's (HTTP {response.status_code}{_reason(response)}, {kind}, "
         f"{described})",
-        hint="Is QIANFAN_BASE_URL the service itself, and not a login page or a proxy?",
+        hint="Is its address the service itself, and not a login page or a proxy?",
         retryable=response.status_code in RETRIED_STATUSES,
         retry_after=retry_after(response),
     )
@@ -124,20 +121,21 @@ _STATUS_HINTS: dict[int, str] = {
 }
 
 
-def api_failure(payload: dict[str, Any], response: requests.Response) -> QianfanError:
-    """Turn the service's own error into an exception."""
-    try:
-        code = int(payload["error_code"])
-    except (ValueError, TypeError, OverflowError):
-        code = 0
-    error = api_error(
+def api_failure(
+    error: tuple[int | str, str], payload: dict[str, Any], response: requests.Response
+) -> QianfanError:
+    """Turn the service's own error, its code and words, into an exception."""
+    code, words = error
+    status = response.status_code
+    failure = api_error(
         code,
-        str(payload.get("error_msg", "")),
+        words,
+        status=status,
         request_id=str(payload.get("id") or ""),
         retry_after=retry_after(response),
     )
-    error.retryable = error.retryable or response.status_code in RETRIED_STATUSES
-    return error
+    failure.retryable = failure.retryable or status in RETRIED_STATUSES
+    return failure
 
 
 def retry_after(response: requests.Response) -> float | None:

@@ -37,7 +37,7 @@ class Ask:
         For the client: endpoint, model, parameters, timeout and retries, where they are given.
     compare
         What is different in each column, by its title; empty for one answer.
-    stream, output, into, format, fill, dry_run, conversation, system, append, continues
+    stream, output, into, format, fill, dry_run, conversation, system, append, continues, images
         The flags of these names (``--continue``: continues); None where they are not given.
     """
 
@@ -53,17 +53,20 @@ class Ask:
     system: str | None = None
     append: bool = False
     continues: bool = False
+    images: tuple[str, ...] = ()
 
 
 def _row(parameter: Parameter) -> Any:
     several: dict[str, Any] = {"action": "append"} if parameter.type is list else {}
+    if parameter.type is bool:
+        several = {"action": argparse.BooleanOptionalAction}
     described = f"{parameter.help} ({parameter.range})".replace("%", "%%")
     return argument(*parameter.flags, dest=parameter.name, help=described, **several)
 
 
 COMMON = (
-    argument("-e", "--endpoint", help="the service: the last part of its address"),
-    argument("-m", "--model", help="a model of the catalogue; with -e only its limits count"),
+    argument("-e", "--endpoint", help="version 1: the last part of the service's address"),
+    argument("-m", "--model", help="a model, see %%qianfan models; with -e only its limits count"),
     *(_row(parameter) for parameter in (*FLAGGED, *SENDING)),
     argument("--no-stream", action="store_true", help="wait for the whole answer"),
     argument("-o", "--output", help="also put the Reply into this variable"),
@@ -90,6 +93,14 @@ CHAT = (
         dest="continues",
         action="store_true",
         help="go on with the last answer, which was cut off or stopped",
+    ),
+    argument(
+        "-i",
+        "--image",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help="a picture, for models that see: a variable or a file; may be given several times",
     ),
     argument(
         "--append",
@@ -155,6 +166,7 @@ def parse(magic: Any, line: str) -> Ask | None:
         system=getattr(read, "system", None),
         append=getattr(read, "append", False),
         continues=getattr(read, "continues", False),
+        images=tuple(getattr(read, "image", ())),
     )
 
 
@@ -209,4 +221,8 @@ def check_name(name: str | None) -> str | None:
 def flags_of(parser: argparse.ArgumentParser) -> list[str]:
     """List a parser's long flags, or short ones that have no long form."""
     actions = parser._actions  # noqa: SLF001  argparse shows them nowhere else
-    return [action.option_strings[-1] for action in actions if action.option_strings]
+    offered: list[str] = []
+    for action in actions:
+        long = [flag for flag in action.option_strings if flag.startswith("--")]
+        offered += long or action.option_strings[-1:]
+    return offered

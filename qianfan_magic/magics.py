@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
-from qianfan_magic.catalogue import model_for
 from qianfan_magic.completer import make_matcher
 from qianfan_magic.errors import brief
 from qianfan_magic.fill import fill
 from qianfan_magic.flags import CHAT, FORMATS, Ask, flags, parse
 from qianfan_magic.notebook import Layout
+from qianfan_magic.own_cards import read_cards
 from qianfan_magic.parameter import Kind, Parameter
-from qianfan_magic.parameters import FLAGGED, SENDING, check_text
+from qianfan_magic.parameters import FLAGGED, SENDING, check_text, is_known
 from qianfan_magic.running import Run, running
 from qianfan_magic.session import Session
 from qianfan_magic.sliders import Sliders
 from qianfan_magic.subcommands import Subcommands
-from qianfan_magic.views.say import show
+from qianfan_magic.turn import Attached
+from qianfan_magic.views.say import publish, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +45,21 @@ class ParameterTrait(traitlets.TraitType[Any, Any]):
         """Return the checked value."""
         del obj
         return self._parameter.check(value)
+
+
+class ModelsTrait(traitlets.TraitType[Any, Any]):
+    """The user's own model cards and short names, see `qianfan_magic.own_cards.read_cards`."""
+
+    def __init__(self) -> None:
+        help_text = 'Short names and cards of models, such as {"tutor": "ernie-5.1"}.'
+        super().__init__(default_value={}, help=help_text)
+        self.tag(config=True)
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """Return the checked table."""
+        del obj
+        read_cards(value, "%config QianfanMagics.models")
+        return value
 
 
 #: Seconds between two chunks of the embedded server's streams.
@@ -85,6 +101,8 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         help="How answers are shown; by default chats as markdown, completions as text.",
     ).tag(config=True)
 
+    models = ModelsTrait()
+
     max_turns = traitlets.Int(
         default_value=None,
         allow_none=True,
@@ -99,6 +117,8 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         self.session = Session(Layout(shell.user_ns))
         self.sliders = Sliders(self)
         self.subcommands = Subcommands(self)
+        self.observe(self._take_cards, "models")
+        self._take_cards()
         self.matcher = make_matcher(self)
 
     @flags("qianfan_complete")
@@ -141,6 +161,9 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         configured = {name: value for name, value in set_here.items() if value is not None}
         return configured | self.session.sliders
 
+    def _take_cards(self, _: Any = None) -> None:
+        self.session.own_cards = read_cards(self.models, "%config QianfanMagics.models")
+
     def _parse(self, name: str, line: str) -> Ask | None:
         magic = getattr(self, name)
         ask = parse(magic, line)
@@ -174,8 +197,21 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
             options=self.options(ask, kind),
             form=ask.format or self.format or usual_form(kind),
             ask=ask,
+            pictures=self._pictures(ask),
         )
         return question if run is None else question.within(self.session, run, self.max_turns)
+
+    def _pictures(self, ask: Ask) -> list[Attached]:
+        """Read the pictures that go along, and show small copies of them."""
+        if not ask.images:
+            return []
+        from qianfan_magic.images import read_picture
+        from qianfan_magic.views.pictures import pictures_bundle
+
+        variables, folder = self.shell.user_ns, self.session.folder
+        pictures = [read_picture(named, variables, folder) for named in ask.images]
+        publish(pictures_bundle(pictures))
+        return [Attached(one.name, one.digest, one.url) for one in pictures]
 
     @contextmanager
     def _keeping_told(self) -> Iterator[Run]:
@@ -196,16 +232,24 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
     def options(self, ask: Ask, kind: Kind) -> dict[str, Any]:
         """Let a flag win over a slider, and that over ``%config``; the settings have the rest."""
         named = {} if ask.options.keys() & {"endpoint", "model"} else self.service(kind)
-        known = {row.name for row in ROWS if kind in row.kinds}
-        ours = {name: value for name, value in self.parameters().items() if name in known}
-        return {**ours, **named, **ask.options}
+        asked = {**named, **ask.options}
+        return {**self.known(self.parameters(), kind, ask, asked), **asked}
+
+    def known(
+        self, values: dict[str, Any], kind: Kind, ask: Ask, asked: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Choose the parameters that everybody who is asked knows: they are set for all cells."""
+        differs = [v for v in ask.compare.values() if v.keys() & {"endpoint", "model"}]
+        versions = {self.session.client.service(kind, who).version for who in differs or [asked]}
+        known = {row.name for row in ROWS if all(is_known(row, kind, one) for one in versions)}
+        return {name: value for name, value in values.items() if name in known}
 
     def service(self, kind: Kind) -> dict[str, str]:
         """Return what ``%config`` names for a kind of cell: an endpoint, a model, or nothing."""
         endpoint = self.chat_endpoint if kind == "chat" else self.complete_endpoint
         if endpoint:
             return {"endpoint": endpoint}
-        model = model_for(kind, self.model)
+        _, model = self.session.catalogue.default(None, self.model or None, kind, ())
         return {"model": model} if model else {}
 
 

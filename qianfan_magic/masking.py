@@ -21,8 +21,8 @@ _LOOKS_SECRET = re.compile(
                      | session_secret | api_?key | secret_?key )
                 [\\"']* \s* (?: [=:] | %3D ) \s* [\\"']* )
       (?! \*\*\* ) [^\s&%"'<>,;)}\\]+
-    | (?P<scheme> \b bearer \s+ ) (?! \*\*\* ) [^\s"'<>,;]+
-    | \b bce-auth-v1/ [^\s"'<>]+
+    | (?P<scheme> \b bearer \s+ ) (?! \*\*\* | tokens? (?: \s | $ ) ) [^\s"'<>,;]+
+    | (?P<signed> \b bce-auth-v1/ ) [^\s"'<>]+
     | \b bce-v3/ [^\s"'<>]+
     | \b [0-9a-f]{64} \b  # a signature alone
     | \b 24\.[0-9a-f]{32} [-.\w]*
@@ -88,7 +88,8 @@ def mask_known(text: str) -> str:
 
 
 def _keep_name(found: re.Match[str]) -> str:
-    name = found["name"] or found["scheme"] or found["userinfo"] or ""
+    kept = ("name", "scheme", "signed", "userinfo")
+    name = next((found[group] for group in kept if found[group]), "")
     return name + MASK
 
 

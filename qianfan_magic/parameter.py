@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -12,8 +13,33 @@ from qianfan_magic.errors import ParameterError
 
 Kind = Literal["chat", "completion"]
 BOTH: tuple[Kind, ...] = ("chat", "completion")
+#: A version of the API.
+Version = Literal[1, 2]
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_WORDS |= {object: "what JSON can carry"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """How one version of the API knows a parameter.
+
+    Attributes
+    ----------
+    kinds
+        The services that know it.
+    wire
+        Its name there, where it differs.
+    bounds
+        The least and the greatest number there, where they differ; None for no bound.
+    """
+
+    kinds: tuple[Kind, ...] = BOTH
+    wire: str = ""
+    bounds: tuple[float | None, float | None] | None = None
+
+
+_EVERYWHERE: Mapping[Version, Where] = {1: Where(), 2: Where()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +51,13 @@ class Parameter:
     name
         In Python and in ``%config QianfanMagics.<name>``.
     type
-        ``float``, ``int``, ``bool``, ``str``, or ``list`` (of texts).
+        ``float``, ``int``, ``bool``, ``str``, ``list`` (of texts), or ``object``: any JSON.
     help
         One sentence for a reader who has not met it.
     flags
         Of both cell magics; none where it has no flag.
-    wire
-        Version 1's own name, where it differs.
-    kinds
-        The services that know it.
+    where
+        The versions of the API that know it, and how.
     minimum, maximum
         Bounds of a number, both allowed unless `above` (then the minimum itself is not).
     most_items, longest
@@ -46,14 +70,23 @@ class Parameter:
     type: type
     help: str
     flags: tuple[str, ...] = ()
-    wire: str = ""
-    kinds: tuple[Kind, ...] = BOTH
+    where: Mapping[Version, Where] = field(default_factory=lambda: _EVERYWHERE)
     minimum: float | None = None
     maximum: float | None = None
     above: bool = False
     most_items: int = 0
     longest: int = 0
     choices: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of services that know it, in any version."""
+        return tuple(kind for kind in BOTH if any(kind in w.kinds for w in self.where.values()))
+
+    def within(self, version: Version) -> Parameter:
+        """Return the row with the bounds that one version of the API, which knows it, has."""
+        bounds = self.where[version].bounds
+        return replace(self, minimum=bounds[0], maximum=bounds[1]) if bounds else self
 
     @property
     def range(self) -> str:
@@ -64,7 +97,7 @@ class Parameter:
             return f"at most {self.most_items} texts of 1 to {self.longest} characters"
         if self.maximum is not None:
             opening = "(" if self.above else "["
-            return f"{_WORDS[self.type]} in {opening}{self.minimum:g}, {self.maximum:g}]"
+            return f"{_WORDS[self.type]} in {opening}{self.minimum:.12g}, {self.maximum:.12g}]"
         if self.minimum is not None:
             return f"{_WORDS[self.type]} from {self.minimum:g}"
         return _WORDS[self.type]
@@ -92,11 +125,13 @@ class Parameter:
             raise self._refusal(value)
         return plain
 
-    def parse(self, text: str | list[str]) -> Any:
+    def parse(self, text: str | list[str] | bool) -> Any:
         r"""Return the checked value of what was typed behind a flag, or raise as `check` does.
 
         In a list's texts, ``\n`` and ``\t`` stand for a line's end and a tab.
         """
+        if isinstance(text, bool):
+            return self.check(text)
         if isinstance(text, list):
             return self.check([t.replace(r"\n", "\n").replace(r"\t", "\t") for t in text])
         if self.type in {float, int}:
@@ -104,9 +139,13 @@ class Parameter:
                 return self.check(self.type(text))
             except ValueError:
                 raise self._refusal(text) from None
+        if self.type is bool:
+            return self.check({"true": True, "false": False}.get(text.lower(), text))
         return self.check(text)
 
     def _allows(self, value: Any) -> bool:
+        if self.type is object:
+            return True
         if self.choices:
             return value in self.choices
         if isinstance(value, list):
@@ -156,6 +195,15 @@ def _plain_list(value: Any) -> list[str] | None:
     return list(value) if all(map(_is_text, value)) else None
 
 
+def plain_json(value: Any) -> Any:
+    """Return a value as JSON carries it; None if it cannot."""
+    try:
+        written = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        return json.loads(written) if _is_text(written) else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
 def _is_text(value: Any) -> bool:
     """Tell whether it is text that UTF-8 can carry: without half characters."""
     try:
@@ -168,6 +216,7 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
     float: _plain_float,
     int: _plain_int,
     list: _plain_list,
+    object: plain_json,
     bool: lambda value: value if isinstance(value, bool) else None,
     str: lambda value: value if _is_text(value) else None,
 }

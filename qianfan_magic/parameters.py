@@ -3,7 +3,8 @@
 Flags, checks, defaults in ``%config`` and the documentation are all derived from it. Names,
 types and ranges are those of the API documents of Dolly-12B, StarCoder, AquilaCode-multi and
 StableLM-Alpha-7B; `system`, `max_tokens`, `response_format`, `disable_search` and
-`enable_citation` are of the newer chat models' documents.
+`enable_citation` are of the newer chat models' documents, and what only version 2 of the API knows
+is of its own documents ("对话Chat V2").
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.parameter import Kind, Parameter
+from qianfan_magic.parameter import Kind, Parameter, Version, Where
 
-CHAT: tuple[Kind, ...] = ("chat",)
-
+CHAT = Where(kinds=("chat",))
+COMPLETION = Where(kinds=("completion",))
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
@@ -41,12 +42,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         type=int,
         flags=("--top-k",),
         minimum=1,
+        where={1: Where()},
         help="the next token is drawn from this many of the likeliest",
     ),
     Parameter(
         name="penalty_score",
         type=float,
         flags=("--penalty-score",),
+        where={1: Where(), 2: CHAT},
         minimum=1,
         maximum=2,
         help="higher repeats less",
@@ -63,42 +66,109 @@ PARAMETERS: tuple[Parameter, ...] = (
         name="max_tokens",
         type=int,
         flags=("--max-tokens",),
-        wire="max_output_tokens",
-        kinds=CHAT,
-        minimum=2,
-        maximum=2048,
-        help="the longest answer, in tokens; chat models only",
+        where={
+            1: Where(kinds=("chat",), wire="max_output_tokens", bounds=(2, 2048)),
+            2: Where(),
+        },
+        minimum=1,
+        help="the longest answer, in tokens; in version 1, chat models only, 2 to 2048",
+    ),
+    Parameter(
+        name="seed",
+        type=int,
+        flags=("--seed",),
+        where={2: CHAT},
+        minimum=1,
+        maximum=2_147_483_646,
+        help="the same seed gives the same answer, as far as the model can",
+    ),
+    Parameter(
+        name="frequency_penalty",
+        type=float,
+        where={2: CHAT},
+        minimum=-2,
+        maximum=2,
+        help="higher avoids words the more often they have come",
+    ),
+    Parameter(
+        name="presence_penalty",
+        type=float,
+        where={2: CHAT},
+        minimum=-2,
+        maximum=2,
+        help="higher avoids words that have come at all",
+    ),
+    Parameter(
+        name="enable_thinking",
+        type=bool,
+        flags=("--enable-thinking",),
+        where={2: CHAT},
+        help="whether a model that can think does so before it answers",
+    ),
+    Parameter(
+        name="thinking_budget",
+        type=int,
+        flags=("--thinking-budget",),
+        where={2: CHAT},
+        minimum=100,
+        help="so many tokens may be thought at most",
+    ),
+    Parameter(
+        name="suffix",
+        type=str,
+        flags=("--suffix",),
+        where={2: COMPLETION},
+        help="what comes behind the text, so that the model fills the middle",
     ),
     Parameter(
         name="user_id",
         type=str,
+        where={1: Where(), 2: Where(wire="user")},
         flags=("--user-id",),
         help="your own mark for the person who asks, so that misuse can be traced",
     ),
     Parameter(
         name="system",
         type=str,
-        kinds=CHAT,
+        where={1: CHAT, 2: CHAT},
         help="how the model is to behave in the whole conversation; newer chat models only",
     ),
     Parameter(
         name="response_format",
         type=str,
-        kinds=CHAT,
+        where={1: CHAT, 2: CHAT},
         choices=("text", "json_object"),
         help="the form of the answer; newer chat models only",
     ),
     Parameter(
         name="disable_search",
         type=bool,
-        kinds=CHAT,
+        where={1: CHAT},
         help="answer without searching the web; newer chat models only",
     ),
     Parameter(
         name="enable_citation",
         type=bool,
-        kinds=CHAT,
+        where={1: CHAT},
         help="number the sources of a web search; newer chat models only",
+    ),
+    Parameter(
+        name="web_search",
+        type=object,
+        where={2: CHAT},
+        help='searching the web, such as {"enable": true}',
+    ),
+    Parameter(
+        name="tools",
+        type=object,
+        where={2: CHAT},
+        help="functions that the model may ask for, as version 2's document describes them",
+    ),
+    Parameter(
+        name="tool_choice",
+        type=object,
+        where={2: CHAT},
+        help='which of the tools: "none", "auto", "required", or one of them',
     ),
 )
 #: What belongs to the sending of a request and not to its body.
@@ -127,7 +197,7 @@ FLAGGED = tuple(parameter for parameter in PARAMETERS if parameter.flags)
 SHAPING = tuple(parameter for parameter in FLAGGED if parameter.type is not str)
 
 
-def check_parameters(values: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+def check_parameters(values: Mapping[str, Any], kind: Kind, version: Version = 1) -> dict[str, Any]:
     """Check the parameters of one request.
 
     Parameters
@@ -136,16 +206,19 @@ def check_parameters(values: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
         By name; None stands for "let the service decide" and is left out.
     kind
         The service that is asked, ``"chat"`` or ``"completion"``.
+    version
+        Of the API, 1 or 2.
 
     Returns
     -------
     dict
-        Plain JSON values by the names of this table.
+        Plain JSON values by the names on the wire.
 
     Raises
     ------
     ParameterError
-        For an unknown name, one that this kind of service lacks, or a value out of range.
+        For an unknown name, one that this version of the API or this kind of service lacks, or a
+        value out of range.
     """
     checked = {}
     for name, value in values.items():
@@ -154,18 +227,33 @@ def check_parameters(values: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
             raise _unknown(name)
         if value is None:
             continue
-        if kind not in parameter.kinds:
-            raise ParameterError(
-                f"{name} is a parameter of {' and '.join(parameter.kinds)} services, "
-                f"and this one is of the kind {kind}",
-                hint=f"Leave {name} out.",
-            )
-        checked[name] = parameter.check(value)
+        if not is_known(parameter, kind, version):
+            raise _elsewhere(parameter, kind, version)
+        wire = parameter.where[version].wire or name
+        checked[wire] = parameter.within(version).check(value)
     return checked
 
 
+def is_known(parameter: Parameter, kind: Kind, version: Version) -> bool:
+    """Tell whether a version of the API has a parameter for a kind of service."""
+    where = parameter.where.get(version)
+    return where is not None and kind in where.kinds
+
+
+def _elsewhere(parameter: Parameter, kind: Kind, version: Version) -> ParameterError:
+    known = [
+        f"{' and '.join(where.kinds)} services of version {number} of the API"
+        for number, where in parameter.where.items()
+    ]
+    return ParameterError(
+        f"{parameter.name} is a parameter of {', and of '.join(known)}; "
+        f"this is a {kind} service of version {version}",
+        hint=f"Leave {parameter.name} out.",
+    )
+
+
 def _unknown(name: str) -> ParameterError:
-    wire_names = {parameter.wire: parameter.name for parameter in PARAMETERS if parameter.wire}
+    wire_names = {w.wire: row.name for row in PARAMETERS for w in row.where.values() if w.wire}
     near = [wire_names[name]] if name in wire_names else difflib.get_close_matches(name, BY_NAME)
     return ParameterError(
         f"There is no parameter {name!r}",

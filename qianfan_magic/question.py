@@ -13,7 +13,7 @@ from qianfan_magic.flags import Ask
 from qianfan_magic.parameter import Kind
 from qianfan_magic.parameters import SHAPING
 from qianfan_magic.running import Run
-from qianfan_magic.turn import Turn
+from qianfan_magic.turn import Attached, Turn, with_pictures
 from qianfan_magic.wire.types import Message, Reply
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Question:
         How the answer is to be shown: one of ``FORMATS``.
     ask
         The flags.
+    pictures
+        That go along with it.
     rewound
         The conversation that a chat goes on with, as it was before its cell; None for a completion.
     others
@@ -54,6 +56,7 @@ class Question:
     options: dict[str, Any]
     form: str
     ask: Ask
+    pictures: Sequence[Attached] = ()
     rewound: Rewound | None = None
     others: Sequence[Rewound] = ()
     continues: Turn | None = None
@@ -120,24 +123,37 @@ class Question:
         written = []
         for title, question in (self.variants() or {"": self}).items():
             asked = question.asked(question.fit(client))
-            request = client.prepare(
-                question.kind, asked, question.options, stream=question.ask.stream
-            )
+            options = question.sent_options(client)
+            request = client.prepare(question.kind, asked, options, stream=question.ask.stream)
             written.append(f"{title}\n\n" * bool(title) + client.describe(request))
         return "\n\n---\n\n".join(written)
+
+    def sent_options(self, client: QianfanClient) -> dict[str, Any]:
+        """Return the options; an answer that is to be JSON is asked for as such, where it can be.
+
+        A model without a card is one of version 2, whose document has ``response_format``.
+        """
+        if self.form != "json" or self.kind != "chat":
+            return self.options
+        card = client.service(self.kind, self.options).card
+        can = card.json if card else client.service(self.kind, self.options).version == 2  # noqa: PLR2004
+        return ({"response_format": "json_object"} if can else {}) | self.options
 
     def fit(self, client: QianfanClient, *, fewer: int = 0) -> Fit:
         """Choose what of the conversation is sent; ``fewer`` turns than there is room for."""
         if self.conversation is None:
             return Fit([])
-        _, card = client.service(self.kind, self.options)
+        card = client.service(self.kind, self.options).card
         conversation = replace(self.conversation, system=self.options.get("system", ""))
         least = int(self.continues is not None)
         return conversation.fit(self.text, card, most=self.most, least=least, fewer=fewer)
 
     def asked(self, fit: Fit) -> str | list[Message]:
         """Return what is sent: a prompt, or messages."""
-        return self.text if self.conversation is None else fit.messages
+        if self.conversation is None:
+            return self.text
+        last: Message = {"role": "user", "content": with_pictures(self.text, self.pictures)}
+        return [*fit.messages[:-1], last]
 
     def taken(
         self, reply: Reply, *, left_out: int, model: str, stopped: bool = False
@@ -185,6 +201,8 @@ class Question:
             cell=self.run.cell,
             run=self.run.id,
             continues=self.continues,
+            reasoning=reply.reasoning,
+            pictures=self.continues.pictures if self.continues else tuple(self.pictures),
         )
 
 

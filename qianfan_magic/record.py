@@ -10,6 +10,7 @@ What is read may come from anybody: it is checked, and nothing in it is believed
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from qianfan_magic.checked import (
 )
 from qianfan_magic.conversation import Conversation
 from qianfan_magic.masking import mask_known
-from qianfan_magic.turn import Turn, digest
+from qianfan_magic.turn import Attached, Turn, digest
 
 #: Of records and files; raised when a reader of the old form would misread the new one.
 VERSION = 1
@@ -92,13 +93,26 @@ class Record:
     unreadable: tuple[str, ...] = ()
 
 
-def turn_to_json(turn: Turn) -> dict[str, Any]:
-    """Write a turn down, without what is empty; a key that it quotes is masked."""
+def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
+    """Write a turn down, without what is empty; a key that it quotes is masked.
+
+    Parameters
+    ----------
+    turn
+        To be written.
+    whole
+        With its pictures; else only what they are called goes into the notebook.
+    """
     tokens = dict(zip(("prompt", "completion"), turn.tokens, strict=True))
     written = {
         "system": turn.system,
         "user": turn.user,
         "assistant": turn.assistant,
+        "reasoning": turn.reasoning,
+        "pictures": [
+            {"name": one.name, "digest": one.digest} | ({"url": one.url} if whole else {})
+            for one in turn.pictures
+        ],
         "stopped": turn.stopped,
         "truncated": turn.truncated,
         "model": turn.model,
@@ -106,9 +120,10 @@ def turn_to_json(turn: Turn) -> dict[str, Any]:
         "tokens": tokens if any(turn.tokens) else {},
         "cell": turn.cell,
         "after": turn.after,
-        "continues": turn_to_json(turn.continues) if turn.continues else {},
+        "continues": turn_to_json(turn.continues, whole=whole) if turn.continues else {},
     }
-    return {name: _masked(value) for name, value in written.items() if value not in ("", {}, False)}
+    empty: tuple[Any, ...] = ("", {}, [], False)
+    return {name: _masked(value) for name, value in written.items() if value not in empty}
 
 
 def turn_from_json(written: Any, steps: int = MOST_STEPS) -> Turn:
@@ -141,6 +156,8 @@ def turn_from_json(written: Any, steps: int = MOST_STEPS) -> Turn:
         model=text_of(written, "model"),
         cell=text_of(written, "cell"),
         after=text_of(written, "after"),
+        reasoning=text_of(written, "reasoning"),
+        pictures=tuple(map(_picture, of_type(written, "pictures", list, default=[]))),
         parameters=_parameters(written),
         tokens=(count_of(tokens, "prompt"), count_of(tokens, "completion")),
         continues=turn_from_json(continues, steps - 1) if continues else None,
@@ -227,7 +244,10 @@ def check_version(written: Any) -> None:
 def conversation_to_json(conversation: Conversation) -> dict[str, Any]:
     """Write a conversation down for a file of its own."""
     written = {"name": conversation.name, "system": conversation.system}
-    return {**_masked(written), "turns": [turn_to_json(turn) for turn in conversation.turns]}
+    return {
+        **_masked(written),
+        "turns": [turn_to_json(turn, whole=True) for turn in conversation.turns],
+    }
 
 
 def conversation_from_json(written: Any) -> Conversation:
@@ -277,6 +297,15 @@ def _told(written: Any, heads: Mapping[str, Any]) -> Told:
 
 def _head(written: Any) -> Head:
     return Head(text_of(written, "id"), count_of(written, "turns"), text_of(written, "system"))
+
+
+def _picture(written: Any) -> Attached:
+    if not isinstance(written, Mapping):
+        raise Unreadable("a picture of it is no JSON object")
+    url = text_of(written, "url")
+    if url and not re.fullmatch(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", url):
+        raise Unreadable("a picture of it has an address that is no data")
+    return Attached(said_of(written, "name"), said_of(written, "digest"), url)
 
 
 def _masked(value: Any) -> Any:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from qianfan_magic.call import Call
     from qianfan_magic.client import QianfanClient
     from qianfan_magic.conversation import Fit
+    from qianfan_magic.exchange import Exchange
     from qianfan_magic.question import Question
+    from qianfan_magic.settings import Settings
     from qianfan_magic.turn import Turn
 
 
@@ -37,7 +39,7 @@ class Sending:
     question : Question
     fit : Fit
         What is sent.
-    endpoint : str
+    service : Service
         Who is asked.
     """
 
@@ -48,8 +50,18 @@ class Sending:
         self._fewer = 0
         self._aborted = False
         self._begun = False
-        self.endpoint, _ = client.service(question.kind, question.options)
+        self.service = client.service(question.kind, question.options)
         self._prepare()
+
+    @property
+    def settings(self) -> Settings:
+        """Those that it is sent with."""
+        return self._client.settings
+
+    @property
+    def exchange(self) -> Exchange:
+        """What went out last, and came back."""
+        return self._call.exchange
 
     def abort(self) -> None:
         """End the connection from another thread than the one that reads."""
@@ -79,9 +91,9 @@ class Sending:
     def _prepare(self) -> None:
         question, client = self.question, self._client
         self.fit: Fit = question.fit(client, fewer=self._fewer)
-        self._call: Call = client.call(
-            question.kind, question.asked(self.fit), question.options, stream=question.ask.stream
-        )
+        options = question.sent_options(client)
+        asked = question.asked(self.fit)
+        self._call: Call = client.call(question.kind, asked, options, stream=question.ask.stream)
 
     def _shorten(self) -> bool:
         """Send one turn less; tell whether there was one to spare."""
@@ -106,15 +118,18 @@ class Sending:
             if chunk is not None:
                 took = time.monotonic() - begun
                 streamed = took - first if count > 1 else 0.0
-                self._used.append(Used(self.endpoint, chunk.usage, first, streamed))
+                self._used.append(Used(self.service.name, chunk.usage, first, streamed))
 
     def _joined(self, chunk: Chunk) -> Chunk:
         """Put what an unfinished answer had before what goes on with it."""
         before = self.question.continues
         if before is None:
             return chunk
-        text = chunk.text if self._begun else before.assistant + chunk.text
-        return replace(chunk, text=text, usage=_added(chunk.usage, before))
+        usage = _added(chunk.usage, before)
+        if self._begun:
+            return replace(chunk, usage=usage)
+        text, thought = before.assistant + chunk.text, before.reasoning + chunk.reasoning
+        return replace(chunk, text=text, reasoning=thought, usage=usage)
 
 
 def _added(usage: Usage, before: Turn) -> Usage:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qianfan_magic.cards import Card
+from qianfan_magic.catalogue import Catalogue
 from qianfan_magic.conversation import Conversation, Rewound
 from qianfan_magic.errors import QianfanError
+from qianfan_magic.own_cards import read_file
 from qianfan_magic.record import record_to_json
 from qianfan_magic.settings import Credentials, Settings, load_settings
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from qianfan_magic.embedded.server import EmbeddedServer
     from qianfan_magic.notebook import Layout
     from qianfan_magic.running import Run
+    from qianfan_magic.sending import Sending
     from qianfan_magic.usage import Used
 
 
@@ -39,6 +43,12 @@ class Session:
         The parameters that ``%qianfan params`` sets, by name.
     answered
         What the last cell asked and got.
+    sent
+        What the last cell sent and what came back, one for each column.
+    listed
+        The models that version 2 listed when it was asked last.
+    own_cards
+        Those of ``%config QianfanMagics.models``.
     used
         By each answer so far.
     clock
@@ -65,7 +75,12 @@ class Session:
     told: set[str] = field(default_factory=set)
     said_lost: bool = False
     records: dict[str, str] = field(default_factory=dict)
+    sent: list[Sending] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
+    own_cards: list[Card] = field(default_factory=list)
     server: EmbeddedServer | None = None
+    _catalogue: Catalogue = field(default_factory=Catalogue)
+    _others: list[Card] = field(default_factory=list)
     _client: QianfanClient | None = None
 
     @property
@@ -84,7 +99,16 @@ class Session:
             if self._client is None or self._client.settings != settings:
                 self._end_client()
                 self._client = QianfanClient(settings)
+        self._client.catalogue = self.catalogue
         return self._client
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The cards that count: the package's, those of ``qianfan.toml``, and of ``%config``."""
+        others = [*read_file(self.folder), *self.own_cards]
+        if others != self._others:
+            self._catalogue, self._others = Catalogue(others), others
+        return self._catalogue
 
     def conversation(self, name: str) -> Conversation:
         """Return the conversation of a name; a new one is to be kept once it has a turn."""

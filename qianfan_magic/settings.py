@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from qianfan_magic.dot_env import find_dot_env, read_dot_env
 from qianfan_magic.errors import SettingsError
 from qianfan_magic.masking import remember
+from qianfan_magic.parameter import Version
 
 
 def _variable(name: str, default: Any, read: Callable[[str], Any], *, secret: bool = False) -> Any:
@@ -57,6 +58,12 @@ def _switch(text: str) -> bool:
     if text.lower() not in words:
         raise ValueError("must be true or false")
     return words[text.lower()]
+
+
+def _word(text: str) -> str:
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("holds a character that no header can carry")
+    return text
 
 
 def _folder(text: str) -> Path:
@@ -117,6 +124,20 @@ class Credentials:
         """The complete ways to be let in by version 1, as the fields each needs."""
         return [way for way in WAYS if all(getattr(self, name) for name in way)]
 
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The versions of the API that they are good for; access keys are for both."""
+        signs = bool(self.access_key)
+        ones: tuple[Version, ...] = (1,) if self.ways else ()
+        twos: tuple[Version, ...] = (2,) if self.bearer_token or signs else ()
+        return ones + twos
+
+    def way(self, version: Version) -> str:
+        """Return the field, or the first of two, by which a version lets them in; or nothing."""
+        if version == 1:
+            return self.ways[0][0] if self.ways else ""
+        return "bearer_token" if self.bearer_token else "access_key" * bool(self.access_key)
+
     def __repr__(self) -> str:
         there = [known.name for known in fields(self) if getattr(self, known.name)]
         return f"Credentials({', '.join(f'{name}=***' for name in there)})"
@@ -137,6 +158,8 @@ class Settings:
         Keys and tokens.
     base_url, console_api_base_url
         Of version 1 and version 2 of the API.
+    iam_base_url
+        Gives bearer tokens for access keys.
     app_id
         The application, where version 2 asks for it.
     retry_count
@@ -169,7 +192,8 @@ class Settings:
     console_api_base_url: str = _variable(
         "QIANFAN_CONSOLE_API_BASE_URL", "https://qianfan.baidubce.com", _url
     )
-    app_id: str | None = _variable("QIANFAN_APP_ID", None, str)
+    iam_base_url: str = _variable("QIANFAN_IAM_BASE_URL", "https://iam.bj.baidubce.com", _url)
+    app_id: str | None = _variable("QIANFAN_APP_ID", None, _word)
     retry_count: int = _variable("QIANFAN_LLM_API_RETRY_COUNT", 3, _attempts)
     retry_timeout: float = _variable("QIANFAN_LLM_API_RETRY_TIMEOUT", 60.0, _seconds)
     backoff_factor: float = _variable("QIANFAN_LLM_API_RETRY_BACKOFF_FACTOR", 1.0, _seconds)
@@ -186,6 +210,7 @@ class Settings:
     live: str = _variable("QIANFAN_LIVE", "auto", _live)
 
     def __post_init__(self) -> None:
+        read_variable("QIANFAN_APP_ID", self.app_id or "")
         try:
             remember(urlsplit(self.proxy or "").password)
         except ValueError:  # it is no address; requests will say so

@@ -63,7 +63,7 @@ class Column:
             notes = [f"{type(self.error).__name__}: {self.error}", *[hint] * bool(hint)]
         elif self.state == "done":
             notes = [*reply_notes(self.reply), *notes]
-        return shown(self.chunks, self.form, self.sending.endpoint, self.state, notes)
+        return shown(self.chunks, self.form, self.sending.service.name, self.state, notes)
 
 
 #: A column's number with a chunk of it, with what went wrong, or with None at its good end.

@@ -153,8 +153,9 @@ class Sliders:
         self._again = None
         self._open().can_keep = False
         question = answered.question
-        ours = {n: v for n, v in self._session.sliders.items() if question.kind in ROWS[n].kinds}
-        options = {**self._magics.options(question.ask, question.kind), **ours}
+        options = self._magics.options(question.ask, question.kind)
+        kind, sliders = question.kind, self._session.sliders
+        options |= self._magics.known(sliders, kind, question.ask, options)
         system = {name: v for name, v in question.options.items() if name == "system"}
         again = replace(question, options=options | system, form=question.shown_as)
         streamed = Asking(self._magics.shell, self._session).stream(again, self._place)

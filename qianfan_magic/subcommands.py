@@ -6,6 +6,7 @@ import argparse
 import shlex
 from typing import TYPE_CHECKING, NoReturn
 
+from qianfan_magic import seeing
 from qianfan_magic.checked import short
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.flags import check_name
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from qianfan_magic.answered import Answered
     from qianfan_magic.magics import QianfanMagics
-    from qianfan_magic.parameter import Kind
+    from qianfan_magic.parameter import Kind, Version
 
 #: In the order in which the help lists them. The embedded server has one engine so far.
 SUBCOMMANDS: dict[str, str] = {
@@ -34,7 +35,9 @@ SUBCOMMANDS: dict[str, str] = {
     "save": "write the conversations into a JSON file",
     "load": "read them from such a file",
     "restore": "build the conversations again from the answers in a saved notebook",
+    **seeing.SUBCOMMANDS,
     "usage": "answers, tokens and their pace so far, by model",
+    "doctor": "check settings, network and front end, and say what to do; --live asks a question",
     "help": "show this list",
 }
 
@@ -61,9 +64,16 @@ def make_parser() -> Parser:
     demo, params, keep = (parsers[name] for name in ("demo", "params", "keep"))
     demo.add_argument("--engine", choices=["scripted"], default="scripted", help="who answers")
     demo.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
+    demo.add_argument(
+        "-o", "--output", metavar="VAR", help="also bind the server, to see what it received"
+    )
     params.add_argument("values", nargs="*", metavar="NAME=VALUE", help="stop may come twice")
     keep.add_argument("column", nargs="?", type=int, metavar="N", help="the column, from 1")
+    parsers["doctor"].add_argument(
+        "--live", action="store_true", help="also ask one small real question"
+    )
     add_arguments(parsers)
+    seeing.add_arguments(parsers)
     for name, bound in (("history", "list of messages"), ("usage", "table, as a list of dicts")):
         described = f"also bind the {bound}"
         parsers[name].add_argument("-o", "--output", metavar="VAR", help=described)
@@ -88,7 +98,9 @@ class Subcommands:
             "params": self._params,
             "keep": self._keep,
             "usage": self._usage,
+            "doctor": self._doctor,
             **Talks(magics).runs(),
+            **seeing.Seeing(magics).runs(),
             "help": lambda _: show(self._parser.format_help()),
         }
 
@@ -123,12 +135,12 @@ class Subcommands:
         del read
         magics, settings = self._magics, self._magics.session.settings
         demo = magics.session.server is not None
-        server = "the embedded server on this computer" if demo else settings.base_url
         keys = repr(settings.credentials) if settings.credentials.ways else "none"
         parameters = [f"{name}={value}" for name, value in magics.parameters().items()]
         kept = magics.session.conversations.values()
         rows = {
-            "API": f"version 1, {server}",
+            "Version 1": self._server(1),
+            "Version 2": self._server(2),
             "Credentials": "the embedded server's own" if demo else keys,
             "Chat": self._asked("chat"),
             "Completion": self._asked("completion"),
@@ -139,15 +151,28 @@ class Subcommands:
         width = max(map(len, shown)) + 1
         show("\n".join(f"{label + ':':<{width}} {value}" for label, value in shown.items()))
 
+    def _server(self, version: Version) -> str:
+        """Say where requests of a version of the API go."""
+        settings = self._magics.session.settings
+        if version not in settings.credentials.versions:
+            return "no credentials"
+        if self._magics.session.server is not None:
+            return "the embedded server on this computer"
+        return settings.base_url if version == 1 else settings.console_api_base_url
+
     def _asked(self, kind: Kind) -> str:
         """Name what a cell of a kind asks that has neither -e nor -m."""
         try:
-            return self._magics.session.client.service(kind, self._magics.service(kind))[0]
+            service = self._magics.session.client.service(kind, self._magics.service(kind))
         except ParameterError as error:
             return f"nothing: {error.message}"
+        return f"{service.name} (version {service.version})"
 
     def _demo(self, read: argparse.Namespace) -> None:
+        name = check_name(read.output)
         self._magics.start_demo(read.engine, read.seed)
+        if name:
+            self._magics.shell.user_ns[name] = self._magics.session.server
         show(
             f"The embedded server answers now (engine: {read.engine}, seed: {read.seed}): no key "
             "is needed, and nothing leaves this computer.\nTo ask Qianfan itself, put your keys "
@@ -175,6 +200,22 @@ class Subcommands:
             record = self._magics.session.record(after, run=running(self._magics.shell), last=1)
         listed = [_described(answered, number) for number in range(1, len(columns) + 1)]
         show("\n".join(listed), record)
+
+    def _doctor(self, read: argparse.Namespace) -> None:
+        from qianfan_magic.doctor import examine, raise_failed
+        from qianfan_magic.views.doctor import doctor_bundle
+
+        magics, session = self._magics, self._magics.session
+        found = list(
+            examine(
+                session.folder,
+                live=read.live,
+                settings=session.settings if session.server else None,
+                is_watched=magics.is_watched if hasattr(magics.shell, "kernel") else None,
+            )
+        )
+        publish(doctor_bundle(found))
+        raise_failed(found)
 
     def _usage(self, read: argparse.Namespace) -> None:
         from qianfan_magic.usage import add_up

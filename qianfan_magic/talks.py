@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping
 
-    from qianfan_magic.catalogue import Card
+    from qianfan_magic.cards import Card
     from qianfan_magic.conversation import Conversation
     from qianfan_magic.magics import QianfanMagics
     from qianfan_magic.session import Session
@@ -84,7 +84,7 @@ class Talks:
     def _card(self) -> Card | None:
         """Return the card by which the next cell's conversation is cut, if it is known."""
         try:
-            return self._session.client.service("chat", self._magics.service("chat"))[1]
+            return self._session.client.service("chat", self._magics.service("chat")).card
         except QianfanError:  # nothing is asked here that must be named
             return None
 

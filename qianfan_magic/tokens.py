@@ -1,4 +1,4 @@
-"""Access tokens: how long they are good, and how many processes share one."""
+"""Access and bearer tokens: how long they are good, and how many processes share one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONGEST_LIFE = 400 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token; times in seconds since 1970."""
+    """An access or bearer token; times in seconds since 1970."""
 
     access_token: str
     obtained_at: float
@@ -116,7 +116,7 @@ class TokenFile:
             held.release()
 
 
-class AccessTokenSource:
+class TokenSource:
     """Gives the access token of one pair of keys; asks for it as seldom as it can.
 
     Parameters

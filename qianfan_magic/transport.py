@@ -10,20 +10,17 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from qianfan_magic.errors import (
-    QianfanError,
-    StreamError,
-    TransportError,
-)
+from qianfan_magic.errors import QianfanError, StreamError, TransportError
 from qianfan_magic.failures import (
     api_failure,
     content_type,
@@ -33,6 +30,8 @@ from qianfan_magic.failures import (
 )
 from qianfan_magic.masking import Cause, guard_logs
 from qianfan_magic.sse import EventDecoder
+from qianfan_magic.wire import Wire
+from qianfan_magic.wire.types import DONE
 
 # urllib3 writes addresses, which hold the token, into its log.
 guard_logs(
@@ -40,6 +39,8 @@ guard_logs(
 )
 guard_logs("urllib3.util.retry")
 
+#: Seconds to wait for a connection.
+CONNECT_TIMEOUT = 10.0
 #: How much is taken from the connection at once, in bytes; less if less is there.
 PIECE = 65_536
 #: Seconds that the end of a connection's answer is waited for once the answer itself is there.
@@ -47,15 +48,35 @@ MOMENT = 0.2
 
 
 class Session(requests.Session):
-    """A session that does not look at redirects: requests would read their bodies first."""
+    """A session that takes no cookies, and does not look at redirects.
+
+    A cookie would be a secret more; and requests would read the bodies of redirects first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Say that there is none; `post` refuses them."""
         del resp
 
 
-def post(session: Session, url: str, **kwargs: Any) -> requests.Response:
-    """Send a POST and return as soon as the headers are there.
+def send(
+    session: Session, prepared: requests.PreparedRequest, timeout: float, route: Mapping[str, Any]
+) -> requests.Response:
+    """Send a request that is ready, and return as soon as the headers of the answer are there.
+
+    Parameters
+    ----------
+    session
+        With the connections that are open.
+    prepared
+        As it goes out.
+    timeout
+        Seconds of silence; 0 waits for ever.
+    route
+        ``proxies`` and ``verify``, where the settings have them.
 
     Raises
     ------
@@ -65,7 +86,15 @@ def post(session: Session, url: str, **kwargs: Any) -> requests.Response:
     """
     failure: QianfanError
     try:
-        response = session.post(url, stream=True, allow_redirects=False, **kwargs)
+        way = session.merge_environment_settings(
+            prepared.url,
+            dict(route.get("proxies", {})),
+            stream=True,
+            verify=route.get("verify"),
+            cert=None,
+        )
+        waits = (CONNECT_TIMEOUT, timeout or None)
+        response = session.send(prepared, timeout=waits, allow_redirects=False, **way)
     except (requests.RequestException, HTTPError, UnicodeError) as error:
         failure = transport_error(error)
     except OSError as error:  # of requests itself: the file of certificates is not there
@@ -85,6 +114,22 @@ def post(session: Session, url: str, **kwargs: Any) -> requests.Response:
     raise failure
 
 
+def prepare(session: Session, asked: requests.Request) -> requests.PreparedRequest:
+    """Make a request ready: what is in it from here on is what goes out.
+
+    Raises
+    ------
+    TransportError
+        If its address is none.
+    """
+    failure: QianfanError
+    try:
+        return session.prepare_request(asked)
+    except (requests.RequestException, HTTPError, UnicodeError) as error:
+        failure = transport_error(error)
+    raise failure
+
+
 def _host(location: str) -> str:
     """Name where a redirect goes, without what its address may carry."""
     try:
@@ -93,13 +138,28 @@ def _host(location: str) -> str:
         return "something that is no address"
 
 
-def read_payloads(response: requests.Response) -> Generator[dict[str, Any]]:
+def read_payloads(
+    response: requests.Response, wire: Wire, keep: Callable[[str], None]
+) -> Generator[Mapping[str, Any]]:
     """Give the JSON objects of an answer, of a stream or whole, as they arrive.
+
+    Parameters
+    ----------
+    response
+        Whose body has not been read.
+    wire
+        The version of the API that it speaks.
+    keep
+        Is given each piece as it came.
+
+    Yields
+    ------
+    dict, or `DONE` for ``[DONE]``
 
     Raises
     ------
     APIError
-        For an object with an ``error_code``, wherever it stands.
+        For the service's own error, wherever it stands.
     StreamError
         For a stream that is cut, falls silent or is not JSON.
     TransportError
@@ -108,9 +168,11 @@ def read_payloads(response: requests.Response) -> Generator[dict[str, Any]]:
     with response:
         if is_stream(response):
             for data in _events(response):
-                yield checked(_parse_event(data), response)
+                keep(data)
+                yield DONE if data == _END else checked(_parse_event(data), response, wire)
         else:
-            yield checked(read_object(response), response)
+            payload = read_object(response, keep)
+            yield checked(payload, response, wire)
 
 
 def is_stream(response: requests.Response) -> bool:
@@ -118,7 +180,7 @@ def is_stream(response: requests.Response) -> bool:
     return response.ok and content_type(response) == "text/event-stream"
 
 
-def give_back(response: requests.Response, payloads: Iterator[dict[str, Any]]) -> None:
+def give_back(response: requests.Response, payloads: Iterator[Mapping[str, Any]]) -> None:
     """Read what ends an answer on a connection that may be used again, if it is there.
 
     Only for a moment: a connection that is not given back costs the next request some time, one
@@ -189,6 +251,8 @@ def _broken(error: Exception) -> StreamError:
     return failure
 
 
+#: Ends a stream of version 2.
+_END = "[DONE]"
 _DECODER = json.JSONDecoder()
 
 
@@ -208,8 +272,17 @@ def _parse_event(data: str) -> Any:
     return event
 
 
-def read_object(response: requests.Response) -> dict[str, Any]:
+def read_object(
+    response: requests.Response, keep: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Read a whole answer that is one JSON object, whatever its status.
+
+    Parameters
+    ----------
+    response
+        Whose body has not been read.
+    keep
+        Is given it as it came.
 
     Raises
     ------
@@ -219,6 +292,7 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     failure: QianfanError
     try:
         body = response.content
+        keep(body.decode(errors="replace"))
         found = json.loads(body)
     except (requests.RequestException, HTTPError) as error:
         failure = transport_error(error)
@@ -231,10 +305,11 @@ def read_object(response: requests.Response) -> dict[str, Any]:
     raise failure
 
 
-def checked(payload: dict[str, Any], response: requests.Response) -> dict[str, Any]:
+def checked(payload: dict[str, Any], response: requests.Response, wire: Wire) -> dict[str, Any]:
     """Return an answer that is none of the service's errors, and of a good status."""
-    if payload.get("error_code"):
-        raise api_failure(payload, response)
+    error = wire.read_error(payload)
+    if error:
+        raise api_failure(error, payload, response)
     if response.status_code >= HTTPStatus.BAD_REQUEST:  # `ok` builds a text each time
         raise status_failure(response)
     return payload

@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from qianfan_magic.catalogue import estimate_tokens
 from qianfan_magic.masking import mask_known
+from qianfan_magic.wire.types import Content
 
 #: Hexadecimal digits of a turn's id.
 ID_LENGTH = 16
 #: Characters of a question by which a turn is called.
 LONGEST_BEGINNING = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A picture that went along with a question.
+
+    Attributes
+    ----------
+    name
+        As it was named.
+    digest
+        Of its bytes.
+    url
+        A ``data:`` address with all of it; empty where only a record of it is left.
+    """
+
+    name: str
+    digest: str
+    url: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +65,10 @@ class Turn:
         The id of the turn before it, empty for the first.
     continues
         The unfinished turn that this one completes.
+    reasoning
+        What the model thought before it answered; never sent back.
+    pictures
+        That went along with the question, and go along with later ones.
     """
 
     user: str
@@ -60,6 +84,8 @@ class Turn:
     run: str = field(default="", compare=False)
     after: str = ""
     continues: Turn | None = None
+    reasoning: str = field(default="", repr=False, compare=False)
+    pictures: tuple[Attached, ...] = ()
     estimate: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +105,13 @@ class Turn:
         """Make the id of its texts as a function tells them."""
         texts = [told(text) for text in (self.system, self.user, self.assistant)]
         said = [self.after, *texts, self.stopped, self.truncated]
+        said += [[picture.digest for picture in self.pictures]] * bool(self.pictures)
         return digest(json.dumps(said))
+
+    @property
+    def content(self) -> Content:
+        """The question as it is sent: its text, with the pictures before it."""
+        return with_pictures(self.user, self.pictures)
 
     @property
     def characters(self) -> int:
@@ -99,6 +131,12 @@ class Turn:
     def steps(self) -> list[Turn]:
         """List the turn as it was asked, and as each ``--continue`` left it; itself the last."""
         return [*(self.continues.steps() if self.continues else ()), self]
+
+
+def with_pictures(text: str, pictures: Sequence[Attached]) -> Content:
+    """Put pictures before a text, as far as they are there; without any it is the text alone."""
+    parts = [{"type": "image_url", "image_url": {"url": p.url}} for p in pictures if p.url]
+    return [*parts, {"type": "text", "text": text}] if parts else text
 
 
 def digest(text: str) -> str:

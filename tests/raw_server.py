@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import socket
 import struct
@@ -14,11 +15,16 @@ from http.client import parse_headers
 from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
+#: IAM's clock need not be this computer's.
+BEGINS, ENDS = "2024-11-28T06:09:57.000Z", "2024-11-29T06:09:57.000Z"
 PATIENCE = 10.0  # seconds after which an event or a socket is given up, so that no test hangs
 
 
 class Seen(NamedTuple):
-    """A request as it came in; ``path`` is percent-encoded, header names are in small letters."""
+    """A request as it came in; ``path`` is percent-encoded, header names are in small letters.
+
+    ``raw`` is all of it, byte for byte.
+    """
 
     method: str
     target: str
@@ -26,6 +32,7 @@ class Seen(NamedTuple):
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    raw: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,12 @@ def stream_answer(*pieces: bytes | threading.Event | Mapping[str, Any], **rest: 
     return Answer(**{"framing": "chunked", "pieces": sent, "headers": headers} | rest)
 
 
+def bearer_answer(token: str, begins: str = BEGINS, ends: str = ENDS, **rest: Any) -> Answer:
+    """Answer as IAM does; a day's life unless it is told."""
+    said = {"userId": "27f8", "token": token, "status": "enable"}
+    return json_answer(said | {"createTime": begins, "expireTime": ends}, **rest)
+
+
 def event(payload: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(payload, ensure_ascii=False).encode() + b"\n\n"
 
@@ -70,8 +83,9 @@ def event(payload: Mapping[str, Any]) -> bytes:
 class RawServer:
     """Serves until its ``with`` block ends.
 
-    `script` and `tokens` line up answers, or functions of the request that give one. Beyond them
-    a request for a token gets a new one, and any other HTTP 501, which no client sends again.
+    `script`, `tokens` and `bearers` line up answers, or functions of the request that give one.
+    Beyond them a request for an access or bearer token gets a new one, and any other HTTP 501,
+    which no client sends again.
     """
 
     def __init__(self, tls: Any = None) -> None:
@@ -79,6 +93,8 @@ class RawServer:
         self.token_requests: list[Seen] = []
         self.script: deque[Answer | Callable[[Seen], Answer]] = deque()
         self.tokens: deque[Answer | Callable[[Seen], Answer]] = deque()
+        self.bearer_requests: list[Seen] = []
+        self.bearers: deque[Answer | Callable[[Seen], Answer]] = deque()
         self.hung_up = threading.Event()  # a client has closed a connection that was silent
         self.connections: list[socket.socket] = []  # all that were accepted
         self._tls, self._threads = tls, []
@@ -121,6 +137,9 @@ class RawServer:
             requests, script = self.token_requests, self.tokens
             token = f"24.{len(requests) + 1:032x}.2592000"
             beyond = json_answer({"access_token": token, "expires_in": 2592000})
+        elif seen.path.endswith("/v1/BCE-BEARER/token"):
+            requests, script = self.bearer_requests, self.bearers
+            beyond = bearer_answer(f"bce-v3/ALTAK-{len(requests) + 1:020d}/{'f' * 40}")
         else:
             requests, script, beyond = self.requests, self.script, Answer(status=501)
         requests.append(seen)
@@ -129,12 +148,15 @@ class RawServer:
 
 
 def _read(stream: Any) -> Seen | None:
-    match stream.readline().decode("latin-1").split():
+    match (first := stream.readline()).decode("latin-1").split():
         case [method, target, "HTTP/1.1"]:
-            headers = {name.lower(): value for name, value in parse_headers(stream).items()}
+            head = b"".join(iter(stream.readline, b"\r\n")) + b"\r\n"
+            found = parse_headers(io.BytesIO(head))
+            headers = {name.lower(): value for name, value in found.items()}
             body = stream.read(int(headers.get("content-length", "0")))
-            parts = urlsplit(target)
-            return Seen(method, target, parts.path, dict(parse_qsl(parts.query)), headers, body)
+            parts, raw = urlsplit(target), first + head + body
+            query = dict(parse_qsl(parts.query))
+            return Seen(method, target, parts.path, query, headers, body, raw)
     return None
 
 

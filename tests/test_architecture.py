@@ -15,43 +15,65 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-TABLES = {"parameter", "parameters", "catalogue"}
+TABLES = {"parameter", "parameters", "cards", "catalogue"}
 BELOW_WIRE = {"masking", "errors", "settings", "dot_env"} | TABLES
-BELOW_CONNECTION = BELOW_WIRE | {"wire", "auth", "tokens", "sse", "failures", "transport"}
+BELOW_CONNECTION = BELOW_WIRE | {"wire", "auth", "tokens", "sse", "codes", "failures"}
+BELOW_CONNECTION |= {"exchange", "transport"}
 # What each room may know besides itself; a room that is not listed may know all.
 MAY_KNOW = {
     "masking": set(),
     "errors": {"masking"},
+    "codes": {"errors"},
     "sse": set(),
     "parameter": {"errors"},
     "parameters": {"errors", "parameter"},
     "dot_env": {"errors"},
-    "settings": {"masking", "errors", "dot_env"},
-    "catalogue": {"errors", "parameter"},
+    "settings": {"masking", "errors", "dot_env", "parameter"},
+    "cards": {"parameter"},
+    "catalogue": {"errors", "parameter", "cards"},
     "wire": BELOW_WIRE,
     "tokens": {"masking", "errors"},
     "auth": {"masking", "errors", "tokens"},
-    "failures": {"masking", "errors"},
-    "transport": {"masking", "errors", "sse", "failures"},
-    "connection": BELOW_CONNECTION,
+    "exchange": {"masking", "parameter"},
+    "failures": {"masking", "errors", "codes"},
+    "transport": {"masking", "errors", "sse", "failures", "wire"},
+    "programs": {"errors"},
+    "images": {"errors"},
+    "model_list": {"masking"},
+    "own_cards": {"errors", "parameter", "cards", "catalogue"},
+    "connection": BELOW_CONNECTION | {"model_list", "__version__"},
     "call": BELOW_CONNECTION | {"connection"},
     "client": BELOW_CONNECTION | {"connection", "call"},
-    "turn": {"masking", "catalogue"},
+    "turn": {"masking", "catalogue", "wire.types"},
     "running": {"turn"},
-    "conversation": {"catalogue", "wire.types", "running", "turn"},
+    "conversation": {"cards", "catalogue", "wire.types", "running", "turn"},
     "checked": {"masking"},
     "record": {"masking", "checked", "conversation", "turn"},
     "talk_file": {"errors", "checked", "conversation", "record"},
     "notebook": {"errors", "checked", "record", "running"},
     "restoring": {"checked", "conversation", "notebook", "record", "turn"},
     "usage": {"wire.types"},
-    "views": {"masking", "errors", "wire.types", "parameter", "catalogue"}
-    | {"checked", "conversation", "record", "running", "turn"},
+    "views": {"masking", "errors", "wire.types", "parameter", "cards", "catalogue"}
+    | {"checked", "conversation", "record", "running", "turn"}
+    | {"images", "exchange", "checkup.finding"},
+    "checkup": BELOW_CONNECTION | {"connection", "client"},
+    "doctor": BELOW_CONNECTION | {"connection", "client", "own_cards", "checkup"},
     "sending": BELOW_CONNECTION | {"client", "call", "conversation", "question", "turn", "usage"},
     "side_by_side": {"errors", "sending", "wire", "views"},
-    "embedded": BELOW_WIRE | {"wire", "auth", "sse"},
+    "embedded": BELOW_WIRE | {"wire", "auth", "sse", "codes"},
 }
-PURE = ["masking", "errors", "sse", "parameter", "parameters", "catalogue", "wire"]
+PURE = [
+    "masking",
+    "errors",
+    "codes",
+    "sse",
+    "parameter",
+    "parameters",
+    "cards",
+    "catalogue",
+    "wire",
+]
+PURE += ["programs"]
 PURE += ["turn", "conversation", "checked", "record", "restoring", "talk_file", "usage"]
 SHELL = {
     "magics",

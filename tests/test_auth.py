@@ -21,7 +21,7 @@ from raw_server import Answer, RawServer, json_answer, stream_answer
 
 from qianfan_magic import AuthError, TokenExpiredError, TransportError
 from qianfan_magic.auth import SignatureAuth, _hmac
-from qianfan_magic.tokens import AccessTokenSource, TokenFile
+from qianfan_magic.tokens import TokenFile, TokenSource
 
 ACCESS_KEY = "AKIDEXAMPLE0123456789abcdef00000"
 SECRET_KEY = "SKEXAMPLE0123456789abcdef0000000"
@@ -87,7 +87,9 @@ def test_each_attempt_is_signed_afresh(raw_server, make_client):
     raw_server.script += [Answer(status=500), OK]
     client = make_client(access_key=ACCESS_KEY, secret_key=SECRET_KEY)
     clock = itertools.count(1700000000)
-    client._connection._auth = SignatureAuth(ACCESS_KEY, SECRET_KEY, lambda: next(clock))
+    client._connection._auths[1] = SignatureAuth(
+        ACCESS_KEY, SECRET_KEY, lambda: next(clock)
+    )
     client.chat(HELLO)
     dates = [seen.headers["x-bce-date"] for seen in raw_server.requests]
     assert dates == ["2023-11-14T22:13:20Z", "2023-11-14T22:13:21Z"]
@@ -185,7 +187,7 @@ class Service:
     def __init__(self, file: TokenFile | None = None) -> None:
         self.now = 1000.0
         self.fetched = 0
-        self.source = AccessTokenSource(self._fetch, file, lambda: self.now)
+        self.source = TokenSource(self._fetch, file, lambda: self.now)
 
     def _fetch(self) -> tuple[str, float]:
         self.fetched += 1

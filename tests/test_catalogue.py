@@ -2,15 +2,8 @@
 
 import pytest
 
-from qianfan_magic.catalogue import (
-    CARDS,
-    Card,
-    card_of_endpoint,
-    card_of_model,
-    check_endpoint,
-    check_length,
-    find_service,
-)
+from qianfan_magic.cards import CARDS, Card
+from qianfan_magic.catalogue import Catalogue, check_endpoint, check_length
 from qianfan_magic.errors import ParameterError
 
 # Name, kind, preset address, characters, tokens: the API documents of the models.
@@ -38,6 +31,41 @@ DOCUMENTED = [
     ("CodeLlama-7b", "completion", "codellama_7b_instruct", None, None),
 ]
 
+# Name, tokens of input, whether it takes pictures, how it is told to think: version 2's model
+# list and its page on thinking.
+DOCUMENTED_2 = [
+    ("ernie-5.1", 119_000, False, "enable_thinking"),
+    ("ernie-5.0", 119_000, True, "enable_thinking"),
+    ("ernie-4.5-turbo-128k", None, False, ""),
+    ("ernie-4.5-turbo-vl", 123_000, True, ""),
+    ("ernie-x1.1", 55_000, False, "always"),
+    ("ernie-4.0-8k", 5_120, False, ""),
+    ("ernie-3.5-8k", 5_120, False, ""),
+    ("ernie-speed-128k", 126_976, False, ""),
+    ("deepseek-v4-pro", 1_000_000, False, "thinking"),
+    ("deepseek-v3.2", 96_000, False, "thinking"),
+    ("deepseek-v3.2-think", 96_000, False, "always"),
+    ("glm-5.3", None, False, "thinking"),
+    ("qwen3.5-397b-a17b", None, False, ""),
+    ("qwen3-vl-235b-a22b-instruct", None, True, ""),
+    ("qwen3-coder-30b-a3b-instruct", None, False, ""),
+    ("qwen3-coder-480b-a35b-instruct", None, False, ""),
+]
+CATALOGUE = Catalogue()
+
+
+def card_of_model(name):
+    return CATALOGUE.named(name)[0]
+
+
+def card_of_endpoint(endpoint, kind):
+    return CATALOGUE.of_endpoint(endpoint, kind)
+
+
+def find_service(endpoint, model, kind):
+    service = CATALOGUE.find(endpoint, model, kind, (1,))
+    return service.name, service.card
+
 
 def named(card):
     return card and card.name
@@ -46,12 +74,36 @@ def named(card):
 @pytest.mark.parametrize(("name", "kind", "endpoint", "characters", "tokens"), DOCUMENTED)
 def test_card_says_what_the_document_says(name, kind, endpoint, characters, tokens):
     assert card_of_model(name) == Card(
-        name=name, kind=kind, endpoint=endpoint, max_characters=characters, max_tokens=tokens
+        name=name,
+        kinds=(kind,),
+        endpoint=endpoint,
+        max_characters=characters,
+        max_tokens=tokens,
+        json=name in {"ERNIE-4.0-8K", "ERNIE-3.5-8K"},
     )
 
 
-def test_catalogue_has_no_other_cards():
-    assert [card.name for card in CARDS] == [row[0] for row in DOCUMENTED]
+def test_catalogue_has_no_other_cards_of_version_1():
+    assert [card.name for card in CARDS if card.version == 1] == [row[0] for row in DOCUMENTED]
+
+
+@pytest.mark.parametrize(("name", "tokens", "sees", "thinks"), DOCUMENTED_2)
+def test_card_of_version_2_says_what_the_lists_say(name, tokens, sees, thinks):
+    card = CATALOGUE.named(name)[-1]
+    assert (card.name, card.version, card.endpoint) == (name, 2, "")
+    assert (card.max_characters, card.max_tokens) == (None, tokens)
+    assert (card.sees, card.thinks) == (sees, thinks)
+
+
+def test_catalogue_has_no_other_cards_of_version_2():
+    names = [card.name for card in CARDS if card.version == 2]
+    assert sorted(names) == sorted(row[0] for row in DOCUMENTED_2)
+
+
+def test_completions_of_version_2_are_of_the_models_that_fill():
+    filling = {c.name for c in CARDS if c.version == 2 and "completion" in c.kinds}
+    coders = {"qwen3-coder-30b-a3b-instruct", "qwen3-coder-480b-a35b-instruct"}
+    assert filling == {"deepseek-v3.2", *coders}
 
 
 @pytest.mark.parametrize(
@@ -76,13 +128,23 @@ def test_model_is_found_however_it_is_typed(typed, name):
 @pytest.mark.parametrize("typed", ["gpt-4", "", "-", "dolly", "千帆"])
 def test_unknown_model_is_refused(typed):
     with pytest.raises(ParameterError, match=r"^The catalogue has no model"):
-        card_of_model(typed)
+        find_service(None, typed, "chat")
 
 
-def test_refusal_of_an_unknown_model_lists_the_catalogue():
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("dolly-13b", "Dolly-12B"), ("ernie-speed-129k", "ERNIE-Speed-128K")]
+)
+def test_refusal_of_an_unknown_model_suggests_one(typed, meant):
     with pytest.raises(ParameterError) as caught:
-        card_of_model("gpt-4")
-    assert "Dolly-12B" in caught.value.hint
+        find_service(None, typed, "chat")
+    assert caught.value.hint.startswith(f"Did you mean {meant}? ")
+
+
+def test_refusal_of_an_unknown_model_says_what_is_missing_for_each_version():
+    with pytest.raises(ParameterError) as caught:
+        find_service(None, "gpt-4", "chat")
+    words = ("-e NAME", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY", "%qianfan models")
+    assert [word for word in words if word not in caught.value.hint] == []
 
 
 def test_key_of_a_card_is_a_word():
@@ -262,6 +324,182 @@ def test_refusal_of_a_long_text_says_both_numbers():
         check_length(4_801, card_of_model("Dolly-12B"))
 
 
-@pytest.mark.parametrize("card", [None, Card(name="x", kind="chat")], ids=["no card", "no limit"])
+@pytest.mark.parametrize(
+    "card", [None, Card(name="x", kinds=("chat",))], ids=["no card", "no limit"]
+)
 def test_length_without_a_known_limit_is_allowed(card):
     assert check_length(10_000_000, card) is None
+
+
+# --- which version is asked
+
+OPEN = [(), (1,), (2,), (1, 2)]
+
+
+def asked(endpoint, model, kind="chat", open_to=(1, 2)):
+    found = CATALOGUE.find(endpoint, model, kind, open_to)
+    return found.version, found.name, found.card and (found.card.name, found.card.version)
+
+
+def refusal(endpoint, model, kind="chat", open_to=(1, 2)):
+    with pytest.raises(ParameterError) as caught:
+        CATALOGUE.find(endpoint, model, kind, open_to)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("open_to", OPEN)
+def test_endpoint_is_of_version_1_whatever_the_credentials(open_to):
+    assert asked("ngxxxol8_test1", None, open_to=open_to) == (1, "ngxxxol8_test1", None)
+
+
+@pytest.mark.parametrize("open_to", OPEN)
+def test_model_of_version_1_alone_is_asked_there(open_to):
+    card = ("ERNIE-Lite-8K", 1)
+    assert asked(None, "ernie-lite-8k", open_to=open_to) == (1, "ernie-lite-8k", card)
+
+
+@pytest.mark.parametrize("open_to", OPEN)
+@pytest.mark.parametrize("typed", ["ernie-5.1", "ERNIE_5.1", " Ernie 5-1"])
+def test_model_of_version_2_alone_is_asked_there(open_to, typed):
+    assert asked(None, typed, open_to=open_to) == (2, "ernie-5.1", ("ernie-5.1", 2))
+
+
+@pytest.mark.parametrize(
+    ("open_to", "found"),
+    [
+        ((1,), (1, "completions_pro", ("ERNIE-4.0-8K", 1))),
+        ((2,), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
+        ((1, 2), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
+        ((), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
+    ],
+)
+def test_model_of_both_goes_by_the_credentials_and_rather_to_version_2(open_to, found):
+    assert asked(None, "ERNIE-4.0-8K", open_to=open_to) == found
+
+
+def test_name_of_a_preset_address_is_of_version_1():
+    assert asked(None, "completions_pro")[0] == 1
+
+
+@pytest.mark.parametrize("open_to", [(2,), (1, 2)])
+@pytest.mark.parametrize("model", ["gpt-4", "Qwen/Qwen3-8B", "a.b:c_d", "模型-1", "kimi-k2.5"])
+def test_model_without_a_card_is_asked_as_it_is_typed(model, open_to):
+    assert asked(None, model, open_to=open_to) == (2, model, None)
+
+
+@pytest.mark.parametrize("open_to", [(), (1,)])
+def test_model_without_a_card_needs_credentials_of_version_2(open_to):
+    assert "cannot be told which version" in refusal(None, "gpt-4", open_to=open_to)
+
+
+@pytest.mark.parametrize("model", ["", " ", "a b", "a\n", "../x", "-m", "a?b", "a\x00", 5, None])
+@pytest.mark.parametrize("kind", ["chat", "completion"])
+def test_what_is_no_name_of_a_model_is_refused(model, kind):
+    words = "No service is named" if model is None else "is not one name"
+    assert words in refusal(None, model, kind)
+
+
+@pytest.mark.parametrize("open_to", OPEN)
+def test_endpoint_beside_a_model_of_both_has_the_card_of_version_1(open_to):
+    assert asked("test1", "ernie-4.0-8k", open_to=open_to) == (1, "test1", ("ERNIE-4.0-8K", 1))
+
+
+@pytest.mark.parametrize("open_to", OPEN)
+def test_endpoint_beside_a_model_of_version_2_is_refused(open_to):
+    words = refusal("test1", "ernie-5.1", open_to=open_to)
+    assert "-e test1 is a service of version 1 of the API, and ernie-5.1 a model" in words
+
+
+@pytest.mark.parametrize("open_to", OPEN)
+def test_endpoint_beside_a_model_without_a_card_is_refused(open_to):
+    assert "The catalogue has no model 'gpt-4'" in refusal("test1", "gpt-4", open_to=open_to)
+
+
+@pytest.mark.parametrize("open_to", OPEN)
+def test_chat_model_of_version_2_completes_nothing(open_to):
+    words = refusal(None, "ernie-5.1", "completion", open_to)
+    assert ("ernie-5.1 is a chat model" in words, "%%qianfan_chat" in words) == (True, True)
+
+
+@pytest.mark.parametrize("kind", ["chat", "completion"])
+@pytest.mark.parametrize("open_to", OPEN)
+def test_model_of_both_kinds_is_asked_for_either(kind, open_to):
+    assert asked(None, "deepseek-v3.2", kind, open_to)[:2] == (2, "deepseek-v3.2")
+
+
+def test_kind_decides_between_the_versions():
+    """Whichever version there are keys for: the other one has no such service."""
+    ours = Catalogue([Card(name="SQLCoder-7B", kinds=("chat",), version=2)])
+    found = [
+        ours.find(None, "sqlcoder-7b", kind, (1, 2)).version for kind in ("chat", "completion")
+    ]
+    assert found == [2, 1]
+
+
+# --- cards of others
+
+
+def test_other_card_wins_over_one_of_the_same_name_and_version():
+    mine = Card(name="Ernie_5.1", kinds=("chat",), version=2, model="am-1", source="yours")
+    ours = Catalogue([mine])
+    assert (ours.named("ernie-5.1"), len(ours.cards)) == ([mine], len(CARDS))
+
+
+def test_other_card_of_the_other_version_stands_beside():
+    mine = Card(name="ernie-5.1", kinds=("chat",), endpoint="my_ernie")
+    versions = [card.version for card in Catalogue([mine]).named("ernie-5.1")]
+    assert versions == [1, 2]
+
+
+def test_model_that_goes_by_another_name_is_asked_by_it():
+    mine = Card(name="mine", kinds=("chat",), version=2, model="am-abc")
+    assert Catalogue([mine]).find(None, "Mine", "chat", (2,)).name == "am-abc"
+
+
+def test_catalogues_share_no_cards():
+    Catalogue([Card(name="mine", kinds=("chat",), version=2)])
+    assert Catalogue().named("mine") == []
+
+
+# --- what the settings name
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "model", "open_to", "chosen"),
+    [
+        (None, None, (1, 2), (None, None)),
+        ("ep", None, (1, 2), ("ep", None)),
+        ("ep", None, (2,), ("ep", None)),
+        (None, "ernie-5.1", (), (None, "ernie-5.1")),
+        (None, "gpt-4", (1,), (None, "gpt-4")),
+        # Of version 1, or of both: the endpoint is asked, and has the model's card.
+        ("ep", "Dolly-12B", (1,), ("ep", "Dolly-12B")),
+        ("ep", "Dolly-12B", (1, 2), ("ep", "Dolly-12B")),
+        ("ep", "ernie-4.0-8k", (1,), ("ep", "ernie-4.0-8k")),
+        # Of version 2: the model is asked if it can be.
+        ("ep", "ernie-5.1", (1,), ("ep", None)),
+        ("ep", "ernie-5.1", (2,), (None, "ernie-5.1")),
+        ("ep", "ernie-5.1", (1, 2), (None, "ernie-5.1")),
+        ("ep", "ernie-5.1", (), ("ep", None)),
+        ("ep", "gpt-4", (2,), (None, "gpt-4")),
+        # Of the other kind.
+        ("ep", "StarCoder", (1, 2), ("ep", None)),
+        (None, "StarCoder", (1, 2), (None, None)),
+    ],
+)
+def test_default_between_endpoint_and_model(endpoint, model, open_to, chosen):
+    assert CATALOGUE.default(endpoint, model, "chat", open_to) == chosen
+
+
+def test_misspelt_model_beside_an_endpoint_is_not_dropped_without_a_word():
+    assert CATALOGUE.default("ep", "dolly-13b", "chat", (1,)) == ("ep", "dolly-13b")
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen"),
+    [("chat", ("ep", None)), ("completion", (None, "qwen3-coder-30b-a3b-instruct"))],
+)
+def test_default_model_of_one_kind_leaves_the_other_to_its_endpoint(kind, chosen):
+    mine = Card(name="qwen3-coder-30b-a3b-instruct", kinds=("completion",), version=2)
+    ours = Catalogue([mine])
+    assert ours.default("ep", mine.name, kind, (1, 2)) == chosen

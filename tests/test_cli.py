@@ -102,7 +102,7 @@ class Serving:
 @contextlib.contextmanager
 def serving(folder: Path, *arguments: str) -> Iterator[Serving]:
     with started(folder, "serve", *arguments) as process:
-        yield Serving(process, [process.stdout.readline().rstrip("\n") for _ in range(4)])
+        yield Serving(process, [process.stdout.readline().rstrip("\n") for _ in range(6)])
 
 
 @pytest.fixture
@@ -112,7 +112,8 @@ def server(tmp_path) -> Iterator[Serving]:
 
 
 def test_serve_prints_one_variable_a_line(server):
-    names = ["QIANFAN_BASE_URL", "QIANFAN_CONSOLE_API_BASE_URL", "QIANFAN_AK", "QIANFAN_SK"]
+    addresses = ["QIANFAN_BASE_URL", "QIANFAN_CONSOLE_API_BASE_URL", "QIANFAN_IAM_BASE_URL"]
+    names = [*addresses, "QIANFAN_AK", "QIANFAN_SK", "QIANFAN_BEARER_TOKEN"]
     assert [line.split("=")[0] for line in server.lines] == names
 
 

@@ -104,8 +104,8 @@ def test_each_endpoint_is_asked(notebook):
 
 
 def test_each_model_is_asked(notebook):
-    notebook.fail("%%qianfan_chat --compare model=ERNIE-Speed,ERNIE-4.0-8K --retries 1\nhi")
-    assert asked(notebook) == ["completions_pro", "ernie_speed"]
+    notebook.fail("%%qianfan_chat --compare model=ERNIE-Speed,ERNIE-Tiny-8K --retries 1\nhi")
+    assert asked(notebook) == ["ernie-tiny-8k", "ernie_speed"]
 
 
 @pytest.mark.parametrize("flags", ["-e c_dolly_12b", "-e c_dolly_12b -m Dolly-12B"])
@@ -216,7 +216,7 @@ def test_dry_run_shows_the_request_of_each_column(notebook, flag, seen):
     assert [part for part in seen if part not in shown] == []
 
 
-@pytest.mark.parametrize("flag", ["model=gpt,ERNIE-Speed", "endpoint=../x,dolly_12b"])
+@pytest.mark.parametrize("flag", ["model=Dolly-12B,ERNIE-Speed", "endpoint=../x,dolly_12b"])
 def test_dry_run_checks_each_column(notebook, flag):
     error, _ = notebook.fail(f"%%qianfan_chat --dry-run --compare {flag}\nhi")
     assert isinstance(error, ParameterError)
@@ -463,7 +463,7 @@ WRONG = {
     "out of range": ("temperature=0.1,3", r"temperature is .*\(0, 1\]"),
     "no number": ("top_k=1,many", "top_k is 'many'"),
     "long stop": (f"stop=a,{'b' * 21}", "stop"),
-    "unknown model": ("model=ERNIE-Speed,gpt", "no model 'gpt'"),
+    "model without an address": ("model=ERNIE-Speed,Dolly-12B", "no preset address"),
     "model of the other kind": ("model=ERNIE-Speed,StarCoder", "completion model"),
     "endpoint with a path": ("endpoint=dolly_12b,../x", "endpoint"),
     "code": ("top_k=1,2 --format code", "--format code"),

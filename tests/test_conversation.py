@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qianfan_magic import masking
-from qianfan_magic.catalogue import Card, card_of_model, estimate_tokens
+from qianfan_magic.cards import Card
+from qianfan_magic.catalogue import Catalogue, estimate_tokens
 from qianfan_magic.conversation import Conversation, Fit, Rewound
 from qianfan_magic.running import Run
 from qianfan_magic.turn import Turn, beginning
 
-DOLLY = card_of_model("Dolly-12B")
-BOUNDLESS = Card(name="any", kind="chat")
+DOLLY = Catalogue().named("Dolly-12B")[0]
+BOUNDLESS = Card(name="any", kinds=("chat",))
 KEY = "ALTAKqK3J9s7Vb2LmXw0"
 #: However busy the machine is.
 at_leisure = settings(deadline=None)
@@ -580,19 +581,19 @@ def test_system_text_takes_room(system, left_out):
 # Three Chinese characters and two words of 1.3: six tokens in the turn, and one in the question.
 @pytest.mark.parametrize(("most", "left_out"), [(7, 0), (6, 1)])
 def test_oldest_pair_is_dropped_beyond_the_tokens_of_the_card(most, left_out):
-    card = Card(name="any", kind="chat", max_tokens=most)
+    card = Card(name="any", kinds=("chat",), max_tokens=most)
     assert talk(("长城长", "two words")).fit("q", card).left_out == left_out
 
 
 @pytest.mark.parametrize(("system", "left_out"), [("", 0), (" 长", 1)])
 def test_system_text_takes_tokens(system, left_out):
-    card = Card(name="any", kind="chat", max_tokens=7)
+    card = Card(name="any", kinds=("chat",), max_tokens=7)
     assert talk(("长城长", "two words"), system=system).fit("q", card).left_out == left_out
 
 
 @pytest.mark.parametrize(("characters", "tokens", "left_out"), [(5, 5, 0), (4, 5, 1), (5, 4, 1)])
 def test_the_narrower_of_both_limits_counts(characters, tokens, left_out):
-    card = Card(name="any", kind="chat", max_characters=characters, max_tokens=tokens)
+    card = Card(name="any", kinds=("chat",), max_characters=characters, max_tokens=tokens)
     assert talk(("长", "城"), ("a", "b")).fit("长", card).left_out == left_out
 
 
@@ -653,7 +654,7 @@ def test_least_wins_over_most_and_fewer():
     ("card", "limits", "reason"),
     [
         (DOLLY, {}, "Dolly-12B takes at most 4,800 characters"),
-        (Card(name="T", kind="chat", max_tokens=3_000), {}, "T takes at most 3,000 tokens"),
+        (Card(name="T", kinds=("chat",), max_tokens=3_000), {}, "T takes at most 3,000 tokens"),
         (None, {"most": 0}, "max_turns is 0"),
         (None, {"fewer": 1}, "the service found more too long"),
     ],
@@ -671,7 +672,7 @@ TALKS = st.builds(
 CARDS = st.none() | st.builds(
     Card,
     name=st.just("any"),
-    kind=st.just("chat"),
+    kinds=st.just(("chat",)),
     max_characters=st.none() | st.integers(0, 200),
     max_tokens=st.none() | st.integers(0, 200),
 )

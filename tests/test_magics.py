@@ -841,7 +841,9 @@ def test_reset_all_forgets_all(notebook):
 
 @pytest.mark.parametrize("line", ["%qianfan", "%qianfan status"])
 def test_status_names_the_services(notebook, line):
-    assert re.search(r"Chat: +dolly_12b\nCompletion: +starcoder\n", notebook.run(line))
+    assert re.search(
+        r"Chat: +dolly_12b \(version 1\)\nCompletion: +starcoder \(version 1\)\n", notebook.run(line)
+    )
 
 
 def test_status_without_keys_says_so(bare):
@@ -850,7 +852,7 @@ def test_status_without_keys_says_so(bare):
 
 def test_status_names_the_kind_of_keys(own, bare):
     shown = bare.run("%qianfan")
-    assert re.search(r"Credentials: +Credentials\(ak=\*\*\*, sk=\*\*\*\)", shown)
+    assert re.search(r"Credentials: +Credentials\(ak=\*\*\*, sk=\*\*\*, bearer_token=\*\*\*\)", shown)
 
 
 def test_status_shows_no_key(own, bare):
@@ -871,7 +873,7 @@ def test_status_shows_the_conversations(notebook):
 
 def test_status_shows_the_endpoint_of_config(notebook):
     notebook.run("%config QianfanMagics.chat_endpoint = 'b_dolly_12b'")
-    assert re.search(r"Chat: +b_dolly_12b\n", notebook.run("%qianfan"))
+    assert re.search(r"Chat: +b_dolly_12b \(version 1\)\n", notebook.run("%qianfan"))
 
 
 @pytest.mark.parametrize("line", ["%qianfan help", "%qianfan -h", "%qianfan help -h"])
@@ -943,7 +945,7 @@ WRONG = {
     "output a keyword": ("%%qianfan_chat -o class\nhi", "class"),
     "output an attribute": ("%%qianfan_chat -o a.b\nhi", "a.b"),
     "endpoint with a path": ("%%qianfan_chat -e ../x\nhi", "endpoint"),
-    "unknown model": ("%%qianfan_chat -m gpt\nhi", "no model 'gpt'"),
+    "unknown model": ("%%qianfan_chat -m gpt\nhi", "there is no such model"),
     "model of the other kind": ("%%qianfan_chat -m StarCoder\nhi", "completion model"),
     "model without an address": ("%%qianfan_chat -m Dolly-12B\nhi", "no preset address"),
     "unknown variable": ("%%qianfan_chat --fill\n{nobody}", "no variable nobody"),
@@ -1150,7 +1152,7 @@ def test_tab_offers_completions_no_flag_of_chats(bare):
 def test_tab_offers_all_subcommands(bare):
     assert bare.complete("%qianfan ") == [
         *("status", "demo", "params", "history", "undo", "reset", "keep"),
-        *("save", "load", "restore", "usage", "help"),
+        *("save", "load", "restore", "models", "request", "usage", "doctor", "help"),
     ]
 
 

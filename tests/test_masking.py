@@ -61,7 +61,7 @@ SECRET_LOOKS = [
     ("API_KEY: abc", "API_KEY: ***"),
     ("secretkey = abc", "secretkey = ***"),
     ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
-    ("bce-auth-v1/AK/2023-11-14T22:13:20Z/300/host/f530ba16 done", "*** done"),
+    ("bce-auth-v1/AK/2023-11-14T22:13:20Z/300/host/f530ba16 done", "bce-auth-v1/*** done"),
     ("token bce-v3/ALTAK-x/0f1e2d failed", "token *** failed"),
     ("24.0123456789abcdef0123456789abcdef.2592000.17-123 is old", "*** is old"),
     ("http://user:word@proxy:3128/", "http://***@proxy:3128/"),

@@ -36,8 +36,8 @@ def code_cells(path: Path) -> list[Any]:
 
 def shows(source: str) -> bool:
     """Tell whether a cell ends with a value, or asks the extension for something."""
-    if source.startswith("%%qianfan"):
-        return True
+    if source.startswith("%%"):
+        return source.startswith("%%qianfan")
     lines = source.splitlines()
     if any(re.match(r"%qianfan\b", line) for line in lines):
         return True

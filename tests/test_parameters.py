@@ -8,7 +8,16 @@ from numbers import Integral, Real
 import pytest
 
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.parameters import BY_NAME, FLAGGED, SENDING, check_parameters, check_text
+from qianfan_magic.parameter import BOTH
+from qianfan_magic.parameters import (
+    BY_NAME,
+    FLAGGED,
+    PARAMETERS,
+    SENDING,
+    check_parameters,
+    check_text,
+    is_known,
+)
 
 SENDING_BY_NAME = {row.name: row for row in SENDING}
 
@@ -28,7 +37,8 @@ class Five:
 
 
 def check(name, value):
-    return check_parameters({name: value}, "chat")[name]
+    (checked,) = check_parameters({name: value}, "chat").values()
+    return checked
 
 
 def refusal(name, value):
@@ -205,7 +215,7 @@ def test_refusal_names_the_flag():
         ("top_k", "a whole number from 1"),
         ("penalty_score", "a number in [1, 2]"),
         ("stop", "at most 4 texts of 1 to 20 characters"),
-        ("max_tokens", "a whole number in [2, 2048]"),
+        ("max_tokens", "a whole number from 1"),
         ("user_id", "text"),
         ("response_format", "text or json_object"),
         ("disable_search", "true or false"),
@@ -284,6 +294,10 @@ def test_flags_of_the_magics():
         ("--penalty-score",),
         ("--stop",),
         ("--max-tokens",),
+        ("--seed",),
+        ("--enable-thinking",),
+        ("--thinking-budget",),
+        ("--suffix",),
         ("--user-id",),
     ]
 
@@ -357,3 +371,193 @@ def test_lone_surrogate_is_refused_with_its_position(text, position):
 def test_what_is_no_text_is_refused(value):
     with pytest.raises(ParameterError, match=rf"^The prompt is {type(value).__name__}\b"):
         check_text(value, "The prompt")
+
+
+# --- versions of the API
+
+# Each parameter, a value that both versions allow, and its name in version 1 and in version 2 for
+# chat and for completion; empty where there is none. The documents of both versions.
+KNOWN = [
+    ("temperature", 0.5, "temperature", "temperature", "temperature", "temperature"),
+    ("top_p", 0.5, "top_p", "top_p", "top_p", "top_p"),
+    ("top_k", 5, "top_k", "top_k", "", ""),
+    ("penalty_score", 1.5, "penalty_score", "penalty_score", "penalty_score", ""),
+    ("stop", ["a"], "stop", "stop", "stop", "stop"),
+    ("max_tokens", 100, "max_output_tokens", "", "max_tokens", "max_tokens"),
+    ("seed", 5, "", "", "seed", ""),
+    ("frequency_penalty", 0.5, "", "", "frequency_penalty", ""),
+    ("presence_penalty", 0.5, "", "", "presence_penalty", ""),
+    ("enable_thinking", True, "", "", "enable_thinking", ""),
+    ("thinking_budget", 100, "", "", "thinking_budget", ""),
+    ("suffix", "}", "", "", "", "suffix"),
+    ("user_id", "u", "user_id", "user_id", "user", "user"),
+    ("system", "s", "system", "", "system", ""),
+    ("response_format", "text", "response_format", "", "response_format", ""),
+    ("disable_search", True, "disable_search", "", "", ""),
+    ("enable_citation", True, "enable_citation", "", "", ""),
+    ("web_search", {"enable": True}, "", "", "web_search", ""),
+    ("tools", [{"type": "function"}], "", "", "tools", ""),
+    ("tool_choice", "auto", "", "", "tool_choice", ""),
+]
+PLACES = [(1, "chat"), (1, "completion"), (2, "chat"), (2, "completion")]
+THERE = [
+    (name, value, *place, wire)
+    for name, value, *wires in KNOWN
+    for place, wire in zip(PLACES, wires, strict=True)
+]
+
+
+def test_every_row_is_held_against_the_documents():
+    assert sorted(row[0] for row in KNOWN) == sorted(BY_NAME)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "version", "kind", "wire"), [row for row in THERE if row[-1]]
+)
+def test_parameter_goes_by_the_name_of_its_version(name, value, version, kind, wire):
+    assert check_parameters({name: value}, kind, version) == {wire: value}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "version", "kind"), [row[:-1] for row in THERE if not row[-1]]
+)
+def test_parameter_that_the_version_lacks_is_refused_by_its_name(name, value, version, kind):
+    with pytest.raises(ParameterError) as caught:
+        check_parameters({name: value}, kind, version)
+    assert caught.value.message.startswith(f"{name} is a parameter of ")
+    assert caught.value.message.endswith(f"this is a {kind} service of version {version}")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "version", "elsewhere"),
+    [
+        ("seed", "chat", 1, "chat services of version 2 of the API"),
+        ("suffix", "chat", 2, "completion services of version 2 of the API"),
+        ("top_k", "chat", 2, "chat and completion services of version 1 of the API"),
+        ("penalty_score", "completion", 2, "chat and completion services of version 1 of the API"),
+        ("penalty_score", "completion", 2, "the API, and of chat services of version 2"),
+    ],
+)
+def test_refusal_says_where_the_parameter_is(name, kind, version, elsewhere):
+    value = next(row[1] for row in KNOWN if row[0] == name)
+    with pytest.raises(ParameterError) as caught:
+        check_parameters({name: value}, kind, version)
+    assert elsewhere in caught.value.message
+
+
+@pytest.mark.parametrize(("name", "value", "version", "kind", "wire"), THERE)
+def test_none_is_left_out_wherever_it_stands(name, value, version, kind, wire):
+    del value, wire
+    assert check_parameters({name: None}, kind, version) == {}
+
+
+@pytest.mark.parametrize(("name", "value", "version", "kind", "wire"), THERE)
+def test_what_is_known_is_what_is_taken(name, value, version, kind, wire):
+    del value
+    assert is_known(BY_NAME[name], kind, version) is bool(wire)
+
+
+@pytest.mark.parametrize("row", PARAMETERS, ids=lambda row: row.name)
+def test_kinds_of_a_row_are_those_of_any_version(row):
+    there = {kind for name, _, _, kind, wire in THERE if name == row.name and wire}
+    assert row.kinds == tuple(kind for kind in BOTH if kind in there)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "version"),
+    [
+        ("max_tokens", 2, 1),
+        ("max_tokens", 2048, 1),
+        ("max_tokens", 1, 2),
+        ("max_tokens", 393_216, 2),
+        ("seed", 1, 2),
+        ("seed", 2_147_483_646, 2),
+        ("thinking_budget", 100, 2),
+        ("frequency_penalty", -2.0, 2),
+        ("frequency_penalty", 2.0, 2),
+        ("presence_penalty", -2.0, 2),
+        ("presence_penalty", 2.0, 2),
+        ("temperature", 1.0, 2),
+        ("penalty_score", 2.0, 2),
+    ],
+)
+def test_value_at_the_edge_of_its_version_is_allowed(name, value, version):
+    assert list(check_parameters({name: value}, "chat", version).values()) == [value]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "version"),
+    [
+        ("max_tokens", 1, 1),
+        ("max_tokens", 2049, 1),
+        ("max_tokens", 0, 2),
+        ("max_tokens", 100.0, 2),
+        ("seed", 0, 2),
+        ("seed", 2_147_483_647, 2),
+        ("seed", 1.5, 2),
+        ("thinking_budget", 99, 2),
+        ("frequency_penalty", math.nextafter(-2, -3), 2),
+        ("frequency_penalty", math.nextafter(2, 3), 2),
+        ("presence_penalty", math.nextafter(2, 3), 2),
+        ("enable_thinking", 1, 2),
+        ("enable_thinking", "true", 2),
+        ("suffix", "", 2),
+        ("user_id", "", 2),
+    ],
+)
+def test_number_beyond_the_edge_of_its_version_is_refused(name, value, version):
+    kind = "completion" if name == "suffix" else "chat"
+    with pytest.raises(ParameterError, match=f"^{name} is "):
+        check_parameters({name: value}, kind, version)
+
+
+def test_refusal_tells_the_range_of_the_version():
+    with pytest.raises(ParameterError, match=r"a whole number in \[2, 2048\]"):
+        check_parameters({"max_tokens": 5000}, "chat", 1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"enable": True}, [], [1, None, "长城"], "auto", 1.5, {"a": {"b": [{}]}}, True],
+)
+@pytest.mark.parametrize("name", ["web_search", "tools", "tool_choice"])
+def test_any_json_is_taken_as_it_is(name, value):
+    assert check_parameters({name: value}, "chat", 2) == {name: value}
+
+
+def looped():
+    inner = []
+    inner.append(inner)
+    return inner
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1, 2}, object(), math.nan, [math.inf], b"x", {"a": "\ud800"}, "\udfff", looped(), {(1,): 2}],
+    ids=["set", "object", "nan", "inf", "bytes", "surrogate", "half", "loop", "key"],
+)
+@pytest.mark.parametrize("name", ["web_search", "tools", "tool_choice"])
+def test_what_json_cannot_carry_is_refused(name, value):
+    with pytest.raises(ParameterError, match=f"^{name} is "):
+        check_parameters({name: value}, "chat", 2)
+
+
+def test_json_is_copied_before_the_caller_can_change_it():
+    given = {"enable": True}
+    checked = check_parameters({"web_search": given}, "chat", 2)
+    given["enable"] = False
+    assert checked == {"web_search": {"enable": True}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("enable_thinking", "true", True), ("enable_thinking", "False", False), ("seed", "7", 7)],
+)
+def test_what_is_typed_behind_a_flag_of_version_2_is_read(name, text, value):
+    assert BY_NAME[name].parse(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "yes", "1", "tru"])
+def test_switch_that_is_none_is_refused(text):
+    with pytest.raises(ParameterError, match="true or false"):
+        BY_NAME["enable_thinking"].parse(text)

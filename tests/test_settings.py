@@ -54,6 +54,7 @@ READ = [
     ("QIANFAN_BASE_URL", "http://127.0.0.1:8080", "base_url", "http://127.0.0.1:8080"),
     ("QIANFAN_BASE_URL", "https://gate/way/", "base_url", "https://gate/way"),
     ("QIANFAN_CONSOLE_API_BASE_URL", "https://h", "console_api_base_url", "https://h"),
+    ("QIANFAN_IAM_BASE_URL", "http://iam:8080/", "iam_base_url", "http://iam:8080"),
     ("QIANFAN_APP_ID", "123", "app_id", "123"),
     ("QIANFAN_LLM_API_RETRY_COUNT", "1", "retry_count", 1),
     ("QIANFAN_LLM_API_RETRY_COUNT", "100", "retry_count", 100),
@@ -364,6 +365,24 @@ def test_repr_of_settings_shows_what_is_no_secret():
 def test_values_are_frozen(values, name):
     with pytest.raises(FrozenInstanceError):
         setattr(values, name, "other")
+
+
+@pytest.mark.parametrize(
+    ("keys", "versions"),
+    [
+        ({}, ()),
+        ({"ak": "a", "sk": "b"}, (1,)),
+        ({"access_token": "a"}, (1,)),
+        ({"access_key": "a", "secret_key": "b"}, (1, 2)),
+        ({"bearer_token": "a"}, (2,)),
+        ({"bearer_token": "a", "ak": "a", "sk": "b"}, (1, 2)),
+        ({"bearer_token": "a", "access_token": "a"}, (1, 2)),
+        ({"bearer_token": "a", "access_key": "a", "secret_key": "b"}, (1, 2)),
+        ({"bearer_token": "", "access_token": ""}, ()),
+    ],
+)
+def test_versions_that_credentials_are_good_for(keys, versions):
+    assert Credentials(**keys).versions == versions
 
 
 class TestExample:

@@ -21,6 +21,7 @@ kernels, fresh = test_kernel.kernels, test_kernel.fresh
 quiet, live = test_kernel.quiet, test_kernel.live
 
 NAMES = ["temperature", "top_p", "top_k", "penalty_score", "stop", "max_tokens"]
+NAMES += ["seed", "enable_thinking", "thinking_budget"]
 
 # --- by hand
 

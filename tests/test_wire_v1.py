@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from qianfan_magic.catalogue import Card, card_of_model
+from qianfan_magic.cards import Card
+from qianfan_magic.catalogue import Catalogue
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.wire import read_reply
 from qianfan_magic.wire.types import Chunk, Reply, Usage
 from qianfan_magic.wire.v1 import (
     chat_body,
@@ -13,7 +15,6 @@ from qianfan_magic.wire.v1 import (
     complete_body,
     path,
     read_chunk,
-    read_reply,
     read_usage,
 )
 
@@ -131,7 +132,7 @@ def chunks(payloads):
     """Read the payloads of a stream one after the other, as the client does."""
     found = []
     for payload in payloads:
-        found.append(read_chunk(payload, found[-1].usage if found else None))
+        found.append(read_chunk(payload, found[-1] if found else None))
     return found
 
 
@@ -362,10 +363,16 @@ def test_role_out_of_order_is_refused_with_its_place(messages, words):
     assert words in refusal(messages)
 
 
-@pytest.mark.parametrize("content", ["", " \n", None, 5, ["a"], "\ud800"])
+@pytest.mark.parametrize("content", ["", " \n", None, 5, "\ud800"])
 def test_bad_content_is_refused_with_its_place(content):
     messages = [user("a"), assistant(content), user("b")]
     assert "The content of message 2" in refusal(messages)
+
+
+def test_picture_is_refused_with_its_place():
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    messages = [user("a"), assistant("b"), user([picture])]
+    assert "Message 3 has a picture" in refusal(messages)
 
 
 def test_only_role_and_content_are_sent():
@@ -412,17 +419,17 @@ def test_bad_prompt_is_refused(prompt):
 
 def test_dolly_takes_4800_characters_in_all_messages():
     messages = [user("x" * 2_000), assistant("y" * 2_000), user("字" * 800)]
-    assert len(chat_body(messages, {}, card_of_model("Dolly-12B"))["messages"]) == 3
+    assert len(chat_body(messages, {}, Catalogue().named("Dolly-12B")[0])["messages"]) == 3
 
 
 def test_dolly_takes_no_4801_characters_in_all_messages():
     messages = [user("x" * 2_000), assistant("y" * 2_000), user("字" * 801)]
     with pytest.raises(ParameterError, match="4,801"):
-        chat_body(messages, {}, card_of_model("Dolly-12B"))
+        chat_body(messages, {}, Catalogue().named("Dolly-12B")[0])
 
 
 def test_prompt_longer_than_its_card_allows_is_refused():
-    card = Card(name="x", kind="completion", max_characters=3)
+    card = Card(name="x", kinds=("completion",), max_characters=3)
     with pytest.raises(ParameterError, match="4 characters"):
         complete_body("abcd", {}, card)
 

@@ -14,20 +14,22 @@ class Fault:
     Attributes
     ----------
     error_code, error_msg
-        The service's error is sent.
+        The service's error is sent, in the shape of the version that is asked.
     status, headers, body
-        This is sent in its place.
+        These are sent in its place; an error of version 2 has a status too.
     after
         So many chunks of a stream are sent before it happens.
     end
         Then the connection is closed, reset, or falls silent; "" ends as it should.
     fields
-        Put into every chunk of an otherwise good answer.
+        Put into every chunk of an otherwise good answer; version 2 has ``flag`` and
+        ``ban_round`` in the choice.
     path
-        Only a request whose path holds this is hit: ``/oauth/`` is the token endpoint's.
+        Only a request whose path holds this is hit: ``/wenxinworkshop/`` are the models of
+        version 1, ``/v2/`` is version 2, ``/oauth/`` and ``/BCE-BEARER/`` give tokens.
     """
 
-    error_code: int = 0
+    error_code: int | str = 0
     error_msg: str = ""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The addresses of the embedded server, as tornado handlers."""
+"""What all addresses of the embedded server share, as tornado handlers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import asyncio
 import json
 import socket
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
-from qianfan_magic.embedded.checks import Refused, read_question
 from qianfan_magic.embedded.faults import Fault
+from qianfan_magic.embedded.refused import Refused
 from qianfan_magic.embedded.shapes import Answer
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ class Seen:
     Attributes
     ----------
     method, path, headers, body
-        As they came; the path is without the query, which holds the token.
+        As they came; the path is without the query, which holds the token, and the repr without
+        the headers, which hold the other one.
     sent
         How many chunks of the answer went out.
     closed_early
@@ -36,14 +39,14 @@ class Seen:
 
     method: str
     path: str
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     body: bytes
     sent: int = 0
     closed_early: bool = False
 
 
 class Handler(RequestHandler):
-    """What all addresses share: the record of requests, faults, JSON errors."""
+    """What all addresses share: the record of requests, faults, JSON errors (version 1's)."""
 
     def initialize(self, server: EmbeddedServer) -> None:
         """Keep the server that this request came to."""
@@ -63,12 +66,35 @@ class Handler(RequestHandler):
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Answer what tornado refuses by itself, such as a malformed form, as JSON too."""
-        self.say({"error_code": 336001, "error_msg": f"Invalid Argument: HTTP {status_code}"})
+        self.say_error(336001, f"Invalid Argument: HTTP {status_code}")
 
     def say(self, payload: dict[str, Any]) -> None:
         """Answer with JSON."""
         self.set_header("Content-Type", "application/json;charset=utf-8")
         self.write(json.dumps(payload, ensure_ascii=False))
+
+    def write_event(self, payload: dict[str, Any]) -> None:
+        """Send one event of a stream."""
+        self.write(f"data: {json.dumps(payload, ensure_ascii=False)}\n\n")
+
+    def say_error(self, error_code: int | str, error_msg: str) -> None:
+        """Answer with an error, which may also come in the middle of a stream."""
+        self.say({"error_code": error_code, "error_msg": error_msg})
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer that it is refused."""
+        self.say_error(refused.error_code, refused.error_msg)
+
+    @property
+    def address(self) -> tuple[str, str, str]:
+        """What a signature covers besides headers."""
+        return self.request.method or "", self.request.path, self.request.query
+
+    def check_signature(self) -> None:
+        """Refuse, in IAM's words, a request that is not signed with the keys."""
+        headers = {name.lower(): value for name, value in self.request.headers.items()}
+        authorization = headers.get("authorization", "")
+        self.server.door.check_signature(authorization, self.address, headers)
 
     async def go_wrong(self, fault: Fault) -> None:
         """Do what the fault says, in the place of the rest of the answer."""
@@ -77,7 +103,7 @@ class Handler(RequestHandler):
             for name, value in fault.headers.items():
                 self.set_header(name, value)
         if fault.error_code:
-            self.say({"error_code": fault.error_code, "error_msg": fault.error_msg})
+            self.say_error(fault.error_code, fault.error_msg)
         elif fault.body is not None:
             self.write(fault.body)
         if fault.end:
@@ -103,81 +129,74 @@ class UnknownHandler(Handler):
 
     async def get(self) -> None:
         """Answer as the service does."""
-        self.say({"error_code": 3, "error_msg": "Unsupported openapi method"})
+        self.say_error(3, "Unsupported openapi method")
 
     post = put = delete = patch = options = get
 
 
-class TokenHandler(Handler):
-    """The token endpoint, by GET or POST."""
-
-    async def get(self) -> None:
-        """Give a token for the keys."""
-        if self.fault:
-            await self.go_wrong(self.fault)
-            return
-        if self.get_argument("grant_type", "") != "client_credentials":
-            given: dict[str, Any] = {"error": "unsupported_grant_type", "error_description": ""}
-        else:
-            client_id = self.get_argument("client_id", "")
-            given = self.server.door.give_token(client_id, self.get_argument("client_secret", ""))
-        if "error" in given:
-            self.set_status(401)
-        self.say(given)
-
-    post = get
-
-
 class ServiceHandler(Handler):
-    """A model's address."""
+    """A model's address: lets in, checks, answers.
 
-    async def get(self, folder: str, endpoint: str) -> None:
-        """Refuse every method but POST."""
-        del folder, endpoint
-        self.say({"error_code": 336101, "error_msg": "Invalid HTTP Method"})
+    Attributes
+    ----------
+    end
+        What a stream ends with.
+    """
 
-    put = delete = patch = options = get
+    end: ClassVar[str] = ""
 
-    async def post(self, folder: str, endpoint: str) -> None:
+    @abstractmethod
+    def read(self, *named: str) -> tuple[Answer, bool]:
+        """Let in, check and answer; tell whether the answer is to be streamed.
+
+        Raises
+        ------
+        Refused
+            With the code and words of the service.
+        """
+
+    @abstractmethod
+    def limits(self, answer: Answer) -> dict[str, str]:
+        """Return the headers that tell what may be asked yet."""
+
+    def with_fields(self, payload: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Put a fault's fields into an answer or a chunk."""
+        return {**payload, **fields}
+
+    async def post(self, *named: str) -> None:
         """Let in, check, answer."""
         if self.fault and not self.fault.after and not self.fault.fields:
             await self.go_wrong(self.fault)
             return
         try:
-            self._let_in()
-            question, stream = read_question(folder, endpoint, self.request.body, self.server.seed)
+            answer, stream = self.read(*named)
         except Refused as refused:
-            self.say({"error_code": refused.error_code, "error_msg": refused.error_msg})
+            self.refuse(refused)
             return
-        answer = Answer(question, self.server.engine(question))
+        for name, value in self.limits(answer).items():
+            self.set_header(name, value)
         if stream:
             await self._stream(answer)
         else:
-            self.say({**answer.whole(), **(self.fault.fields if self.fault else {})})
+            self.say(self._faulty(answer.whole()))
 
-    def _let_in(self) -> None:
-        request, door = self.request, self.server.door
-        authorization = request.headers.get("Authorization", "")
-        if authorization.startswith("bce-auth-v1/"):
-            address = (request.method or "", request.path, request.query)
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            door.check_signature(authorization, address, headers)
-        else:
-            door.check_token(self.get_query_argument("access_token", ""))
+    def _faulty(self, payload: dict[str, Any]) -> dict[str, Any]:
+        fields = self.fault.fields if self.fault else {}
+        return self.with_fields(payload, fields) if fields else payload
 
     async def _stream(self, answer: Answer) -> None:
         self.set_header("Content-Type", "text/event-stream;charset=utf-8")
-        fields = self.fault.fields if self.fault else {}
+        fault = self.fault if self.fault and not self.fault.fields else None
         try:
             for number, chunk in enumerate(answer.chunks()):
-                if self.fault and not fields and number == self.fault.after:
-                    await self.go_wrong(self.fault)
+                if fault and number == fault.after:
+                    await self.go_wrong(fault)
                     return
-                data = json.dumps({**chunk, **fields}, ensure_ascii=False)
-                self.write(f"data: {data}\n\n")
+                self.write_event(self._faulty(chunk))
                 await self.flush()
                 self.seen.sent += 1
                 if self.server.pace:
                     await asyncio.sleep(self.server.pace)
+            self.write(self.end)
         except StreamClosedError:
             self.seen.closed_early = True

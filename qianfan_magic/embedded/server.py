@@ -1,7 +1,8 @@
 """The server: tornado on 127.0.0.1, in a thread of its own.
 
-It keeps what the service keeps to: tokens and signatures are really checked, and a request that
-breaks a rule gets the service's own code.
+It speaks both versions of the API, and IAM's part of them, at one address. It keeps what the
+service keeps to: tokens and signatures are really checked, and a request that breaks a rule gets
+the service's own code.
 """
 
 from __future__ import annotations
@@ -15,13 +16,21 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from qianfan_magic.embedded.checks import Door
+from qianfan_magic.embedded.door import Door
 from qianfan_magic.embedded.engines import ENGINES
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.embedded.handlers import Seen, ServiceHandler, TokenHandler, UnknownHandler
+from qianfan_magic.embedded.handlers import Handler, Seen, UnknownHandler
+from qianfan_magic.embedded.handlers_v1 import OldHandler, TokenHandler
+from qianfan_magic.embedded.handlers_v2 import (
+    IamHandler,
+    ModelHandler,
+    ModelsHandler,
+    NewUnknownHandler,
+)
+from qianfan_magic.embedded.quota import Quota
 from qianfan_magic.masking import guard_logs
 from qianfan_magic.settings import Credentials, Settings
-from qianfan_magic.wire.v1 import PREFIX, TOKEN_PATH
+from qianfan_magic.wire import v1, v2
 
 HOST = "127.0.0.1"
 # tornado writes addresses, which hold the token, into its log.
@@ -42,7 +51,7 @@ class EmbeddedServer:
     pace
         Seconds between two chunks of a stream.
     token_life
-        Seconds an access token lives.
+        Seconds an access token lives, and a bearer token that is fetched at most.
 
     Examples
     --------
@@ -64,6 +73,7 @@ class EmbeddedServer:
         self.seed = seed
         self.pace = pace
         self.door = Door(token_life=token_life)
+        self.quota = Quota()
         self.faults: deque[Fault] = deque()
         self.seen: list[Seen] = []
         self._port = port
@@ -73,7 +83,7 @@ class EmbeddedServer:
 
     @property
     def base_url(self) -> str:
-        """The address, as QIANFAN_BASE_URL takes it."""
+        """The address of both versions and of IAM, as QIANFAN_BASE_URL and its like take it."""
         return f"http://{HOST}:{self._port}"
 
     def start(self) -> Self:
@@ -106,9 +116,11 @@ class EmbeddedServer:
         """Return settings that lead here, past every proxy; the token stays in memory."""
         keys = self.door.keys
         return Settings(
-            credentials=Credentials(ak=keys.ak, sk=keys.sk),
+            credentials=Credentials(ak=keys.ak, sk=keys.sk, bearer_token=keys.bearer_token),
             base_url=self.base_url,
             **{
+                "console_api_base_url": self.base_url,
+                "iam_base_url": self.base_url,
                 "proxy": "",
                 "disable_cache": True,
                 "chat_endpoint": "dolly_12b",
@@ -122,8 +134,10 @@ class EmbeddedServer:
         return {
             "QIANFAN_BASE_URL": self.base_url,
             "QIANFAN_CONSOLE_API_BASE_URL": self.base_url,
+            "QIANFAN_IAM_BASE_URL": self.base_url,
             "QIANFAN_AK": self.door.keys.ak,
             "QIANFAN_SK": self.door.keys.sk,
+            "QIANFAN_BEARER_TOKEN": self.door.keys.bearer_token,
         }
 
     def fail(self, *faults: Fault) -> None:
@@ -141,14 +155,21 @@ class EmbeddedServer:
     def _run(self) -> None:
         asyncio.run(self._serve())
 
+    def _routes(self) -> list[tuple[str, type[Handler], dict[str, Any]]]:
+        given = {"server": self}
+        return [
+            (v1.TOKEN_PATH, TokenHandler, given),
+            (v1.PREFIX + r"/(chat|completions)/([^/]+)", OldHandler, given),
+            (v2.TOKEN_PATH, IamHandler, given),
+            (v2.MODELS_PATH, ModelsHandler, given),
+            *((path, ModelHandler, {**given, "kind": kind}) for kind, path in v2.PATHS.items()),
+            (r"/v2/.*", NewUnknownHandler, given),
+            (r".*", UnknownHandler, given),
+        ]
+
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        routes = [
-            (TOKEN_PATH, TokenHandler, {"server": self}),
-            (PREFIX + r"/(chat|completions)/([^/]+)", ServiceHandler, {"server": self}),
-            (r".*", UnknownHandler, {"server": self}),
-        ]
-        http = HTTPServer(Application(routes, log_function=lambda _: None))
+        http = HTTPServer(Application(self._routes(), log_function=lambda _: None))
         try:
             sockets = bind_sockets(self._port, HOST)
         except OSError as error:

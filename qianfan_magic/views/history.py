@@ -37,7 +37,7 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
             cut = f"Cut here: what stands above is no longer sent, since {fit.reason}."
             html.append(f"<hr>\n{_label(cut)}")
             plain.append(f"--- {cut}")
-        label = f"{number}. user"
+        label = f"{number}. user{_with_pictures(turn)}"
         answer = f"{number}. assistant{_mark(turn)}"
         html += [_label(label), preformatted(_told(turn.user))]
         html += [_label(answer), to_html(_told(turn.assistant))]
@@ -61,6 +61,14 @@ def _told(text: str) -> str:
 
 def _label(text: str) -> str:
     return f'<p style="{LABEL}">{escape(text)}</p>'
+
+
+def _with_pictures(turn: Turn) -> str:
+    """Say which pictures went along, and which of them are no longer there to be sent again."""
+    named = [
+        f"{_told(one.name)}{'' if one.url else ', not sent any more'}" for one in turn.pictures
+    ]
+    return f" ({'; '.join(named)})" if named else ""
 
 
 def _mark(turn: Turn) -> str:

@@ -56,6 +56,7 @@ class Column:
         self._begun = time.monotonic()
         self._first = 0.0  # when the first chunk came
         self._held = ""
+        self._thoughts = ""  # held back, too
         self._open = ""  # the open block as the page has it
         self._sent = -LONGEST_HELD
         self._took = 0.0  # seconds that the frame before took to make
@@ -66,11 +67,12 @@ class Column:
         """Hold a chunk until the next frame."""
         self._first = self._first or time.monotonic()
         self._held += chunk.text
+        self._thoughts += chunk.reasoning
         self._tokens = max(self._tokens, chunk.usage.completion_tokens)
 
     def wait(self) -> float | None:
         """Return after how many seconds a frame is due, 0 or less if now; None if never."""
-        if not self._held:
+        if not (self._held or self._thoughts):
             return None
         worth = len(self._open) <= MOST_REPEATED * len(self._held)
         pause = max(INTERVAL if worth else LONGEST_HELD, self._took / LARGEST_SHARE)
@@ -80,11 +82,13 @@ class Column:
         """Return what the page needs to catch up, in as few bytes as there are news."""
         now = time.monotonic()
         # Some services count only at the end (Dolly-12B).
-        self._estimate += estimate_tokens(self._held)
+        self._estimate += estimate_tokens(self._held) + estimate_tokens(self._thoughts)
+        thoughts, self._thoughts = self._thoughts, ""
         made = self._stream.frame(self._held)
         before, self._held, self._open, self._sent = self._open, "", made.open, now
         self._took = time.monotonic() - now
         frame: dict[str, Any] = {"column": self._number} if self._number else {}
+        frame |= {"thinking": visible(thoughts)} if thoughts else {}
         frame |= {"closed": made.closed} if made.closed else {}
         frame |= changed(before, made.open) if made.more is None else {"more": made.more}
         frame |= {"tokens": self._tokens} if self._tokens else {"about": self._estimate}

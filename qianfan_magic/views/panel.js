@@ -163,7 +163,8 @@ function makeRow(row, model) {
     input.addEventListener("change", () => save(read(row, input)));
   }
   unset.addEventListener("change", () => {
-    save(unset.checked ? undefined : (read(row, inputs[0]) ?? row.minimum ?? undefined));
+    const least = row.kind === "switch" ? true : (row.minimum ?? undefined);
+    save(unset.checked ? undefined : (read(row, inputs[0]) ?? least));
   });
   return { element, show: (values) => write(element, row, inputs, unset, values[row.name]) };
 }
@@ -174,6 +175,15 @@ function makeInputs(row) {
     text.type = "text";
     text.placeholder = "up to four texts, with | between them";
     return [text];
+  }
+  if (row.kind === "switch") {
+    const select = part("select", "qianfan-switch");
+    for (const value of ["", "true", "false"]) {
+      const option = part("option", "", value || "–");
+      option.value = value;
+      select.append(option);
+    }
+    return [select];
   }
   const number = part("input", "qianfan-number");
   Object.assign(number, { type: "number", step: row.kind === "slider" ? "any" : row.step });
@@ -191,6 +201,7 @@ function read(row, input) {
     const texts = input.value.split("|").filter((text) => text);
     return texts.length ? texts.map((text) => text.replaceAll("\\n", "\n")) : undefined;
   }
+  if (row.kind === "switch") return { true: true, false: false }[input.value];
   return input.value === "" ? undefined : Number(input.value);
 }
 

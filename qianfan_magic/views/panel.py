@@ -23,6 +23,8 @@ from qianfan_magic.views.visible import visible
 _HERE = Path(__file__).parent
 #: From one end of a slider to the other, for a number that need not be whole.
 STEPS = 20
+#: A whole number of more values than this is typed.
+MOST_STEPS = 10_000
 UNSET = "the service decides"
 
 
@@ -87,8 +89,10 @@ def row_of(parameter: Parameter) -> dict[str, Any]:
     row["help"] = parameter.help
     if parameter.type is list:
         return row | {"kind": "texts"}
+    if parameter.type is bool:
+        return row | {"kind": "switch"}
     low, high = parameter.minimum, parameter.maximum
-    if low is None or high is None:
+    if low is None or high is None or high > MOST_STEPS:
         return row | {"kind": "number", "minimum": low, "step": 1}
     step = (high - low) / STEPS if parameter.type is float else 1
     first = low + step if parameter.above else low

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qianfan_magic.views.place import Place
-from qianfan_magic.views.shown import NOTHING, Shows
+from qianfan_magic.views.shown import ANSWER, NOTHING, THINKING, Shows
 from qianfan_magic.views.visible import visible
 from qianfan_magic.wire.types import Chunk
 
@@ -37,6 +37,7 @@ class TerminalView:
     def __init__(self) -> None:
         self._begun = False
         self._held = ""
+        self._part = ""
 
     def begin(self) -> None:
         """Show nothing yet."""
@@ -44,7 +45,17 @@ class TerminalView:
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Show more of the answer."""
         del column
-        text = self._held + chunk.text
+        if chunk.reasoning:
+            self._write(chunk.reasoning, THINKING)
+        if chunk.text:
+            self._write(chunk.text, ANSWER if self._part else "")
+
+    def _write(self, text: str, part: str) -> None:
+        """Go on with what is thought or answered, under a line of its own."""
+        if part != self._part:
+            sys.stdout.write(f"\n\n{part}\n" if self._begun else f"{part}\n")
+            self._begun, self._part, self._held = False, part, ""
+        text = self._held + text
         self._held = "\r" if text.endswith("\r") else ""  # perhaps half of a line's end
         text = text.removesuffix("\r")
         seen = visible(text) if self._begun else visible(text).lstrip("\n")

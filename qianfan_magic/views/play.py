@@ -90,7 +90,8 @@ def shown(
 ) -> Shown:
     """Make the end of an answer of its chunks; nothing, if it broke off before the first word."""
     text = "".join(chunk.text for chunk in chunks)
-    if state == "broken off" and not (text or notes):
+    reasoning = "".join(chunk.reasoning for chunk in chunks)
+    if state == "broken off" and not (text or reasoning or notes):
         return Shown("")
     tokens = chunks[-1].usage.completion_tokens if chunks else 0
-    return Shown(text, form, tuple(notes), asked, state, tokens)
+    return Shown(text, form, tuple(notes), asked, state, tokens, reasoning)

@@ -62,9 +62,14 @@ class Column {
   }
 
   show(frame) {
-    if (this.word.className) this.says(`${this.asked}: streaming`);
     this.last = frame;
     this.figures.textContent = figures(frame);
+    if (frame.thinking) this.think(frame.thinking);
+    const answers = frame.more || frame.open || frame.closed;
+    if (!answers) return;
+    if (this.thoughts?.open && !this.answered) this.thoughts.open = this.kept;
+    this.answered = true;
+    this.says(`${this.asked}: streaming`);
     if (typeof frame.more === "string") {
       this.open = "";
       appendText(this.body, frame.more);
@@ -82,12 +87,29 @@ class Column {
     settled.filter((node) => node.querySelectorAll).forEach(addCopyButtons);
   }
 
+  // What the model thinks stands above the answer, open while it runs; then it is folded away,
+  // unless the reader has opened it.
+  think(text) {
+    if (!this.thoughts) {
+      this.thoughts = part("details", "qianfan-thoughts");
+      this.thoughts.open = true;
+      this.kept = false;
+      const summary = part("summary", "", "Thinking");
+      summary.addEventListener("click", () => (this.kept = !this.thoughts.open));
+      this.thoughts.append(summary, part("div", "qianfan-thought"));
+      this.body.before(this.thoughts);
+    }
+    this.thoughts.lastChild.append(text);
+    if (!this.answered) this.says(`${this.asked}: thinking`);
+  }
+
   end(line) {
     this.says(line); // it has the tokens
     this.figures.textContent = figures({ ...this.last, counted: true });
   }
 
   says(text) {
+    if (this.word.textContent === text) return;
     this.word.className = "";
     this.word.textContent = text;
   }

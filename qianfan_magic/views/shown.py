@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from qianfan_magic.masking import mask_known
-from qianfan_magic.views.formats import body, plain
+from qianfan_magic.views.formats import body, plain, preformatted
 from qianfan_magic.views.markdown import inert_markdown
 from qianfan_magic.views.mathematics import IGNORED
 from qianfan_magic.views.visible import visible
@@ -17,6 +17,11 @@ from qianfan_magic.views.visible import visible
 #: Metadata of an output that carries none.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 QUIET = "opacity: 0.7; font-size: 90%"
+#: What a model thought stands apart from what it says.
+FOLDED = "margin: 0 0 0.8em 0; padding-left: 0.8em; border-left: 3px solid; opacity: 0.75"
+SUMMARY = "cursor: pointer"
+#: In plain text, above either.
+THINKING, ANSWER = "[Thinking]", "[Answer]"
 #: What an answer draws stays within it; the page typesets only what is marked as mathematics.
 OPENING = f'<div class="qianfan-answer {IGNORED}" style="contain: content; overflow-x: auto">'
 
@@ -52,6 +57,8 @@ class Shown:
         ``done``, ``stopped`` or ``broken off``.
     tokens
         Of the answer, as the service counts; 0 if it does not say.
+    reasoning
+        What the model thought before it; folded away above it.
     """
 
     text: str
@@ -60,6 +67,7 @@ class Shown:
     asked: str = ""
     state: str = ""
     tokens: int = 0
+    reasoning: str = ""
 
     @property
     def line(self) -> str:
@@ -76,13 +84,14 @@ class Shown:
             ``text/html`` (sanitised), ``text/plain`` and, of Markdown, ``text/markdown`` (inert).
         """
         below = [visible(line) for line in (*self.notes, self.line) if line]
-        if not (self.text or below):
+        if not (self.text or self.reasoning or below):
             return {"text/plain": ""}
         seen = self._seen
+        thoughts = [THINKING, _told(self.reasoning).strip(), ANSWER] if self.reasoning else []
         marks = [f"[{line}]" for line in below]
         made = {
             "text/html": framed(self.html()),
-            "text/plain": "\n\n".join([plain(seen, self.form), *marks]),
+            "text/plain": "\n\n".join([*thoughts, plain(seen, self.form), *marks]),
         }
         if self.form == "markdown":
             made["text/markdown"] = "\n\n".join([inert_markdown(seen), *marks])
@@ -92,12 +101,13 @@ class Shown:
         """Make the HTML of the answer and of what stands under it."""
         lines = [visible(line) for line in (*self.notes, self.line) if line]
         below = "".join(f'\n<p style="{QUIET}">{escape(line)}</p>' for line in lines)
-        return body(self._seen, self.form).rstrip() + below
+        thoughts = folded(_told(self.reasoning).strip()) + "\n" if self.reasoning else ""
+        return thoughts + body(self._seen, self.form).rstrip() + below
 
     @property
     def _seen(self) -> str:
-        """The text as it stays, without the keys that it may quote."""
-        return visible(mask_known(self.text))
+        """The text as it stays."""
+        return _told(self.text)
 
     def lines(self) -> list[str]:
         """List the one line."""
@@ -106,6 +116,19 @@ class Shown:
     def below(self) -> list[str]:
         """List the notes, and the state if it is not the good one."""
         return [*self.notes, *[self.state] * (self.state not in {"", "done"})]
+
+
+def _told(text: str) -> str:
+    """Return a text as it stays, without the keys that it may quote."""
+    return visible(mask_known(text))
+
+
+def folded(text: str) -> str:
+    """Fold away what a model thought, under a line that opens it."""
+    return (
+        f'<details style="{FOLDED}"><summary style="{SUMMARY}">Thinking</summary>\n'
+        f"{preformatted(text)}\n</details>"
+    )
 
 
 def framed(html: str) -> str:

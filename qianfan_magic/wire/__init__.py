@@ -1,5 +1,43 @@
 """What goes over the wire: a module for each version of the API, and the types of answers."""
 
-from qianfan_magic.wire.v1 import read_reply
+from __future__ import annotations
 
-__all__ = ["read_reply"]
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from qianfan_magic.catalogue import Service
+from qianfan_magic.parameter import Kind, Version
+from qianfan_magic.wire import v1, v2
+from qianfan_magic.wire.reply import read_reply
+from qianfan_magic.wire.types import Chunk
+
+__all__ = ["WIRES", "Wire", "read_reply"]
+
+
+class Wire(Protocol):
+    """What each version of the API has a function of its own for; the modules are the versions."""
+
+    def path(self, kind: Kind, model: str, /) -> str:
+        """Return the address of a service behind the base URL."""
+
+    def body(
+        self,
+        kind: Kind,
+        service: Service,
+        asked: Any,
+        parameters: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> dict[str, Any]:
+        """Build the body of a request."""
+
+    def read_chunk(
+        self, payload: Mapping[str, Any], before: Chunk | None = None, *, whole: bool = False
+    ) -> Chunk:
+        """Read one event of a stream, or a whole answer."""
+
+    def read_error(self, payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
+        """Read an error's code and words; None if it is none."""
+
+
+WIRES: dict[Version, Wire] = {1: v1, 2: v2}

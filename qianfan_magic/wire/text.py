@@ -1,8 +1,30 @@
-"""Whole characters out of JSON that was cut between the halves of one; pure."""
+"""Text and JSON: how a body is written, and whole characters out of pieces; pure."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from typing import Any
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def written(body: Mapping[str, Any]) -> str:
+    """Write a body as JSON, one line for each field and each message.
+
+    It goes over the wire like this, so that what is shown of a request is what was sent.
+    """
+    lines = []
+    for name, value in body.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            items = ",\n    ".join(map(_encode, value))
+            text = f"[\n    {items}\n  ]"
+        else:
+            text = _encode(value)
+        lines.append(f"  {_encode(name)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}"
+
 
 _HALF = re.compile("[\ud800-\udfff]")
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypedDict
+
+#: Stands for ``data: [DONE]``, the end of a stream of version 2.
+DONE: Mapping[str, Any] = MappingProxyType({})
+#: What is asked: a text, or parts of which some are pictures (version 2).
+Content = str | list[dict[str, Any]]
 
 
 class Message(TypedDict):
     """One message of a conversation: ``role`` is ``user`` or ``assistant``."""
 
     role: str
-    content: str
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,15 @@ class Chunk:
         Tokens so far.
     raw
         The service's own JSON.
+    reasoning
+        What is new of the model's thinking, before the answer (version 2).
     """
 
     text: str
     is_end: bool
     usage: Usage
     raw: Mapping[str, Any] = field(repr=False)
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +78,8 @@ class Reply:
         Why it ended, in the service's word; may be empty.
     raw
         The service's own JSON; of a stream, that of its last chunk.
+    reasoning
+        What the model thought before it answered; empty if it did not, or keeps it to itself.
     """
 
     text: str
@@ -80,3 +91,4 @@ class Reply:
     is_safe: bool | None = None
     finish_reason: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    reasoning: str = field(default="", repr=False)

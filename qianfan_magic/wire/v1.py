@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from qianfan_magic.catalogue import Card, check_length
+from qianfan_magic.cards import Card
+from qianfan_magic.catalogue import Service, check_length
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.parameter import Kind
-from qianfan_magic.parameters import BY_NAME, check_parameters, check_text
-from qianfan_magic.wire.types import Chunk, Message, Reply, Usage
+from qianfan_magic.parameters import check_parameters, check_text
+from qianfan_magic.wire.types import Chunk, Message, Usage
 
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
 TOKEN_PATH = "/oauth/2.0/token"  # noqa: S105  an address
@@ -24,31 +25,48 @@ def path(kind: Kind, endpoint: str) -> str:
     return f"{PREFIX}/{FOLDERS[kind]}/{quote(endpoint, safe='')}"
 
 
-def chat_body(
-    messages: Sequence[Message], parameters: Mapping[str, Any], card: Card | None = None
+def body(
+    kind: Kind, service: Service, asked: Any, parameters: Mapping[str, Any], *, stream: bool
 ) -> dict[str, Any]:
-    """Build the body of a chat request.
+    """Build the body of a request.
+
+    Parameters
+    ----------
+    kind
+        Of the service.
+    service
+        Who is asked.
+    asked
+        Messages, or a prompt.
+    parameters
+        By the names of the table.
+    stream
+        Whether the answer is to come in pieces.
 
     Raises
     ------
     ParameterError
         As `check_messages` and `check_parameters` do; also for more than the card's characters.
     """
+    build = chat_body if kind == "chat" else complete_body
+    return build(asked, parameters, service.card) | ({"stream": True} if stream else {})
+
+
+def chat_body(
+    messages: Sequence[Message], parameters: Mapping[str, Any], card: Card | None = None
+) -> dict[str, Any]:
+    """Build the body of a chat request that is answered in one piece; raises as `body` does."""
     sent = check_messages(messages)
     check_length(sum(len(message["content"]) for message in sent), card)
-    return {"messages": sent, **_on_the_wire(check_parameters(parameters, "chat"))}
+    return {"messages": sent, **check_parameters(parameters, "chat")}
 
 
 def complete_body(
     prompt: str, parameters: Mapping[str, Any], card: Card | None = None
 ) -> dict[str, Any]:
-    """Build the body of a completion request; raises as `chat_body` does."""
+    """Build the body of a completion request that is answered in one piece; raises likewise."""
     check_length(len(check_text(prompt, "The prompt")), card)
-    return {"prompt": prompt, **_on_the_wire(check_parameters(parameters, "completion"))}
-
-
-def _on_the_wire(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {BY_NAME[name].wire or name: value for name, value in parameters.items()}
+    return {"prompt": prompt, **check_parameters(parameters, "completion")}
 
 
 def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
@@ -78,13 +96,18 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
                 f"Message {place + 1} has the role {role!r}, but must have {expected!r}",
                 hint="Roles alternate user, assistant, user, …",
             )
+        if isinstance(message.get("content"), list):
+            raise ParameterError(
+                f"Message {place + 1} has a picture, which version 1 of the API does not take",
+                hint="Ask a model of version 2 that sees: %qianfan models lists them.",
+            )
         check_text(message.get("content"), f"The content of message {place + 1}")
     if len(messages) % 2 == 0:
         raise ParameterError(
             f"There are {len(messages)} messages, but their number must be odd",
             hint="The last message is the user's question.",
         )
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+    return [{"role": m["role"], "content": str(m["content"])} for m in messages]
 
 
 def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage:
@@ -113,7 +136,7 @@ def _count(usage: Mapping[str, Any], name: str) -> int:
 
 
 def read_chunk(
-    payload: Mapping[str, Any], before: Usage | None = None, *, whole: bool = False
+    payload: Mapping[str, Any], before: Chunk | None = None, *, whole: bool = False
 ) -> Chunk:
     """Read one event of a stream, or a whole answer, which is its own end.
 
@@ -122,7 +145,7 @@ def read_chunk(
     payload
         The service's JSON.
     before
-        The tokens as the chunk before had them.
+        The chunk before it.
     whole
         Whether it is no event but a whole answer.
 
@@ -135,42 +158,34 @@ def read_chunk(
     if not isinstance(text, str):
         raise ValueError("it has no text under 'result'")  # noqa: TRY004  the peer's data
     is_end = whole or bool(payload.get("is_end"))
-    return Chunk(text, is_end, read_usage(payload, before), payload)
-
-
-def read_reply(chunks: Iterable[Chunk]) -> Reply:
-    """Join the chunks of a stream, or the one chunk of a whole answer."""
-    text: list[str] = []
-    said: dict[str, Any] = {}
-    last: Mapping[str, Any] = {}
-    usage = Usage()
-    for chunk in chunks:
-        text.append(chunk.text)
-        last, usage = chunk.raw, chunk.usage
-        _note(said, chunk.raw)
-    ban_round = said.get("ban_round")
-    return Reply(
-        text="".join(text),
-        id=str(last.get("id") or ""),
-        usage=usage,
-        is_truncated=said.get("is_truncated", False),
-        need_clear_history=said.get("need_clear_history", False),
-        ban_round=ban_round if isinstance(ban_round, int) else None,
-        is_safe=said.get("is_safe"),
-        finish_reason=str(last.get("finish_reason") or ""),
-        raw=last,
-    )
+    usage = read_usage(payload, before.usage if before else None)
+    return Chunk(text, is_end, usage, payload)
 
 
 #: The documents call it a bool and show a number.
 _UNSAFE = (0, False, "0", "false")
 
 
-def _note(said: dict[str, Any], raw: Mapping[str, Any]) -> None:
-    """Keep what any chunk of the answer says, not only the last."""
-    for flag in ("is_truncated", "need_clear_history"):
-        said[flag] = said.get(flag, False) or bool(raw.get(flag))
+def read_said(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what a chunk says of the answer besides its text, by the names of `Reply`."""
+    said: dict[str, Any] = {
+        flag: True for flag in ("is_truncated", "need_clear_history") if raw.get(flag)
+    }
     if raw.get("need_clear_history"):
         said["ban_round"] = raw.get("ban_round")
     if raw.get("is_safe") is not None:
-        said["is_safe"] = said.get("is_safe", True) and raw["is_safe"] not in _UNSAFE
+        said["is_safe"] = raw["is_safe"] not in _UNSAFE
+    if raw.get("finish_reason"):
+        said["finish_reason"] = str(raw["finish_reason"])
+    return said
+
+
+def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
+    """Read an error's code and words; None if it is none."""
+    if not payload.get("error_code"):
+        return None
+    try:
+        code = int(payload["error_code"])
+    except (ValueError, TypeError, OverflowError):
+        code = 0
+    return code, str(payload.get("error_msg", ""))

@@ -48,8 +48,10 @@ CHROMIUM_FLAGS = [
 def saying(text: str, pace: float = 0.0) -> tuple[str, str]:
     """Two cells: one that has the server say this from now on, and one that asks it."""
     prepare = (
+        "from qianfan_magic.embedded.engines import Engine\n"
         "server = get_ipython().magics_manager.registry['QianfanMagics'].session.server\n"
-        f"server.engine, server.pace = (lambda question: {text!r}), {pace}"
+        f"server.engine = Engine(lambda question: {text!r}, lambda question: '')\n"
+        f"server.pace = {pace}"
     )
     return prepare, "%%qianfan_chat\nSay it."
 

@@ -1,14 +1,31 @@
-"""What writes the embedded server's answers: one function from a question to a text each."""
+"""What writes the embedded server's answers: an engine makes texts of a question."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qianfan_magic.embedded.engines.scripted import answer as scripted
+from qianfan_magic.embedded.engines import scripted, thoughts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from qianfan_magic.embedded.question import Question
 
-ENGINES: dict[str, Callable[[Question], str]] = {"scripted": scripted}
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Two functions of a question.
+
+    Attributes
+    ----------
+    answer
+        Returns what is said.
+    reasoning
+        Returns what is thought before, if the question asks to think.
+    """
+
+    answer: Callable[[Question], str]
+    reasoning: Callable[[Question], str]
+
+
+ENGINES = {"scripted": Engine(scripted.answer, thoughts.reasoning)}

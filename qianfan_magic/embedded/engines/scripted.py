@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
-from random import Random
 from typing import TYPE_CHECKING
+
+from qianfan_magic.embedded.engines.continuations import COMPLETION, Say
+from qianfan_magic.embedded.engines.thoughts import PUZZLES, Puzzle
 
 if TYPE_CHECKING:
     from qianfan_magic.embedded.question import Question
@@ -42,12 +44,6 @@ years of history.
 | 798 Art District | old factories full of galleries |
 
 It also has some of the country's best universities, and roast duck that people travel for."""
-
-BEIJING_PROSE = """\
-, the capital of China, in the north of the country.
-Beijing has been a seat of government for most of the last eight hundred years. Its old centre \
-holds the Forbidden City and Tiananmen Square, hutong lanes run around it, and the Great Wall \
-crosses the hills an hour to the north. Today more than 21 million people live there."""
 
 WALL_LENGTH_CHINESE = """\
 历代长城总长约 **21,196 公里**（2012 年测量），其中明长城长 8,850 公里。"""
@@ -98,57 +94,6 @@ CAT_NAMES = (
     *("Professor Fluff", "Quantum Noodle", "Baron von Yarn"),
 )
 
-MAX_MIN = '''\
-
-def max_min(numbers):
-    """返回数组的最大值和最小值。"""
-    largest = smallest = numbers[0]
-    for number in numbers[1:]:
-        if number > largest:
-            largest = number
-        elif number < smallest:
-            smallest = number
-    return largest, smallest
-'''
-
-FIBONACCI = '''
-    """Return the n-th Fibonacci number: 0, 1, 1, 2, 3, 5, …"""
-    a, b = 0, 1
-    for _ in range(n):
-        a, b = b, a + b
-    return a
-'''
-
-IS_PRIME = '''
-    """Tell whether n has no divisor but 1 and itself."""
-    if n < 2:
-        return False
-    divisor = 2
-    while divisor * divisor <= n:
-        if n % divisor == 0:
-            return False
-        divisor += 1
-    return True
-'''
-
-QUICKSORT = """
-def quicksort(items):
-    if len(items) <= 1:
-        return items
-    pivot, *rest = items
-    smaller = [item for item in rest if item < pivot]
-    larger = [item for item in rest if item >= pivot]
-    return [*quicksort(smaller), pivot, *quicksort(larger)]
-"""
-
-SQL = """
-SELECT department, AVG(salary) AS average_salary
-FROM employees
-GROUP BY department
-ORDER BY average_salary DESC;
-"""
-
-
 REVIEW = """\
  One thing goes wrong: for an *empty list* `len(values)` is 0, and Python raises a
 `ZeroDivisionError`, which tells the caller little. The rest is fine."""
@@ -177,8 +122,6 @@ def _cat_name(question: Question) -> str:
     return f" Call it **{name}**. {name} suits a cat."
 
 
-Say = tuple[str, ...] | Callable[["Question"], str]
-
 #: For a chat: a pattern of the question, a pattern of all before it, and what to say.
 CHAT: tuple[tuple[str, str, Say], ...] = (
     (r"^(hi|hello|hey)\b[\s!.]*$", "", GREETINGS),
@@ -194,20 +137,11 @@ CHAT: tuple[tuple[str, str, Say], ...] = (
     (r"name for (a|my) cat", "", _cat_name),
     (r"def mean\(", "", (REVIEW,)),
     (r"mend|fix", r"def mean\(", (MENDED,)),
+    *((puzzle.pattern, "", puzzle) for puzzle in PUZZLES),
 )
 
 #: What asks for the rest of an answer.
 GO_ON = r"^(please )?(go on|continue)|继续"
-
-#: For a completion: a pattern of the prompt's end, and how it goes on.
-COMPLETION: tuple[tuple[str, Say], ...] = (
-    (r"introduce the city beijing\W*$", (BEIJING_PROSE,)),
-    (r"python\s*计算数组(的)?最大值(和|、)?最小值\W*$", (MAX_MIN,)),
-    (r"def fibonacci\(n\):\s*$", (FIBONACCI,)),
-    (r"def is_prime\(n\):\s*$", (IS_PRIME,)),
-    (r"#.*quick\s?sort.*$", (QUICKSORT,)),
-    (r"--.*average salary.*department.*$", (SQL,)),
-)
 
 
 def answer(question: Question) -> str:
@@ -223,38 +157,79 @@ def answer(question: Question) -> str:
     str
         What it knows by heart, or a sentence that says what it received.
     """
-    text, random = question.text.strip(), question.random()
-    if question.card.kind == "completion":
-        for pattern, say in COMPLETION:
-            if re.search(pattern, text, re.IGNORECASE):
-                return _say(say, question, random)
-        return "\n# " + _confession(question)
-    if re.search(GO_ON, text, re.IGNORECASE) and len(question.messages) > 1:
+    if question.kind == "completion":
+        return _completed(question)
+    if question.json:
+        return _json(question)
+    if question.pictures:
+        return _said(" " + _blind(question), question)
+    if re.search(GO_ON, question.text.strip(), re.IGNORECASE) and len(question.messages) > 1:
         return _rest(question)
-    before = "\n".join(question.messages[:-1])
+    return _said(_known(question) or " " + _confession(question), question)
+
+
+def _completed(question: Question) -> str:
+    for pattern, say in COMPLETION:
+        if re.search(pattern, question.text.strip(), re.IGNORECASE):
+            return _say(say, question)
+    return "\n# " + _confession(question) + "\n" * bool(question.suffix)
+
+
+def _known(question: Question) -> str:
+    text, before = question.text.strip(), "\n".join(question.messages[:-1])
     for pattern, context, say in CHAT:
         if re.search(pattern, text, re.IGNORECASE) and re.search(context, before, re.IGNORECASE):
-            return _say(say, question, random)
-    return " " + _confession(question)
+            return _say(say, question)
+    return ""
+
+
+def _json(question: Question) -> str:
+    if re.search(r"rivers|河", question.text, re.IGNORECASE):
+        return RIVERS
+    said = _blind(question) if question.pictures else _confession(question)
+    return json.dumps({"answer": said}, ensure_ascii=False)
 
 
 def _rest(question: Question) -> str:
     """Go on with the answer before, if it is the beginning of one that is known."""
     said = question.messages[-2]
-    known = [one for _, _, say in CHAT if not callable(say) for one in say]
-    whole = [one for one in known if one.startswith(said)]
-    return whole[0][len(said) :] if whole else " " + _confession(question)
+    known = [_said(one, question) for _, _, say in CHAT for one in _texts(say)]
+    whole = [one for one in known if said and one.startswith(said)]
+    return whole[0][len(said) :] if whole else _said(" " + _confession(question), question)
 
 
-def _say(say: Say, question: Question, random: Random) -> str:
-    return say(question) if callable(say) else random.choice(say)
+def _texts(say: Say) -> tuple[str, ...]:
+    if isinstance(say, Puzzle):
+        return say.quick, say.right
+    return () if callable(say) else say
+
+
+def _said(text: str, question: Question) -> str:
+    """Begin as the model does: Dolly-12B with a space, those of version 2 without."""
+    return text if question.card.version == 1 else text.lstrip()
+
+
+def _say(say: Say, question: Question) -> str:
+    return say(question) if callable(say) else question.random().choice(say)
+
+
+def _blind(question: Question) -> str:
+    """Say of pictures what can be told without seeing them."""
+    number = len(question.pictures)
+    came = "1 picture" if number == 1 else f"{number} pictures"
+    return (
+        f"This is the scripted engine in the place of {question.card.name}: it cannot see, and so "
+        f"cannot say what is shown. What arrived with the question is {came}: "
+        f"{'; '.join(map(str, question.pictures))}."
+    )
 
 
 def _confession(question: Question) -> str:
     sent = ", ".join(f"{name}={value!r}" for name, value in question.parameters.items())
     turn = f" as message {len(question.messages)} of a conversation" * (len(question.messages) > 1)
+    system = f" after a system text of {len(question.system):,}" * bool(question.system)
     return (
         f"This is the scripted engine in the place of {question.card.name}. It is no language "
         f"model: it knows a few questions by heart, and this is not one of them. It received "
-        f"{len(question.text):,} characters{turn}, with {sent or 'no parameters'}."
+        f"{len(question.text):,} characters{turn}{system}, with {sent or 'no parameters'}."
     )

@@ -1,0 +1,48 @@
+"""A request as a program to copy: a shell script, Python with requests, Python with the SDK.
+
+What the user wrote stands in it as data, quoted; every secret as the name of a variable.
+"""
+
+from __future__ import annotations
+
+from qianfan_magic.errors import ParameterError
+from qianfan_magic.programs.curl import curl
+from qianfan_magic.programs.python import python
+from qianfan_magic.programs.sdk import sdk
+from qianfan_magic.programs.sent import Sent
+
+__all__ = ["LANGUAGES", "Sent", "program"]
+
+_WRITERS = {"curl": curl, "python": python, "sdk": sdk}
+LANGUAGES = tuple(_WRITERS)
+
+
+def program(sent: Sent, language: str) -> str:
+    """Write a program that sends a request once more and prints its answer.
+
+    Parameters
+    ----------
+    sent
+        The request.
+    language
+        ``"curl"``: a POSIX shell script; it prints what the service answers, as it comes.
+        ``"python"``: Python 3.9 with requests; it prints the text. ``"sdk"``: Python with Baidu's
+        ``qianfan`` (0.4.12.3), which adds ``"stream": false`` to a body without ``stream``; it
+        prints the text.
+
+    Returns
+    -------
+    str
+        Ends with a newline. Its first line says which variables it needs.
+
+    Raises
+    ------
+    ParameterError
+        For another language, and for a body that the SDK cannot send.
+    """
+    if language not in _WRITERS:
+        raise ParameterError(
+            f"There is no way to write a request as {language!r}",
+            hint=f"Write it as one of {', '.join(LANGUAGES)}.",
+        )
+    return _WRITERS[language](sent)

@@ -1,0 +1,53 @@
+"""A table as plain output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from qianfan_magic.views.mathematics import IGNORED
+from qianfan_magic.views.shown import QUIET
+from qianfan_magic.views.visible import visible
+
+
+def table_bundle(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> dict[str, str]:
+    """Make the plain output of a table, ``text/html`` and ``text/plain``.
+
+    Parameters
+    ----------
+    heads
+        Of the columns.
+    rows
+        Texts, as many each as there are heads.
+    numbers
+        The heads whose columns stand to the right.
+    notes
+        Lines under it.
+    """
+    seen = [[visible(text) for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(heads, *seen, strict=True)]
+    plain = [
+        "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in (heads, *seen)
+    ]
+    sides = ["right" if head in numbers else "left" for head in heads]
+    head, *body = (
+        "".join(
+            f'<{tag} style="text-align:{side}">{escape(text)}</{tag}>'
+            for text, side in zip(row, sides, strict=True)
+        )
+        for tag, row in (("th", heads), *(("td", row) for row in seen))
+    )
+    lines = "\n".join(f"<tr>{line}</tr>" for line in body)
+    html = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
+    below = "".join(f'\n<p style="{QUIET}">{escape(visible(note))}</p>' for note in notes)
+    return {
+        "text/html": f'<div class="{IGNORED}" style="overflow-x: auto">\n{html}{below}\n</div>',
+        "text/plain": "\n".join([*plain, *(f"[{visible(note)}]" for note in notes)]),
+    }

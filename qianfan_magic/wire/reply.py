@@ -1,0 +1,39 @@
+"""The chunks of an answer, joined; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qianfan_magic.wire import v1, v2
+from qianfan_magic.wire.types import Chunk, Reply, Usage
+
+
+def read_reply(chunks: Iterable[Chunk]) -> Reply:
+    """Join the chunks of a stream, or the one chunk of a whole answer.
+
+    What any of them says counts, not only what the last does.
+    """
+    text: list[str] = []
+    reasoning: list[str] = []
+    said: dict[str, Any] = {}
+    last: Mapping[str, Any] = {}
+    usage = Usage()
+    for chunk in chunks:
+        text.append(chunk.text)
+        reasoning.append(chunk.reasoning)
+        last, usage = chunk.raw, chunk.usage
+        says = (v2 if "choices" in last else v1).read_said(last)
+        if said.get("is_safe") is False:
+            says["is_safe"] = False
+        said |= says
+    if not isinstance(said.get("ban_round"), int):
+        said["ban_round"] = None
+    return Reply(
+        text="".join(text),
+        reasoning="".join(reasoning),
+        id=str(last.get("id") or ""),
+        usage=usage,
+        raw=last,
+        **said,
+    )

@@ -1,0 +1,704 @@
+"""``-i``: pictures of variables and of files."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import io
+import os
+import random
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import IPython.display
+import pytest
+from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
+
+from qianfan_magic import ParameterError
+from qianfan_magic.images import MOST_BYTES, MOST_PIXELS, MOST_READ, Picture, read_picture
+
+FORMS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+ORIENTATION, MAKER, GPS = 0x0112, 0x010F, 0x8825
+
+
+def drawing(mode="RGB", size=(12, 8)):
+    """Give a picture of which no two turns are the same."""
+    image = Image.new("RGB", size, RED)
+    ImageDraw.Draw(image).rectangle((0, 0, size[0] // 2, size[1] // 4), fill=BLUE)
+    return image.convert(mode)
+
+
+def noise(mode, size):
+    pixels = random.Random(7).randbytes(size[0] * size[1] * len(mode))
+    return Image.frombytes(mode, size, pixels)
+
+
+def file_of(image, form="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def of(value):
+    """Read the picture of a variable."""
+    return read_picture("pic", {"pic": value}, Path())
+
+
+def pixels(picture):
+    """Open what is sent as a stranger would, and check it against what the picture tells."""
+    image = Image.open(io.BytesIO(picture.data))
+    image.load()
+    assert (image.size, picture.media_type) == (
+        (picture.width, picture.height),
+        image.get_format_mimetype(),
+    )
+    return image
+
+
+def refusal(value):
+    with pytest.raises(ParameterError) as caught:
+        of(value)
+    assert len(caught.value._render_traceback_()) == 2
+    return str(caught.value)
+
+
+# What a name stands for
+
+
+@pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("form", FORMS)
+def test_bytes_of_a_picture(form, wrap):
+    image = pixels(of(wrap(file_of(drawing(), form))))
+    assert image.size == (12, 8)
+    red, _, blue = image.convert("RGB").getpixel((11, 7))
+    assert red > 200
+    assert blue < 50
+
+
+def test_pil_image():
+    assert pixels(of(drawing())).tobytes() == drawing().tobytes()
+
+
+@pytest.mark.parametrize("wrap", [str, Path])
+def test_variable_holds_an_absolute_path(wrap, tmp_path):
+    path = tmp_path / "a.png"
+    drawing().save(path)
+    assert of(wrap(path)).width == 12
+
+
+@pytest.mark.parametrize("named", ["a.png", "./a.png", "photo"])
+def test_paths_start_in_the_folder(named, tmp_path):
+    (tmp_path / "in").mkdir()
+    drawing().save(tmp_path / "in" / "a.png")
+    picture = read_picture(named, {"photo": "a.png"}, tmp_path / "in")
+    assert (picture.name, picture.width) == (named, 12)
+
+
+def test_home_folder_is_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    drawing().save(tmp_path / "a.png")
+    assert read_picture("~/a.png", {}, Path("/")).width == 12
+
+
+def test_variable_goes_before_a_file(tmp_path):
+    drawing().save(tmp_path / "photo", "PNG")
+    found = read_picture("photo", {"photo": drawing(size=(5, 4))}, tmp_path)
+    assert found.width == 5
+
+
+def test_file_without_a_dot_is_found(tmp_path):
+    drawing().save(tmp_path / "photo", "PNG")
+    assert read_picture("photo", {}, tmp_path).width == 12
+
+
+@pytest.mark.parametrize("named", ["_hidden", "a.png", "a b"])
+def test_name_that_cannot_be_a_variable_is_a_file(named, tmp_path):
+    drawing().save(tmp_path / named, "PNG")
+    assert read_picture(named, {named: drawing(size=(5, 4))}, tmp_path).width == 12
+
+
+def test_display_image_with_data():
+    shown = IPython.display.Image(data=file_of(drawing()))
+    assert of(shown).width == 12
+
+
+def test_display_image_of_a_file(tmp_path):
+    drawing().save(tmp_path / "a.png")
+    assert of(IPython.display.Image(filename=str(tmp_path / "a.png"), embed=False)).width == 12
+
+
+def test_display_image_of_an_address_is_not_fetched():
+    shown = IPython.display.Image(url="http://127.0.0.1:9/a.png")
+    assert "nothing is fetched" in refusal(shown)
+
+
+class Figure:
+    """Draws as matplotlib's does."""
+
+    def savefig(self, file, *, format, dpi):
+        assert (format, dpi) == ("png", "figure")
+        drawing().save(file, format)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_figure_and_what_stands_in_it(depth):
+    value = Figure()
+    for _ in range(depth):
+        value = SimpleNamespace(figure=value)
+    assert of(value).width == 12
+
+
+def test_real_figure_and_axes():
+    figures = pytest.importorskip("matplotlib.figure", reason="matplotlib is not needed")
+    figure = figures.Figure(figsize=(4, 3), dpi=50)
+    axes = figure.subfigures(1, 2)[0].subplots()
+    assert (of(figure).width, of(figure).height) == (200, 150)
+    assert of(figure) == of(axes)
+    assert b"matplotlib" not in of(figure).data
+
+
+def test_savefig_of_pyplot_is_not_called():
+    pyplot = ModuleType("pyplot")
+    pyplot.savefig = Figure().savefig
+    assert "this module is not a picture" in refusal(pyplot)
+
+
+class Broken:
+    def savefig(self, *_, **__):
+        raise RuntimeError("secret words of the object")
+
+
+class BrokenInside:
+    @property
+    def figure(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(Broken(), "RuntimeError"), (BrokenInside(), "ZeroDivisionError")]
+)
+def test_figure_that_cannot_be_drawn(value, error):
+    said = refusal(value)
+    assert f"cannot be drawn: {error}" in said
+    assert "secret" not in said
+
+
+def test_figure_that_draws_nothing():
+    assert "not a picture" in refusal(SimpleNamespace(savefig=lambda *_, **__: None))
+
+
+@pytest.mark.parametrize("value", [None, 3, [1], {"data": b""}, object(), Picture, max])
+def test_other_objects_are_refused(value):
+    said = refusal(value)
+    assert f"-i pic: this {type(value).__name__} is not a picture" in said
+    assert "-i takes a PIL image" in said
+
+
+# What cannot be read
+
+
+def test_neither_a_variable_nor_a_file(tmp_path):
+    with pytest.raises(ParameterError, match="neither a variable nor a file") as caught:
+        read_picture("photo", {"x": 1}, tmp_path)
+    assert str(tmp_path) in caught.value.hint
+
+
+def test_name_near_a_variable(tmp_path):
+    with pytest.raises(ParameterError) as caught:
+        read_picture("phto", {"photo": 1, "_phto": 1}, tmp_path)
+    assert caught.value.hint == "Did you mean photo?"
+
+
+@pytest.mark.parametrize(
+    "named", ["a.png", "photos[0]", "~no-such-user/a.png", "a\0b", "x/" * 5000]
+)
+def test_no_such_file(named, tmp_path):
+    with pytest.raises(ParameterError, match="there is no file of that name"):
+        read_picture(named, {}, tmp_path)
+
+
+@pytest.mark.parametrize("named", [".", "in", "in/"])
+def test_folder(named, tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ParameterError, match="this is a folder"):
+        read_picture(named, {}, tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes among files")
+def test_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ParameterError, match="this is not a file"):
+        read_picture("pipe", {}, tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read all")
+def test_file_that_may_not_be_read(tmp_path):
+    drawing().save(tmp_path / "a.png")
+    (tmp_path / "a.png").chmod(0)
+    with pytest.raises(ParameterError, match="Permission denied"):
+        read_picture("a.png", {}, tmp_path)
+
+
+def test_path_that_is_a_picture_in_base64_is_not_quoted():
+    data = base64.b64encode(file_of(drawing())).decode()
+    assert data[:12] not in refusal(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"hello", "你好".encode(), b"<svg></svg>", b"\x89PNG\r\n\x1a\n"]
+)
+def test_not_a_picture(data):
+    assert "this is not a picture" in refusal(data)
+
+
+def test_program_in_postscript_is_not_opened():
+    assert "this is not a picture" in refusal(file_of(drawing(), "EPS"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_picture_cut_in_half(form):
+    data = file_of(noise("RGB", (64, 64)), form)
+    said = refusal(data[: len(data) // 2])
+    assert "damaged" in said
+    assert "-i pic" in said
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_damage_is_refused_or_harmless(form):
+    data, dice = file_of(drawing(), form), random.Random(1)
+    outcomes = []
+    for _ in range(200):
+        damaged = bytearray(data[: dice.choice([len(data), dice.randrange(len(data))])])
+        for at in dice.choices(range(len(damaged)), k=min(3, len(damaged))):
+            damaged[at] = dice.randrange(256)
+        try:
+            outcomes.append(pixels(of(damaged)).size)
+        except ParameterError as error:
+            outcomes.append(error.message)
+    assert len(outcomes) == 200
+
+
+def test_closed_pil_image(tmp_path):
+    drawing().save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        pass
+    assert "damaged or cut off" in refusal(image)
+
+
+def test_image_without_pixels():
+    assert "no pixels" in refusal(Image.new("RGB", (0, 5)))
+
+
+def test_file_of_too_many_bytes(tmp_path):
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(MOST_READ + 1)
+    with pytest.raises(ParameterError, match="more than 104,857,600 bytes"):
+        read_picture("a.png", {}, tmp_path)
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_of(width, height, depth=1, rows=b""):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [10_001, 13_000, 50_000])
+def test_too_many_pixels(side):
+    assert f"more than {MOST_PIXELS:,} pixels" in refusal(png_of(side, side))
+
+
+def test_most_pixels_are_read_without_a_warning():
+    data = file_of(Image.new("1", (10_000, 10_000)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert of(data).small().width == 240
+
+
+# Metadata
+
+
+def photo_file(form="JPEG", image=None, orientation=1):
+    """Give a photo with all the metadata that Pillow can write."""
+    exif = Image.Exif()
+    exif[MAKER] = "Maker-of-cameras"
+    exif[ORIENTATION] = orientation
+    exif.get_ifd(GPS)[29] = "2024:01:31"
+    options = {"exif": exif, "icc_profile": b"Profile-of-Li", "comment": "Comment-of-Li"}
+    if form == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_text("Author", "Li")
+    return file_of(image or drawing(size=(40, 30)), form, **options)
+
+
+WORDS = [
+    b"Exif",
+    b"eXIf",
+    b"Maker-of",
+    b"2024:01",
+    b"-of-Li",
+    b"iCCP",
+    b"ICC_",
+    b"tEXt",
+    b"Author",
+    b"MPF",
+]
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
+def test_metadata_is_removed(form, orientation):
+    data = photo_file(form, orientation=orientation)
+    assert any(word in data for word in WORDS)
+    sent = of(data)
+    assert [word for word in WORDS if word in sent.data] == []
+    assert not pixels(sent).getexif()
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
+def test_metadata_of_an_opened_image_is_removed(form):
+    image = Image.open(io.BytesIO(photo_file(form)))
+    for value in (image, image.copy()):
+        assert [word for word in WORDS if word in of(value).data] == []
+
+
+def test_comment_of_a_scaled_photo_is_removed():
+    sent = of(photo_file(image=noise("RGB", (2000, 1600))))
+    assert [word for word in WORDS if word in sent.data] == []
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_removal_keeps_every_pixel(form):
+    data = photo_file(form, noise("RGB", (60, 40)))
+    assert pixels(of(data)).tobytes() == Image.open(io.BytesIO(data)).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}]
+)
+def test_bare_jpeg_goes_as_it_is(mode, options):
+    data = file_of(noise(mode, (99, 70)), "JPEG", **options)
+    assert of(data).data == data
+
+
+def test_rgb_jpeg_keeps_its_colours():
+    data = file_of(drawing(size=(40, 30)), "JPEG", keep_rgb=True)
+    assert of(data).data == data
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_bare_png_goes_as_it_is(mode):
+    data = file_of(drawing(mode))
+    assert of(data).data == data
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_what_is_appended_to_a_picture_is_removed(form):
+    data = file_of(drawing(), form)
+    assert of(data + b"ftypmp42 a motion photo's video").data == data
+
+
+def test_end_that_is_cut_off_is_written_anew():
+    data = file_of(drawing())
+    assert of(data[:-2]).data == data
+
+
+def test_second_picture_of_a_photo_is_removed():
+    first, second = noise("RGB", (40, 30)), noise("RGB", (60, 50))
+    data = file_of(first, "MPO", save_all=True, append_images=[second])
+    sent = of(data)
+    assert len(sent.data) < len(data) / 2
+    assert pixels(sent).tobytes() == Image.open(io.BytesIO(data)).tobytes()
+
+
+# Upright
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "JPEG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photo_is_turned_upright(orientation, form):
+    lying = drawing(size=(64, 48))
+    options = {"lossless": True} if form == "WEBP" else {}
+    data = file_of(lying, form, exif=exif_of(orientation), **options)
+    upright = lying.copy()
+    upright.getexif()[ORIENTATION] = orientation
+    ImageOps.exif_transpose(upright, in_place=True)
+    sent = pixels(of(data))
+    assert sent.size == upright.size
+    corners = [(2, 2), (sent.width - 3, 2), (2, sent.height - 3), (sent.width - 3, sent.height - 3)]
+    assert [near(sent, at) for at in corners] == [near(upright, at) for at in corners]
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return exif
+
+
+def near(image, at):
+    red, _, blue = image.convert("RGB").getpixel(at)
+    return "red" if red > blue else "blue"
+
+
+def test_opened_photo_is_turned_upright():
+    image = Image.open(io.BytesIO(photo_file(orientation=6)))
+    assert (of(image).width, of(image).height) == (30, 40)
+
+
+def test_photo_turned_by_the_notebook_is_not_turned_again():
+    image = Image.open(io.BytesIO(photo_file(orientation=6))).rotate(-90, expand=True)
+    assert (of(image).width, of(image).height) == (30, 40)
+
+
+def test_unknown_orientation_is_upright():
+    assert of(photo_file(orientation=77)).width == 40
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_damaged_metadata_are_no_damage(form):
+    data = file_of(drawing(), form, exif=b"Exif\0\0no TIFF", dpi=(72, 72))
+    assert of(data).width == 12
+
+
+def test_image_of_the_notebook_stays_as_it_is():
+    image = Image.open(io.BytesIO(photo_file("PNG", orientation=6)))
+    of(image)
+    assert (image.size, image.getexif()[ORIENTATION], "icc_profile" in image.info) == (
+        (40, 30),
+        6,
+        True,
+    )
+
+
+# Modes
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBX", "CMYK", "YCbCr", "HSV"])
+def test_opaque_modes(mode):
+    image = pixels(of(drawing(mode)))
+    assert image.mode == "RGB"
+    assert [near(image, at) for at in [(0, 0), (11, 7)]] == ["blue", "red"]
+
+
+def test_cmyk_jpeg_becomes_rgb():
+    sent = of(file_of(drawing("CMYK", (40, 30)), "JPEG"))
+    assert (sent.media_type, pixels(sent).mode, near(pixels(sent), (39, 29))) == (
+        "image/jpeg",
+        "RGB",
+        "red",
+    )
+
+
+@pytest.mark.parametrize("mode", ["LA", "La", "PA", "RGBA", "RGBa"])
+def test_transparency_is_kept(mode):
+    straight = {"La": "LA", "RGBa": "RGBA"}.get(mode, mode)
+    image = drawing(straight)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    assert pixels(of(image.convert(mode))).getchannel("A").getextrema()[0] < 50
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
+def test_transparency_of_files_is_kept(form):
+    image = Image.new("RGBA", (12, 8), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 6, 8))
+    data = file_of(image, form)
+    sent = pixels(of(data)).convert("RGBA")
+    assert [sent.getpixel(at)[3] for at in [(0, 0), (11, 7)]] == [255, 0]
+
+
+def test_opaque_alpha_is_dropped():
+    assert pixels(of(drawing("RGBA"))).mode == "RGB"
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_first_picture_of_an_animation_is_sent(form):
+    frames = [Image.new("RGB", (12, 8), colour) for colour in (BLUE, RED, RED)]
+    data = file_of(frames[0], form, save_all=True, append_images=frames[1:])
+    assert Image.open(io.BytesIO(data)).n_frames > 1
+    sent = pixels(of(data))
+    assert (getattr(sent, "n_frames", 1), near(sent, (5, 5))) == (1, "blue")
+
+
+def test_frame_that_the_notebook_chose_is_sent():
+    frames = [Image.new("RGB", (12, 8), colour) for colour in (BLUE, RED)]
+    image = Image.open(
+        io.BytesIO(file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    )
+    image.seek(1)
+    assert near(pixels(of(image)), (5, 5)) == "red"
+
+
+def greys(mode, numbers):
+    image = Image.new(mode, (len(numbers), 1))
+    for at, number in enumerate(numbers):
+        image.putpixel((at, 0), number)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("mode", "numbers", "sent"),
+    [
+        ("I;16", [0, 32768, 65535], [0, 127, 255]),
+        ("I", [0, 128, 255], [0, 128, 255]),
+        ("I", [0, 32768, 65535], [0, 127, 255]),
+        ("I", [-100, 0, 100], [0, 127, 255]),
+        ("F", [0.0, 0.5, 1.0], [0, 127, 255]),
+        ("F", [0.0, 100.0, 200.0], [0, 100, 200]),
+        ("F", [1e6, 1.5e6, 2e6], [0, 127, 255]),
+        ("I", [-5, -5, -5], [0, 0, 0]),
+        ("F", [float("nan"), 0.5, float("inf")], None),
+    ],
+)
+def test_numbers_become_8_bits(mode, numbers, sent):
+    image = pixels(of(greys(mode, numbers)))
+    assert image.mode == "L"
+    assert sent is None or [image.getpixel((at, 0)) for at in range(3)] == sent
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_file_of_16_bits_becomes_one_of_8(form):
+    sent = of(file_of(greys("I;16", [0, 65535]), form))
+    assert (sent.data[24], pixels(sent).getextrema()) == (8, (0, 255))
+
+
+# Size
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "form", "sent"),
+    [
+        ("RGB", (1600, 1000), "PNG", "image/jpeg"),
+        ("RGBA", (1600, 1000), "PNG", "image/png"),
+        ("RGB", (2400, 1500), "JPEG", "image/jpeg"),
+        ("L", (2400, 2000), "PNG", "image/jpeg"),
+        ("RGB", (70_000, 60), "PNG", "image/jpeg"),
+    ],
+)
+def test_large_picture_is_made_to_fit(mode, size, form, sent):
+    data = file_of(noise(mode, size), form, **({"quality": 98} if form == "JPEG" else {}))
+    assert len(data) > MOST_BYTES
+    picture = of(data)
+    assert len(picture.data) <= MOST_BYTES
+    assert (picture.media_type, len(picture.data) > MOST_BYTES / 4) == (sent, True)
+    assert pixels(picture).width / picture.height == pytest.approx(size[0] / size[1], rel=0.02)
+
+
+def test_photograph_as_png_keeps_its_size_as_jpeg():
+    assert of(noise("RGB", (1600, 1000))).width == 1600
+
+
+def test_large_drawing_of_few_bytes_stays_png():
+    picture = of(drawing(size=(4000, 3000)))
+    assert (picture.media_type, picture.width) == ("image/png", 4000)
+
+
+@pytest.mark.parametrize("over", [0, 12])
+def test_limit_is_exact(over):
+    empty = chunk(b"IDAT", b"")
+    dice = random.Random(3)
+    tries = (png_of(width, 1, 8, b"\0" + dice.randbytes(width)) for width in range(1, 99))
+    data = next(png for png in tries if (MOST_BYTES - len(png)) % len(empty) == 0)
+    data = data[:33] + empty * ((MOST_BYTES - len(data) + over) // len(empty)) + data[33:]
+    assert len(data) == MOST_BYTES + over
+    assert (of(data).data == data) is not bool(over)
+
+
+# The copy that is shown
+
+
+@pytest.mark.parametrize("size", [(1000, 500), (300, 1200), (240, 100), (241, 3), (5000, 1)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_small_copy_is_small(mode, size):
+    picture = of(noise(mode, size))
+    small = picture.small()
+    assert pixels(small).size == (small.width, small.height)
+    assert max(small.width, small.height) <= 240
+    assert len(small.data) <= 20_000
+    assert small.name == picture.name
+    assert abs(small.height - small.width * size[1] / size[0]) <= 1.5 * max(1, size[1] / size[0])
+
+
+def test_small_copy_of_a_drawing_has_240_pixels():
+    small = of(drawing(size=(960, 480))).small()
+    assert (small.width, small.height, small.media_type) == (240, 120, "image/png")
+
+
+def test_small_copy_of_a_photo_is_a_jpeg():
+    assert of(file_of(drawing(size=(960, 480)), "JPEG")).small().media_type == "image/jpeg"
+
+
+def test_small_picture_is_its_own_copy():
+    picture = of(drawing())
+    assert picture.small() is picture
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_small_copies_of_equal_data_are_equal(form):
+    data = file_of(noise("RGB", (500, 400)), form)
+    assert of(data).small() == of(bytes(data)).small()
+
+
+def test_small_copy_keeps_transparency():
+    image = Image.new("RGBA", (960, 480), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 480, 480))
+    assert pixels(of(image).small()).getchannel("A").getextrema() == (0, 255)
+
+
+# The value itself
+
+
+def test_url_holds_the_data():
+    picture = of(file_of(drawing(), "JPEG"))
+    head, _, body = picture.url.partition(",")
+    assert (head, base64.b64decode(body)) == ("data:image/jpeg;base64", picture.data)
+
+
+def test_digest_is_of_the_data():
+    picture = of(drawing())
+    assert picture.digest == hashlib.sha256(picture.data).hexdigest()[:16]
+
+
+def test_data_are_not_shown():
+    shown = repr(of(drawing()))
+    assert shown == "Picture(name='pic', media_type='image/png', width=12, height=8)"
+
+
+def test_picture_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        of(drawing()).name = "other"
+
+
+def run(code):
+    fresh = [sys.executable, "-c", code]
+    return subprocess.run(fresh, capture_output=True, text=True, check=True).stdout
+
+
+def test_pillow_is_imported_late():
+    assert run("import sys, qianfan_magic.images; print('PIL' in sys.modules)") == "False\n"
+
+
+def test_missing_pillow_is_told():
+    code = """if True:
+        import sys
+        sys.modules["PIL"] = None  # as Python itself notes what must not be imported
+        from pathlib import Path
+        from qianfan_magic.errors import QianfanError
+        from qianfan_magic.images import read_picture
+        try:
+            read_picture("a.png", {}, Path())
+        except QianfanError as error:
+            print(error)
+    """
+    hint = "Install it with: python -m pip install 'qianfan-magic[images]'"
+    assert run(code).splitlines() == ["-i needs the package Pillow", hint]

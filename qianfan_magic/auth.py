@@ -106,11 +106,6 @@ class GivenBearerAuth(NoAuth):
         Goes along as the header ``appid``, if there is one.
     """
 
-    refused_hint = (
-        "Check QIANFAN_BEARER_TOKEN: it begins with bce-v3/ALTAK. An access token (24.…) or an "
-        "API Key of version 1 is none."
-    )
-
     def __init__(self, bearer_token: str, app_id: str | None = None) -> None:
         self._bearer_token = bearer_token
         self._app_id = app_id

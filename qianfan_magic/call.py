@@ -121,7 +121,9 @@ class Call:
             response.close()
         self._check_wanted()
         rest = _read(response, self.exchange)
-        return list(islice(rest, 1)), rest
+        first = list(islice(rest, 1))
+        self.exchange.first = self.exchange.elapsed()
+        return first, rest
 
     def _check_wanted(self) -> None:
         if self._aborted:
@@ -158,10 +160,11 @@ def _read(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:
     chunk: Chunk | None = None
     held, whole = "", not is_stream(response)
     wire = WIRES[exchange.request.version]
-    with closing(read_payloads(response, wire, exchange.keep)) as payloads:
+    read_chunk = wire.read_chunk
+    with closing(read_payloads(response, wire, exchange.received.append)) as payloads:
         for payload in payloads:
             try:
-                chunk = wire.read_chunk(payload, chunk, whole=whole)
+                chunk = read_chunk(payload, chunk, whole=whole)
             except ValueError as error:
                 raise StreamError(
                     f"The answer is not the protocol: {error}",

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import KW_ONLY, dataclass
 
 from qianfan_magic.cards import CARDS, Card, key_of
-from qianfan_magic.errors import ParameterError
+from qianfan_magic.errors import ParameterError, SettingsError
 from qianfan_magic.parameter import Kind, Version
 
 
@@ -38,13 +38,12 @@ class Catalogue:
     Parameters
     ----------
     others
-        Win over a card of the same name and version.
+        Win over all cards of the same name, a later one over an earlier one.
     """
 
     def __init__(self, others: Iterable[Card] = ()) -> None:
-        by_name = {(card.key, card.version): card for card in CARDS}
-        by_name |= {(card.key, card.version): card for card in others}
-        self.cards = tuple(by_name.values())
+        own = {card.key: card for card in others}
+        self.cards = (*(card for card in CARDS if card.key not in own), *own.values())
         self._named: dict[str, list[Card]] = {}
         for card in self.cards:
             for key in {card.key, key_of(card.endpoint)} - {""}:
@@ -112,6 +111,8 @@ class Catalogue:
             raise _other_kind(known[0])
         if not cards:
             return self._unknown(model, open_to)
+        if len(cards) > 1 and not open_to:
+            raise _undecided(cards[-1])
         card = next((card for card in reversed(cards) if card.version in open_to), cards[-1])
         if card.version == 1 and not card.endpoint:
             raise ParameterError(
@@ -169,6 +170,18 @@ class Catalogue:
         return Service(model, version=2)
 
 
+def _undecided(card: Card) -> SettingsError:
+    return SettingsError(
+        f"There are no credentials, and both versions of the API have {card.name}",
+        hint=f"Put into .env, for version 1: QIANFAN_AK and QIANFAN_SK; for version 2: {NEEDED}; "
+        "or try %qianfan demo, which needs no key.",
+    )
+
+
+#: What version 2 takes.
+NEEDED = "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY"
+
+
 def _other_kind(card: Card) -> ParameterError:
     magic = "%%qianfan_chat" if "chat" in card.kinds else "%%qianfan_complete"
     return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Ask it with {magic}.")
@@ -182,9 +195,8 @@ def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
     return ParameterError(
         f"The catalogue has no model {model!r}, so it cannot be told which version of the API has "
         "it",
-        hint=f"{meant}Version 1: name its endpoint, -e NAME. Version 2: it needs "
-        "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY. %qianfan models "
-        "lists the catalogue.",
+        hint=f"{meant}Version 1: name its endpoint, -e NAME. Version 2: it needs {NEEDED}. "
+        "%qianfan models lists the catalogue.",
     )
 
 

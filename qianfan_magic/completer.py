@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import (
@@ -13,6 +13,8 @@ from IPython.core.completer import (
     context_matcher,
 )
 
+from qianfan_magic.cards import CARDS
+from qianfan_magic.errors import QianfanError
 from qianfan_magic.flags import COMPARED, FORMATS, flags_of
 from qianfan_magic.sliders import ROWS
 from qianfan_magic.subcommands import SUBCOMMANDS
@@ -45,22 +47,26 @@ def make_matcher(magics: QianfanMagics) -> Any:
 
 def _models(magics: QianfanMagics) -> list[str]:
     """List the models that are known: by a card, or since the service listed them."""
-    names = [card.name for card in magics.session.catalogue.cards]
+    try:
+        cards = magics.session.catalogue.cards
+    except QianfanError:  # of a file that the next cell will complain of
+        cards = CARDS
+    names = [card.name for card in cards]
     return [*names, *(name for name in magics.session.listed if name not in names)]
 
 
 def _offers(magics: QianfanMagics, name: str, before: list[str]) -> Iterable[str]:
     last = before[-1] if before else ""
-    values: dict[tuple[str, ...], Iterable[str]] = {
-        ("-n", "--conversation"): sorted(magics.session.conversations),
-        ("-e", "--endpoint"): magics.session.endpoints[::-1],
-        ("-m", "--model"): _models(magics),
-        ("--format",): FORMATS,
-        ("--compare",): [f"{name}=" for name in COMPARED],
+    values: dict[tuple[str, ...], Callable[[], Iterable[str]]] = {
+        ("-n", "--conversation"): lambda: sorted(magics.session.conversations),
+        ("-e", "--endpoint"): lambda: magics.session.endpoints[::-1],
+        ("-m", "--model"): lambda: _models(magics),
+        ("--format",): lambda: FORMATS,
+        ("--compare",): lambda: [f"{name}=" for name in COMPARED],
     }
     for flags, offered in values.items():
         if last in flags:
-            return offered
+            return offered()
     if name != "%qianfan":
         return flags_of(getattr(magics, name.lstrip("%")).parser)
     if not before:

@@ -95,12 +95,6 @@ class Exchange:
     took: float | None = None
     _begun: float = field(default_factory=time.monotonic)
 
-    def keep(self, piece: str) -> None:
-        """Write down a piece of the answer."""
-        if not self.received:
-            self.first = self.elapsed()
-        self.received.append(piece)
-
     def elapsed(self) -> float:
         """Return the seconds since the beginning."""
         return time.monotonic() - self._begun

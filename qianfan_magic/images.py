@@ -7,7 +7,6 @@ import difflib
 import hashlib
 import io
 import math
-import re
 import sys
 import warnings
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pathlib import Path, PurePath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from qianfan_magic.bare import bare_jpeg, bare_png
 from qianfan_magic.errors import ParameterError, QianfanError
 
 if TYPE_CHECKING:
@@ -40,12 +40,6 @@ _ALLOWED = (
     "-i takes a PIL image, a matplotlib figure, an IPython Image, bytes, or a path: of a PNG, "
     "JPEG, WebP, GIF, BMP or TIFF."
 )
-#: PNG chunks (W3C PNG, section 11) and JPEG segments (ITU-T T.81, table B.1) that hold the
-#: picture itself: all others are metadata, a second picture or colour management.
-_PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-_JPEG_KEPT = re.compile(rb"\xff([\xc0-\xc2\xc4\xda\xdb\xdd]|\xe0\0\x10JFIF\0|\xee\0\x0eAdobe)")
-_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 #: EXIF 2.32, tag 0x0112, and what turns a photo upright.
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -343,36 +337,6 @@ def _encoded(named: str, image: Image, most: int, *, is_photo: bool) -> Picture:
 def _bare(image: Image, data: bytes) -> tuple[str, bytes]:
     """Return a file's media type, and the file without metadata: b"" if it must be rewritten."""
     if image.format == "PNG":
-        return "image/png", _bare_png(data)
+        return "image/png", bare_png(data)
     is_usual = image.format in {"JPEG", "MPO"} and image.mode in {"L", "RGB"}
-    return "image/jpeg", _bare_jpeg(data) if is_usual else b""
-
-
-def _bare_png(data: bytes) -> bytes:
-    kept, at = [data[:8]], 8
-    has_8_bits = data[24:25] <= b"\x08"
-    while has_8_bits and at < len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4])
-        kind = data[at + 4 : at + 8]
-        if kind in _PNG_KEPT:
-            kept.append(data[at:end])
-        if kind == b"IEND" and end <= len(data):
-            return b"".join(kept)
-        at = end
-    return b""
-
-
-def _bare_jpeg(data: bytes) -> bytes:
-    kept, at = [data[:2]], 2
-    while data[at : at + 1] == b"\xff":
-        marker = data[at : at + 2]
-        if marker == _JPEG_END:
-            return b"".join([*kept, marker])
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        if marker == _JPEG_SCAN:
-            found = _JPEG_MARKER.search(data, end)
-            end = found.start() if found else len(data)
-        if _JPEG_KEPT.match(data, at):
-            kept.append(data[at:end])
-        at = end
-    return b""
+    return "image/jpeg", bare_jpeg(data) if is_usual else b""

@@ -59,7 +59,7 @@ def read_file(folder: Path) -> list[Card]:
     """
     path = folder / FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
@@ -73,6 +73,8 @@ def read_file(folder: Path) -> list[Card]:
         return read_cards(models, f"[qianfan.models] in {FILE}")
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{FILE} is no TOML: {error}", hint="Mend that line.") from None
+    except RecursionError:
+        raise SettingsError(f"{FILE} is nested too deeply", hint="Mend or move it.") from None
     except ParameterError as error:
         raise SettingsError(error.message, hint=error.hint) from None
 
@@ -106,7 +108,10 @@ def _base(name: str, fields: Mapping[str, Any], known: Catalogue) -> Card:
         raise _Wrong("model is no name")
     cards = known.named(model)
     if endpoint is not None:
-        check_endpoint(endpoint)
+        try:
+            check_endpoint(endpoint)
+        except ParameterError as error:
+            raise _Wrong(error.message) from None
         card = next((card for card in cards if card.version == 1), None)
         card = card or Card(name=name, kinds=CHAT)
         return replace(card, name=name, endpoint=endpoint, source="yours")

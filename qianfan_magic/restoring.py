@@ -171,6 +171,10 @@ class _Talk:
         """Say what was restored and what was not."""
         with_system = f", with the system text {beginning(head.system)}" if head.system else ""
         yield f"{len(entries)} turn{'s' * (len(entries) != 1)} restored{with_system}."
+        gone = [short(one.name) for entry in entries for one in entry.turn.pictures]
+        if gone:
+            called = ", ".join(gone[:MOST_NAMED]) + ", \u2026" * (len(gone) > MOST_NAMED)
+            yield f"A notebook keeps no pictures: later questions go without {called}."
         numbers = [0, *(entry.number for entry in entries), head.count + 1]
         for number, following in pairwise(numbers):
             if following == number + 2:

@@ -62,18 +62,8 @@ MAY_KNOW = {
     "side_by_side": {"errors", "sending", "wire", "views"},
     "embedded": BELOW_WIRE | {"wire", "auth", "sse", "codes"},
 }
-PURE = [
-    "masking",
-    "errors",
-    "codes",
-    "sse",
-    "parameter",
-    "parameters",
-    "cards",
-    "catalogue",
-    "wire",
-]
-PURE += ["programs"]
+PURE = ["masking", "errors", "codes", "sse", "parameter", "parameters", "cards", "catalogue"]
+PURE += ["wire", "programs"]
 PURE += ["turn", "conversation", "checked", "record", "restoring", "talk_file", "usage"]
 SHELL = {
     "magics",

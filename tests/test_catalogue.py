@@ -4,7 +4,7 @@ import pytest
 
 from qianfan_magic.cards import CARDS, Card
 from qianfan_magic.catalogue import Catalogue, check_endpoint, check_length
-from qianfan_magic.errors import ParameterError
+from qianfan_magic.errors import ParameterError, SettingsError
 
 # Name, kind, preset address, characters, tokens: the API documents of the models.
 DOCUMENTED = [
@@ -370,11 +370,19 @@ def test_model_of_version_2_alone_is_asked_there(open_to, typed):
         ((1,), (1, "completions_pro", ("ERNIE-4.0-8K", 1))),
         ((2,), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
         ((1, 2), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
-        ((), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
     ],
 )
 def test_model_of_both_goes_by_the_credentials_and_rather_to_version_2(open_to, found):
     assert asked(None, "ERNIE-4.0-8K", open_to=open_to) == found
+
+
+def test_model_of_both_without_credentials_says_what_is_missing_for_each():
+    with pytest.raises(
+        SettingsError, match=r"^There are no credentials, and both versions"
+    ) as caught:
+        CATALOGUE.find(None, "ERNIE-4.0-8K", "chat", ())
+    words = ("QIANFAN_AK", "QIANFAN_SK", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY")
+    assert [word for word in words if word not in caught.value.hint] == []
 
 
 def test_name_of_a_preset_address_is_of_version_1():

@@ -19,7 +19,7 @@ from qianfan_magic import (
     TokenExpiredError,
     TransportError,
 )
-from qianfan_magic.exchange import Exchange, Request, http_text, masked, written_down
+from qianfan_magic.exchange import Request, http_text, masked, written_down
 
 BEARER = "bce-v3/ALTAK-EXAMPLE0123456789/0123456789abcdef0123456789abcdef01234567"
 SIGNING = {"access_key": "ALTAKEXAMPLE0123456789", "secret_key": "SKEXAMPLE0123456789abcdef"}
@@ -503,13 +503,3 @@ def test_only_long_data_is_left_out(length):
 )
 def test_what_is_no_data_stays(text):
     assert masked(text) == text
-
-
-def test_first_piece_is_timed_once():
-    exchange = Exchange(
-        Request(version=2, kind="chat", service="x", base_url="b", url="u", body={})
-    )
-    exchange.keep("a")
-    first = exchange.first
-    exchange.keep("b")
-    assert (exchange.first, exchange.received) == (first, ["a", "b"])

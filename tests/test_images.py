@@ -157,8 +157,9 @@ def test_figure_and_what_stands_in_it(depth):
 
 
 def test_real_figure_and_axes():
-    figures = pytest.importorskip("matplotlib.figure", reason="matplotlib is not needed")
-    figure = figures.Figure(figsize=(4, 3), dpi=50)
+    from matplotlib.figure import Figure as RealFigure
+
+    figure = RealFigure(figsize=(4, 3), dpi=50)
     axes = figure.subfigures(1, 2)[0].subplots()
     assert (of(figure).width, of(figure).height) == (200, 150)
     assert of(figure) == of(axes)
@@ -232,18 +233,15 @@ def test_folder(named, tmp_path):
         read_picture(named, {}, tmp_path)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes among files")
 def test_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ParameterError, match="this is not a file"):
         read_picture("pipe", {}, tmp_path)
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read all")
-def test_file_that_may_not_be_read(tmp_path):
-    drawing().save(tmp_path / "a.png")
-    (tmp_path / "a.png").chmod(0)
-    with pytest.raises(ParameterError, match="Permission denied"):
+def test_link_that_leads_nowhere(tmp_path):
+    (tmp_path / "a.png").symlink_to("a.png")
+    with pytest.raises(ParameterError, match="no file of that name"):
         read_picture("a.png", {}, tmp_path)
 
 

@@ -841,9 +841,8 @@ def test_reset_all_forgets_all(notebook):
 
 @pytest.mark.parametrize("line", ["%qianfan", "%qianfan status"])
 def test_status_names_the_services(notebook, line):
-    assert re.search(
-        r"Chat: +dolly_12b \(version 1\)\nCompletion: +starcoder \(version 1\)\n", notebook.run(line)
-    )
+    shown = notebook.run(line)
+    assert re.search(r"Chat: +dolly_12b \(version 1\)\nCompletion: +starcoder \(version 1\)\n", shown)
 
 
 def test_status_without_keys_says_so(bare):
@@ -852,7 +851,8 @@ def test_status_without_keys_says_so(bare):
 
 def test_status_names_the_kind_of_keys(own, bare):
     shown = bare.run("%qianfan")
-    assert re.search(r"Credentials: +Credentials\(ak=\*\*\*, sk=\*\*\*, bearer_token=\*\*\*\)", shown)
+    keys = "ak=***, sk=***, bearer_token=***"
+    assert re.search(rf"Credentials: +Credentials\({re.escape(keys)}\)", shown)
 
 
 def test_status_shows_no_key(own, bare):

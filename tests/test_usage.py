@@ -223,4 +223,4 @@ def test_hidden_character_in_a_name_is_seen(hidden, form):
 
 def test_page_sets_no_mathematics_in_a_name():
     html = usage_bundle([total(model="$x$")])["text/html"]
-    assert html.startswith('<div class="mathjax_ignore tex2jax_ignore">')
+    assert html.startswith('<div class="mathjax_ignore tex2jax_ignore"')

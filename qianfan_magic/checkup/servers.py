@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -82,11 +83,22 @@ def servers_of(settings: Settings) -> list[Server]:
 def reach(settings: Settings, servers: Sequence[Server]) -> Iterator[Reached]:
     """Ask each server for something, all at once; each has ten seconds to answer."""
     settings = replace(settings, retry_timeout=CONNECT_TIMEOUT)
-    pool = ThreadPoolExecutor(max(len(servers), 1))
-    try:
-        yield from pool.map(lambda server: _reach(settings, server), servers)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # whoever stops does not wait
+    for future in [_begin(settings, server) for server in servers]:
+        yield future.result()
+
+
+def _begin(settings: Settings, server: Server) -> Future[Reached]:
+    """Ask in a thread that Python does not wait for at its end, as it does for an executor's."""
+    future: Future[Reached] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(_reach(settings, server))
+        except BaseException as error:  # noqa: BLE001  raised where the result is awaited
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="qianfan-doctor", daemon=True).start()
+    return future
 
 
 def _reach(settings: Settings, server: Server) -> Reached:

@@ -47,7 +47,7 @@ class OldHandler(ServiceHandler):
         self._let_in()
         folder, endpoint = named
         question, stream = read_question(folder, endpoint, self.request.body, self.server.seed)
-        return OldAnswer(question, self.server.engine.answer(question)), stream
+        return OldAnswer(question, self.server.engine(question)), stream
 
     def limits(self, answer: Answer) -> dict[str, str]:
         """Return version 1's headers."""

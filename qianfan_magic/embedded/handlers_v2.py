@@ -123,9 +123,10 @@ class ModelHandler(NewHandler, ServiceHandler):
         del named
         self.let_in()
         asked = read_question(self.kind, self.request.body, self.server.seed)
-        engine, question = self.server.engine, asked.question
-        reasoning = engine.reasoning(question) if question.thinks else ""
-        return shapes_v2.NewAnswer(asked, engine.answer(question), reasoning), asked.stream
+        question = asked.question
+        reasoning = self.server.reasoning(question) if question.thinks else ""
+        answer = shapes_v2.NewAnswer(asked, self.server.engine(question), reasoning)
+        return answer, asked.stream
 
     def limits(self, answer: Answer) -> dict[str, str]:
         """Return version 2's headers."""

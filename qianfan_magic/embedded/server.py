@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Self
 
 from tornado.httpserver import HTTPServer
@@ -27,6 +28,7 @@ from qianfan_magic.embedded.handlers_v2 import (
     ModelsHandler,
     NewUnknownHandler,
 )
+from qianfan_magic.embedded.question import Question
 from qianfan_magic.embedded.quota import Quota
 from qianfan_magic.masking import guard_logs
 from qianfan_magic.settings import Credentials, Settings
@@ -69,7 +71,8 @@ class EmbeddedServer:
         pace: float = 0.0,
         token_life: float = 2_592_000,
     ) -> None:
-        self.engine = ENGINES[engine]
+        self.engine: Callable[[Question], str] = ENGINES[engine]
+        self.reasoning = ENGINES[engine].reasoning
         self.seed = seed
         self.pace = pace
         self.door = Door(token_life=token_life)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from qianfan_magic.checkup.finding import MARKS, Finding
 from qianfan_magic.views.table import table_bundle
-from qianfan_magic.views.visible import visible
 
 HEADS = ("", "looked at", "found", "what to do")
 
@@ -16,4 +15,4 @@ def doctor_bundle(findings: Sequence[Finding]) -> dict[str, str]:
     rows = [(MARKS[one.state], one.what, one.said, one.todo) for one in findings]
     bundle = table_bundle(HEADS, rows)
     lines = [line for one in findings for line in one.lines]
-    return bundle | {"text/plain": visible("\n".join(lines))}
+    return bundle | {"text/plain": "\n".join(lines)}

@@ -26,7 +26,7 @@ export default () => {
     if (stop) columns.at(-1).state.append(stop);
 
     function show(message) {
-      const follow = following(columns.map((column) => column.state));
+      const follow = following(columns);
       for (const frame of message.frames ?? []) columns[frame.column ?? 0].show(frame);
       if (message.end) {
         stop?.remove();
@@ -198,17 +198,33 @@ function stopButton(model) {
 }
 
 // Follow the end while the reader is there: where a state line was in view, scroll by as much as
-// has come above it.
-function following(states) {
-  const scroller = scrollerOf(states[0]);
+// has come above it, or gone when long thoughts are folded. Who reads above, in the thoughts, finds
+// the line under which they are folded.
+function following(columns) {
+  const scroller = scrollerOf(columns[0].state);
   if (!scroller) return () => {};
   const view = scroller.getBoundingClientRect();
-  const bottoms = () => states.map((state) => state.getBoundingClientRect().bottom);
-  const seen = bottoms().map((bottom) => bottom > view.top && bottom <= view.bottom + 4);
+  const bottoms = () => columns.map(({ state }) => state.getBoundingClientRect().bottom);
+  const before = bottoms();
+  const isSeen = (bottom) => bottom > view.top && bottom <= view.bottom + 4;
+  const seen = columns.filter((_, i) => isSeen(before[i]));
+  const read = columns.map((column) => column.thoughts).find((part) => part && crosses(part, view));
   return () => {
-    const over = Math.max(...bottoms().filter((_, i) => seen[i])) - view.bottom;
+    const after = bottoms();
+    const moved = columns.flatMap((column, i) => (seen.includes(column) ? [i] : []));
+    const over = Math.max(...moved.map((i) => after[i])) - view.bottom;
     if (over > 0 && Number.isFinite(over)) scroller.scrollTop += over;
+    else if (moved.length && moved.every((i) => after[i] <= view.top)) {
+      scroller.scrollTop += after[moved[0]] - before[moved[0]];
+    } else if (!moved.length && read && read.getBoundingClientRect().bottom <= view.top) {
+      scroller.scrollTop += read.getBoundingClientRect().top - view.top;
+    }
   };
+}
+
+function crosses(element, view) {
+  const { top, bottom } = element.getBoundingClientRect();
+  return top < view.top && bottom > view.top;
 }
 
 function scrollerOf(element) {
@@ -220,11 +236,13 @@ function scrollerOf(element) {
 }
 
 // Plain output is about to take the view's place. Keep the height meanwhile, so that the page does
-// not jump; then select again what was selected, and put copy buttons beside the code.
+// not jump; then select again what was selected, leave thoughts open that were, and put copy
+// buttons beside the code.
 function watchForTheEnd(view) {
   const area = view.closest(".jp-OutputArea");
   if (!area) return;
   const selected = selectionWithin(view);
+  const opened = [...view.querySelectorAll(".qianfan-thoughts")].map((thoughts) => thoughts.open);
   area.style.minHeight = `${area.offsetHeight}px`;
   const observer = new MutationObserver(finish);
   const timeout = setTimeout(settle, 5000);
@@ -234,6 +252,9 @@ function watchForTheEnd(view) {
     const answer = [...area.querySelectorAll(".qianfan-answer")].at(-1);
     if (!answer || view.isConnected) return;
     settle();
+    answer.querySelectorAll(".qianfan-thoughts").forEach((thoughts, i) => {
+      thoughts.open = opened[i] ?? false;
+    });
     addCopyButtons(answer);
     if (selected) select(answer, selected);
   }

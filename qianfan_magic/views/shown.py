@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from qianfan_magic.masking import mask_known
-from qianfan_magic.views.formats import body, plain, preformatted
+from qianfan_magic.views.formats import LETTERS, body, plain
 from qianfan_magic.views.markdown import inert_markdown
 from qianfan_magic.views.mathematics import IGNORED
 from qianfan_magic.views.visible import visible
@@ -18,8 +18,8 @@ from qianfan_magic.views.visible import visible
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 QUIET = "opacity: 0.7; font-size: 90%"
 #: What a model thought stands apart from what it says.
-FOLDED = "margin: 0 0 0.8em 0; padding-left: 0.8em; border-left: 3px solid; opacity: 0.75"
-SUMMARY = "cursor: pointer"
+FOLDED = "margin: 0 0 0.8em 0; padding-left: 0.8em; border-left: 3px solid rgba(128, 128, 128, 0.5)"
+SUMMARY = "cursor: pointer; opacity: 0.75"
 #: In plain text, above either.
 THINKING, ANSWER = "[Thinking]", "[Answer]"
 #: What an answer draws stays within it; the page typesets only what is marked as mathematics.
@@ -124,10 +124,14 @@ def _told(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Fold away what a model thought, under a line that opens it."""
+    """Fold away what a model thought, under a line that opens it.
+
+    By the class the page finds it; no style sheet is needed.
+    """
     return (
-        f'<details style="{FOLDED}"><summary style="{SUMMARY}">Thinking</summary>\n'
-        f"{preformatted(text)}\n</details>"
+        f'<details class="qianfan-thoughts" style="{FOLDED}">'
+        f'<summary style="{SUMMARY}">Thinking</summary>\n'
+        f'<div style="{LETTERS}; opacity: 0.75">{escape(text)}</div>\n</details>'
     )
 
 

@@ -6,6 +6,7 @@ So a test need not be fast to see a model think: it goes on when the test has se
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
 from threading import Thread
@@ -73,10 +74,11 @@ class HandHandler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.end_headers()
-        while delta := self.server.deltas.get():
-            self._event({"delta": delta})
-        self._event({"delta": {"content": ""}, "finish_reason": "stop"})
-        self.wfile.write(b"data: [DONE]\n\n")
+        with suppress(ConnectionError):  # the reader has stopped the answer
+            while delta := self.server.deltas.get():
+                self._event({"delta": delta})
+            self._event({"delta": {"content": ""}, "finish_reason": "stop"})
+            self.wfile.write(b"data: [DONE]\n\n")
 
     def _event(self, choice: dict[str, Any]) -> None:
         shape = {"id": "as-hand", "object": "chat.completion.chunk", "created": 1}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CELL = "%%qianfan_chat -m ernie-5.1 --enable-thinking"
 ASK = f"{CELL}\nA bat and a ball."
-LIVE, SAVED = "details.qianfan-thoughts", ".qianfan-answer details"
+LIVE, SAVED = ".qianfan-reply details", ".qianfan-answer details"
 AGAIN = "%%qianfan_chat -m ernie-5.1\nAnd now?"
 
 
@@ -155,7 +155,7 @@ def test_stop_keeps_the_thoughts_and_adds_no_turn(ask: Ask, hand: HandServer) ->
     notebook.screenshot("thinking-stopped")
     notebook.wait_idle()
     notebook.run_code("%qianfan history")
-    expect(notebook.output(3)).to_contain_text("no turns")
+    expect(notebook.output(3)).to_contain_text(": 0 turns")
 
 
 # --- long thoughts
@@ -197,20 +197,29 @@ def test_state_line_stays_in_view_when_long_thoughts_fold(ask: Ask, hand: HandSe
     assert 0 < notebook.page.evaluate(BOTTOM) < 500
 
 
+def test_reader_within_long_thoughts_finds_where_they_were_folded(
+    ask: Ask, hand: HandServer
+) -> None:
+    notebook = ask(ASK, *["print('a cell below')"] * 12, height=500)
+    hand.think(*LONG[:100])
+    thought(notebook, "Step 99:")
+    notebook.page.evaluate_handle(SCROLLER).evaluate("e => { e.scrollTop -= 700 }")
+    assert notebook.page.evaluate(BOTTOM) > 500
+    hand.say("Five")
+    said(notebook, "Five")
+    expect(thoughts(notebook).locator("summary")).to_be_in_viewport()
+
+
 def test_long_thoughts_cost_little_more_than_their_length(ask: Ask, hand: HandServer) -> None:
-    notebook = ask(ASK)
-    hand.think("First.\n")
-    thought(notebook, "First.")
+    notebook = ask()
     received: list[int] = []
 
     def count(frame: str | bytes) -> None:
         received.append(len(frame))
 
     notebook.page.on("websocket", lambda socket: socket.on("framereceived", count))
-    hand.end()
-    notebook.wait_idle()
     notebook.page.reload()
-    notebook.output(1).locator("details").wait_for()
+    notebook.output(0).wait_for(state="attached")
     notebook.wait_idle()
     notebook.run_code(ASK)
     hand.think(*LONG)

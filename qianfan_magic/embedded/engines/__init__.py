@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Two functions of a question.
+    """Two functions of a question; called, it answers.
 
     Attributes
     ----------
@@ -26,6 +26,10 @@ class Engine:
 
     answer: Callable[[Question], str]
     reasoning: Callable[[Question], str]
+
+    def __call__(self, question: Question) -> str:
+        """Return what is said."""
+        return self.answer(question)
 
 
 ENGINES = {"scripted": Engine(scripted.answer, thoughts.reasoning)}

@@ -82,6 +82,11 @@ class Conversation:
         """The id of the last turn; empty where there is none."""
         return self.turns[-1].id if self.turns else ""
 
+    @property
+    def counted(self) -> str:
+        """How many turns there are, in words: ``1 turn``, ``2 turns``."""
+        return f"{len(self.turns)} turn{'' if len(self.turns) == 1 else 's'}"
+
     def messages(self, question: str | None = None) -> list[Message]:
         """List what was said, and a question behind it if there is one."""
         return _messages(self.turns, question)

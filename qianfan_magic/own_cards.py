@@ -74,7 +74,7 @@ def read_file(folder: Path) -> list[Card]:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{FILE} is no TOML: {error}", hint="Mend that line.") from None
     except RecursionError:
-        raise SettingsError(f"{FILE} is nested too deeply", hint="Mend or move it.") from None
+        raise SettingsError(f"{FILE} is no TOML: nested too deeply", hint="Mend it.") from None
     except ParameterError as error:
         raise SettingsError(error.message, hint=error.hint) from None
 

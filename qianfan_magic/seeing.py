@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from qianfan_magic.errors import ParameterError, QianfanError
-from qianfan_magic.exchange import masked, written_down
 from qianfan_magic.flags import check_name
 from qianfan_magic.masking import mask_known
-from qianfan_magic.programs import LANGUAGES, Sent, program
+from qianfan_magic.programs import LANGUAGES, program
 from qianfan_magic.views.say import publish, show
 
 if TYPE_CHECKING:
     from qianfan_magic.magics import QianfanMagics
+    from qianfan_magic.programs.sent import Sent
     from qianfan_magic.sending import Sending
     from qianfan_magic.session import Session
 
@@ -77,6 +77,8 @@ class Seeing:
         publish(models_bundle(self._session.catalogue.cards, listed, notes))
 
     def _request(self, read: argparse.Namespace) -> None:
+        from qianfan_magic.exchange import masked, written_down
+
         name = check_name(read.output)
         sending, which = self._chosen(read.column)
         bound: object
@@ -108,6 +110,8 @@ class Seeing:
         return sent[number - 1], which
 
     def _sent(self, sending: Sending) -> Sent:
+        from qianfan_magic.programs.sent import Sent
+
         request, settings = sending.exchange.request, sending.settings
         return Sent(
             version=request.version,

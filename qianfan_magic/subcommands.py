@@ -13,7 +13,6 @@ from qianfan_magic.flags import check_name
 from qianfan_magic.running import running
 from qianfan_magic.talks import Talks, add_arguments
 from qianfan_magic.turn import beginning
-from qianfan_magic.views.history import count_turns
 from qianfan_magic.views.say import publish, show
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class Subcommands:
             "Chat": self._asked("chat"),
             "Completion": self._asked("completion"),
             "Parameters": ", ".join(parameters) or "none: the service decides",
-            "Conversations": ", ".join(f"{short(one.name)} ({count_turns(one)})" for one in kept),
+            "Conversations": ", ".join(f"{short(one.name)} ({one.counted})" for one in kept),
         }
         shown = {label: value for label, value in rows.items() if value}
         width = max(map(len, shown)) + 1

@@ -10,7 +10,6 @@ from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.flags import check_name
 from qianfan_magic.running import running
 from qianfan_magic.turn import beginning
-from qianfan_magic.views.history import count_turns, history_bundle
 from qianfan_magic.views.say import publish, show
 
 if TYPE_CHECKING:
@@ -77,6 +76,8 @@ class Talks:
         conversation = self._known(read.conversation)
         name = check_name(read.output)
         fit = conversation.fit("", self._card(), most=self._magics.max_turns)
+        from qianfan_magic.views.history import history_bundle
+
         publish(history_bundle(conversation, fit))
         if name:
             self._magics.shell.user_ns[name] = conversation.messages()
@@ -99,7 +100,7 @@ class Talks:
         self._session.keep(left)
         show(
             f"The last turn of the conversation {short(left.name)} is forgotten "
-            f"({conversation.turns[-1].called}): it has {count_turns(left)} now.",
+            f"({conversation.turns[-1].called}): it has {left.counted} now.",
             self._session.record(run=running(self._magics.shell)),
         )
 
@@ -112,7 +113,7 @@ class Talks:
         if read.all:
             show("All conversations are forgotten.", record)
         else:
-            name, had = short(gone[0].name), count_turns(gone[0])
+            name, had = short(gone[0].name), gone[0].counted
             show(f"The conversation {name} is forgotten: it had {had}.", record)
 
     def _save(self, read: argparse.Namespace) -> None:
@@ -196,7 +197,7 @@ def _account(lines: list[str]) -> str:
 def _described(conversation: Conversation) -> str:
     system = conversation.system
     with_system = f", with the system text {beginning(system)}" if system else ""
-    return f"{short(conversation.name)}: {count_turns(conversation)}{with_system}"
+    return f"{short(conversation.name)}: {conversation.counted}{with_system}"
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -38,7 +38,8 @@ MAY_KNOW = {
     "failures": {"masking", "errors", "codes"},
     "transport": {"masking", "errors", "sse", "failures", "wire"},
     "programs": {"errors"},
-    "images": {"errors"},
+    "bare": set(),
+    "images": {"errors", "bare"},
     "model_list": {"masking"},
     "own_cards": {"errors", "parameter", "cards", "catalogue"},
     "connection": BELOW_CONNECTION | {"model_list", "__version__"},
@@ -63,7 +64,7 @@ MAY_KNOW = {
     "embedded": BELOW_WIRE | {"wire", "auth", "sse", "codes"},
 }
 PURE = ["masking", "errors", "codes", "sse", "parameter", "parameters", "cards", "catalogue"]
-PURE += ["wire", "programs"]
+PURE += ["wire", "programs", "bare"]
 PURE += ["turn", "conversation", "checked", "record", "restoring", "talk_file", "usage"]
 SHELL = {
     "magics",
@@ -212,6 +213,23 @@ def printed(expression):
 
 def test_exported_names_are_offered_for_completion():
     assert set(EXPORTED) <= set(printed("dir(qianfan_magic)"))
+
+
+@pytest.mark.parametrize("late", ["requests", "markdown_it", "nh3", "pygments", "PIL", "tomllib"])
+def test_loading_the_extension_imports_none_of_what_is_slow(late):
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "InteractiveShell.instance().run_line_magic('load_ext', 'qianfan_magic')\n"
+        "print(*(set(sys.modules) - before))"
+    )
+    fresh = [sys.executable, "-c", code]
+    done = subprocess.run(fresh, capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    assert ("qianfan_magic.magics" in done.stdout.split(), late in done.stdout.split()) == (
+        True,
+        False,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -87,9 +87,7 @@ def test_each_attempt_is_signed_afresh(raw_server, make_client):
     raw_server.script += [Answer(status=500), OK]
     client = make_client(access_key=ACCESS_KEY, secret_key=SECRET_KEY)
     clock = itertools.count(1700000000)
-    client._connection._auths[1] = SignatureAuth(
-        ACCESS_KEY, SECRET_KEY, lambda: next(clock)
-    )
+    client._connection._auths[1] = SignatureAuth(ACCESS_KEY, SECRET_KEY, lambda: next(clock))
     client.chat(HELLO)
     dates = [seen.headers["x-bce-date"] for seen in raw_server.requests]
     assert dates == ["2023-11-14T22:13:20Z", "2023-11-14T22:13:21Z"]

@@ -435,15 +435,6 @@ def test_model_of_both_kinds_is_asked_for_either(kind, open_to):
     assert asked(None, "deepseek-v3.2", kind, open_to)[:2] == (2, "deepseek-v3.2")
 
 
-def test_kind_decides_between_the_versions():
-    """Whichever version there are keys for: the other one has no such service."""
-    ours = Catalogue([Card(name="SQLCoder-7B", kinds=("chat",), version=2)])
-    found = [
-        ours.find(None, "sqlcoder-7b", kind, (1, 2)).version for kind in ("chat", "completion")
-    ]
-    assert found == [2, 1]
-
-
 # --- cards of others
 
 
@@ -453,10 +444,10 @@ def test_other_card_wins_over_one_of_the_same_name_and_version():
     assert (ours.named("ernie-5.1"), len(ours.cards)) == ([mine], len(CARDS))
 
 
-def test_other_card_of_the_other_version_stands_beside():
+def test_other_card_wins_over_one_of_the_other_version_too():
     mine = Card(name="ernie-5.1", kinds=("chat",), endpoint="my_ernie")
     versions = [card.version for card in Catalogue([mine]).named("ernie-5.1")]
-    assert versions == [1, 2]
+    assert versions == [1]
 
 
 def test_model_that_goes_by_another_name_is_asked_by_it():

@@ -354,6 +354,11 @@ def test_access_keys_need_a_third_server(check, server):
     assert len(of(check(**account(server)), "Server", "ok")) == 3
 
 
+def test_access_keys_beside_a_bearer_token_need_two(check, server):
+    found = check(QIANFAN_BEARER_TOKEN=BEARER_TOKEN, **account(server))
+    assert len(of(found, "Server", "ok")) == 2
+
+
 @pytest.mark.parametrize(
     ("keys", "variable"),
     [

@@ -842,7 +842,9 @@ def test_reset_all_forgets_all(notebook):
 @pytest.mark.parametrize("line", ["%qianfan", "%qianfan status"])
 def test_status_names_the_services(notebook, line):
     shown = notebook.run(line)
-    assert re.search(r"Chat: +dolly_12b \(version 1\)\nCompletion: +starcoder \(version 1\)\n", shown)
+    assert re.search(
+        r"Chat: +dolly_12b \(version 1\)\nCompletion: +starcoder \(version 1\)\n", shown
+    )
 
 
 def test_status_without_keys_says_so(bare):

@@ -16,7 +16,8 @@ from raw_server import RawServer, event, json_answer, stream_answer
 
 from qianfan_magic import ParameterError, QianfanClient
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.programs import LANGUAGES, Sent, program
+from qianfan_magic.programs import LANGUAGES, program
+from qianfan_magic.programs.sent import Sent
 from qianfan_magic.programs.literal import literal
 
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"

@@ -17,7 +17,7 @@ from qianfan_magic import Chunk, Reply, StreamError, Usage
 from qianfan_magic.conversation import Conversation, Fit
 from qianfan_magic.turn import Turn
 from qianfan_magic.views.choose import is_watched, make_view
-from qianfan_magic.views.history import count_turns, history_bundle
+from qianfan_magic.views.history import history_bundle
 from qianfan_magic.views.markdown import inert_markdown, to_html
 from qianfan_magic.views.notes import left_out_note, reply_notes
 from qianfan_magic.views.place import UnderCell
@@ -428,7 +428,7 @@ def test_history_renders_answers_and_not_questions():
 
 @pytest.mark.parametrize(("count", "said"), [(0, "0 turns"), (1, "1 turn"), (2, "2 turns")])
 def test_turns_are_counted(count, said):
-    assert count_turns(Conversation("x", turns=(Turn("q", "a"),) * count)) == said
+    assert Conversation("x", turns=(Turn("q", "a"),) * count).counted == said
 
 
 # --- notes

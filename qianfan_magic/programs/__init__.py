@@ -5,16 +5,18 @@ What the user wrote stands in it as data, quoted; every secret as the name of a 
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.programs.curl import curl
-from qianfan_magic.programs.python import python
-from qianfan_magic.programs.sdk import sdk
-from qianfan_magic.programs.sent import Sent
 
-__all__ = ["LANGUAGES", "Sent", "program"]
+if TYPE_CHECKING:
+    from qianfan_magic.programs.sent import Sent
 
-_WRITERS = {"curl": curl, "python": python, "sdk": sdk}
-LANGUAGES = tuple(_WRITERS)
+__all__ = ["LANGUAGES", "program"]
+
+#: Each is a module here, whose function of the same name writes the program.
+LANGUAGES = ("curl", "python", "sdk")
 
 
 def program(sent: Sent, language: str) -> str:
@@ -40,9 +42,10 @@ def program(sent: Sent, language: str) -> str:
     ParameterError
         For another language, and for a body that the SDK cannot send.
     """
-    if language not in _WRITERS:
+    if language not in LANGUAGES:
         raise ParameterError(
             f"There is no way to write a request as {language!r}",
             hint=f"Write it as one of {', '.join(LANGUAGES)}.",
         )
-    return _WRITERS[language](sent)
+    write = getattr(import_module(f"{__name__}.{language}"), language)
+    return str(write(sent))

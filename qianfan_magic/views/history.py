@@ -27,7 +27,7 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
     fit
         What of it goes along with the next question: a line tells where it is cut.
     """
-    title = f"Conversation {visible(short(conversation.name))}: {count_turns(conversation)}"
+    title = f"Conversation {visible(short(conversation.name))}: {conversation.counted}"
     system = f"System: {_told(conversation.system)}" if conversation.system else ""
     heads = [line for line in (title, system) if line]
     html = [f'<p style="{QUIET}">{escape(line)}</p>' for line in heads]
@@ -47,12 +47,6 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
         html.append(_label(cut))
         plain.append(cut)
     return {"text/html": framed("\n".join(html)), "text/plain": "\n\n".join(plain)}
-
-
-def count_turns(conversation: Conversation) -> str:
-    """Say how many turns there are: ``1 turn``, ``2 turns``."""
-    count = len(conversation.turns)
-    return f"{count} turn{'' if count == 1 else 's'}"
 
 
 def _told(text: str) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qianfan_magic.views.place import UnderCell
-from qianfan_magic.views.shown import NOTHING, Shown
 
-
-def show(text: str, metadata: Mapping[str, Any] = NOTHING) -> None:
+def show(text: str, metadata: Mapping[str, Any] | None = None) -> None:
     """Show plain text, which the page wraps between words; the metadata is saved with it."""
+    # What renders takes a tenth of a second to import; %load_ext does not need it yet.
+    from qianfan_magic.views.shown import Shown
+
     publish(Shown(text.rstrip()).bundle(), metadata)
 
 
-def publish(bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
+def publish(bundle: dict[str, str], metadata: Mapping[str, Any] | None = None) -> None:
     """Show a bundle under the cell that runs."""
-    UnderCell().put(bundle, metadata)
+    from qianfan_magic.views.place import UnderCell
+
+    UnderCell().put(bundle, metadata or {})

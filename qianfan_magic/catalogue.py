@@ -162,7 +162,7 @@ class Catalogue:
         """Ask for a model without a card, which only version 2 can have."""
         if 2 not in open_to:  # noqa: PLR2004  version 2
             raise _no_such_model(model, self.cards)
-        if not isinstance(model, str) or not _MODEL.fullmatch(model):
+        if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
             raise ParameterError(
                 f"The model {model!r} is not one name",
                 hint="Such as ernie-5.1; %qianfan models lists them.",
@@ -201,7 +201,7 @@ def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
 
 
 #: A model's name, as version 2 lists them.
-_MODEL = re.compile(r"\w[-\w.:/]*")
+MODEL_NAME = re.compile(r"\w[-\w.:/]*")
 #: A name, as the console allows it: letters (of any script), digits, ``_``, ``-`` and ``.``.
 _ENDPOINT = re.compile(r"\w(?:[-\w]|\.(?!\.))*")
 

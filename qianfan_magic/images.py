@@ -33,7 +33,8 @@ SMALL_BYTES = 20_000
 #: What is read. Pillow knows more: EPS, for one, is a program that it would run.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 LONGEST_NAME = 80
-LONGEST_JPEG_SIDE = 65_000
+#: Pixels of a side: the service refuses 6,000 and more (error ``invalid_image_url``).
+LONGEST_SIDE = 5_999
 JPEG_QUALITY = 90
 
 _ALLOWED = (
@@ -245,7 +246,7 @@ def _picture(named: str, content: bytes | Image) -> Picture:
     turn = _turn(image)
     if isinstance(content, bytes) and turn is None:
         media_type, bare = _bare(image, content)
-        if 0 < len(bare) <= MOST_BYTES:
+        if 0 < len(bare) <= MOST_BYTES and max(image.size) <= LONGEST_SIDE:
             return Picture(named, media_type, bare, *image.size)
     upright = image if turn is None else image.transpose(turn)
     is_photo = image.format in {"JPEG", "MPO"}
@@ -321,8 +322,8 @@ def _encoded(named: str, image: Image, most: int, *, is_photo: bool) -> Picture:
     form = "JPEG" if is_photo and is_opaque else "PNG"
     while True:
         longest = max(image.size)
-        if form == "JPEG" and longest > LONGEST_JPEG_SIDE:
-            image = _scaled(image, LONGEST_JPEG_SIDE / longest)
+        if longest > LONGEST_SIDE:
+            image = _scaled(image, LONGEST_SIDE / longest)
         buffer = io.BytesIO()
         image.save(buffer, form, quality=JPEG_QUALITY)  # PNG takes no notice of a quality
         data = buffer.getvalue()

@@ -110,9 +110,13 @@ class Seeing:
         return sent[number - 1], which
 
     def _sent(self, sending: Sending) -> Sent:
+        from qianfan_magic.connection import no_credentials
         from qianfan_magic.programs.sent import Sent
 
         request, settings = sending.exchange.request, sending.settings
+        way = settings.credentials.way(request.version)
+        if not way:
+            raise no_credentials(request.version)
         return Sent(
             version=request.version,
             kind=request.kind,
@@ -120,7 +124,7 @@ class Seeing:
             url=request.url,
             base_url=request.base_url,
             body=request.body,
-            way=settings.credentials.way(request.version),  # type: ignore[arg-type]
+            way=way,  # type: ignore[arg-type]
             iam_url=settings.iam_base_url,
             app_id=bool(settings.app_id),
         )

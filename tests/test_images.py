@@ -580,7 +580,7 @@ def test_file_of_16_bits_becomes_one_of_8(form):
         ("RGBA", (1600, 1000), "PNG", "image/png"),
         ("RGB", (2400, 1500), "JPEG", "image/jpeg"),
         ("L", (2400, 2000), "PNG", "image/jpeg"),
-        ("RGB", (70_000, 60), "PNG", "image/jpeg"),
+        ("RGB", (7_000, 800), "PNG", "image/jpeg"),
     ],
 )
 def test_large_picture_is_made_to_fit(mode, size, form, sent):
@@ -590,6 +590,13 @@ def test_large_picture_is_made_to_fit(mode, size, form, sent):
     assert len(picture.data) <= MOST_BYTES
     assert (picture.media_type, len(picture.data) > MOST_BYTES / 4) == (sent, True)
     assert pixels(picture).width / picture.height == pytest.approx(size[0] / size[1], rel=0.02)
+
+
+@pytest.mark.parametrize(("side", "sent"), [(5_999, 5_999), (6_000, 5_999)])
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_side_is_shorter_than_the_service_allows(form, side, sent):
+    picture = of(file_of(drawing("L", (side, 3)), form))
+    assert (picture.width, pixels(picture).width) == (sent, sent)
 
 
 def test_photograph_as_png_keeps_its_size_as_jpeg():

@@ -448,6 +448,28 @@ def test_reply_of_an_answer_that_goes_on_has_its_thought(notebook):
     assert (reply.reasoning, reply.text) == (THOUGHT, RIGHT)
 
 
+def test_answer_that_goes_on_with_a_new_thought_has_both(notebook):
+    notebook.run(f"{THINK} --max-tokens {ENOUGH}\n{PUZZLE}")
+    notebook.server.fail(streamed({"reasoning_content": " More."}, {"content": " rest"}))
+    notebook.run(f"{THINK} --continue\n")
+    (turn,) = notebook.turns()
+    assert (turn.reasoning, turn.assistant[-5:]) == (f"{THOUGHT} More.", " rest")
+
+
+def test_restored_answer_that_goes_on_keeps_its_thought(quiet, notebook):
+    saved(quiet.run(f"{THINK} --max-tokens {ENOUGH}\n{PUZZLE}"), "page.ipynb")
+    notebook.run("%qianfan restore page.ipynb", f"{NEW} --continue\n")
+    turns = [(turn.reasoning, turn.assistant) for turn in notebook.turns()]
+    assert turns == [(THOUGHT, RIGHT)]
+
+
+def test_thought_is_no_code_for_the_next_cell(notebook):
+    code = "```python\nx = 1\n```"
+    notebook.server.fail(streamed({"reasoning_content": "```\nwrong\n```"}, {"content": code}))
+    notebook.run(f"{NEW} --format code\nhi")
+    assert notebook.shell.rl_next_input == "x = 1"
+
+
 def test_request_to_go_on_sends_no_thought(notebook):
     notebook.run(f"{THINK} --max-tokens {ENOUGH}\n{PUZZLE}", f"{NEW} --continue\n")
     sent = bodies(notebook.server)[-1]["messages"]
@@ -621,10 +643,15 @@ def with_keys(monkeypatch: pytest.MonkeyPatch, which: str, **variables: str) -> 
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize(("which", "variables", "flags", "path"), ASKED)
-def test_keys_and_names_decide_who_is_asked(monkeypatch, bare, which, variables, flags, path):
+@pytest.fixture
+def keyed(monkeypatch, bare, which, variables) -> Notebook:
     with_keys(monkeypatch, which, **variables)
-    shown = bare.run(f"%%qianfan_chat {flags} --dry-run\nhi")
+    return bare
+
+
+@pytest.mark.parametrize(("which", "variables", "flags", "path"), ASKED)
+def test_keys_and_names_decide_who_is_asked(keyed, flags, path):
+    shown = keyed.run(f"%%qianfan_chat {flags} --dry-run\nhi")
     assert re.split(r"[ ?]", shown)[1] == path
 
 

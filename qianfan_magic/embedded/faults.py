@@ -37,4 +37,4 @@ class Fault:
     after: int = 0
     end: Literal["", "close", "reset", "silence"] = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    path: str = "/wenxinworkshop/"
+    path: str = "/ai_custom/"

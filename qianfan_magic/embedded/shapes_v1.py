@@ -35,8 +35,8 @@ class OldAnswer(Answer):
 
     @property
     def completion_tokens(self) -> int:
-        """The tokens that were written, counted piece by piece."""
-        return sum(map(estimate_tokens, self._cut))
+        """The tokens that were written."""
+        return estimate_tokens(self._text)
 
     def whole(self) -> dict[str, Any]:
         """Give the answer in one piece."""
@@ -45,11 +45,12 @@ class OldAnswer(Answer):
 
     def chunks(self) -> Iterator[dict[str, Any]]:
         """Give the answer as the events of a stream."""
-        so_far = 0
+        so_far, text = 0, ""
         for number, piece in enumerate(self._cut):
             last = number == len(self._cut) - 1
-            tokens = estimate_tokens(piece)
-            so_far += tokens
+            text += piece
+            before, so_far = so_far, estimate_tokens(text)
+            tokens = so_far - before
             if self._question.kind == "chat":  # Dolly-12B counts at the end only
                 usage = self._usage(so_far, so_far) if last else self._usage(0, 0)
             else:  # the others count each chunk alone

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qianfan_magic.cards import Card
-from qianfan_magic.catalogue import Service, check_length
+from qianfan_magic.catalogue import MODEL_NAME, Service, check_length
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.parameter import Kind, plain_json
 from qianfan_magic.parameters import check_parameters, check_text
@@ -243,4 +243,4 @@ def read_models(payload: Mapping[str, Any]) -> list[str]:
     listed = payload.get("data")
     rows = listed if isinstance(listed, list) else []
     found = [one.get("id") for one in rows if isinstance(one, Mapping)]
-    return sorted({name for name in found if isinstance(name, str) and name})
+    return sorted({one for one in found if isinstance(one, str) and MODEL_NAME.fullmatch(one)})

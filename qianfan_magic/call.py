@@ -13,6 +13,7 @@ import tenacity
 from qianfan_magic.connection import Connection
 from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError, brief
 from qianfan_magic.exchange import Attempt, Exchange, Request
+from qianfan_magic.failures import ADDRESS
 from qianfan_magic.settings import Settings
 from qianfan_magic.transport import cut, give_back, is_stream, read_payloads
 from qianfan_magic.wire import WIRES
@@ -168,7 +169,7 @@ def _read(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:
             except ValueError as error:
                 raise StreamError(
                     f"The answer is not the protocol: {error}",
-                    hint="Is QIANFAN_BASE_URL the service itself?",
+                    hint=f"Is {ADDRESS} the service itself?",
                 ) from None
             text, held = whole_characters(held, chunk.text, last=chunk.is_end)
             yield chunk if text == chunk.text else replace(chunk, text=text)

@@ -18,6 +18,8 @@ from qianfan_magic.codes import api_error
 from qianfan_magic.errors import QianfanError, TransportError
 from qianfan_magic.masking import Cause
 
+#: Where the address of a server comes from.
+ADDRESS = "QIANFAN_BASE_URL (version 2: QIANFAN_CONSOLE_API_BASE_URL)"
 RETRIED_STATUSES = {429, 500, 502, 503, 504}
 
 
@@ -58,13 +60,13 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
             UnicodeError,
         ),
         "The address of the server, or of the proxy, is not one",
-        "Check QIANFAN_BASE_URL, and QIANFAN_PROXY or HTTPS_PROXY if there is one.",
+        f"Check {ADDRESS}, and QIANFAN_PROXY or HTTPS_PROXY if there is one.",
         False,
     ),
     (
         (Exception,),
         "No connection to the server, or it was lost",
-        "Check the network, the proxy and QIANFAN_BASE_URL; %qianfan demo needs neither.",
+        f"Check the network, the proxy and {ADDRESS}; %qianfan doctor looks at them.",
         True,
     ),
 )
@@ -108,7 +110,7 @@ def status_failure(response: requests.Response) -> TransportError:
     status = response.status_code
     return TransportError(
         f"The server answered HTTP {status}{_reason(response)}",
-        hint=_STATUS_HINTS.get(status, "Is QIANFAN_BASE_URL right?"),
+        hint=_STATUS_HINTS.get(status, f"Is {ADDRESS} right?"),
         retryable=status in RETRIED_STATUSES,
         retry_after=retry_after(response),
     )

@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from qianfan_magic.errors import QianfanError, StreamError, TransportError
 from qianfan_magic.failures import (
+    ADDRESS,
     api_failure,
     content_type,
     foreign_failure,
@@ -109,7 +110,7 @@ def send(
         response.close()
         failure = TransportError(
             f"The server redirects to {_host(response.headers['Location'])}; that is not followed",
-            hint="If you trust that address, set QIANFAN_BASE_URL to it.",
+            hint=f"If you trust that address, set it: {ADDRESS}.",
         )
     raise failure
 
@@ -267,7 +268,7 @@ def _parse_event(data: str) -> Any:
     if not isinstance(event, dict):
         raise StreamError(
             f"The stream is not the protocol: {len(data):,} characters that are no JSON object",
-            hint="Is QIANFAN_BASE_URL the service itself?",
+            hint=f"Is {ADDRESS} the service itself?",
         )
     return event
 

@@ -684,7 +684,7 @@ def test_truncated_answer_is_told(notebook, flags):
 
 def test_truncated_answer_is_marked_in_the_history(notebook):
     notebook.run(f"%%qianfan_chat --max-tokens 5\n{WALL}")
-    assert "assistant (truncated, 6 tokens)" in notebook.run("%qianfan history")
+    assert "assistant (truncated, 5 tokens)" in notebook.run("%qianfan history")
 
 
 def test_empty_answer_is_told(notebook):

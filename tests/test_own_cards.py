@@ -11,7 +11,7 @@ import pytest
 import test_magics
 from PIL import Image
 from test_magics import Notebook
-from test_thinking import JSON, bodies, tried, two_lines
+from test_thinking import JSON, bodies, tried, two_lines, with_keys
 
 from qianfan_magic import ParameterError, SettingsError
 from qianfan_magic.own_cards import FIELDS, FILE, read_cards
@@ -82,6 +82,26 @@ def test_short_name_may_be_chinese(notebook, place):
 def test_short_name_of_a_model_without_a_card_is_asked(notebook, place):
     set_in(place, notebook, tutor="brand-new-model")
     assert tried(notebook, "%%qianfan_chat -m tutor --dry-run\nhi")["model"] == "brand-new-model"
+
+
+@places
+@pytest.mark.parametrize(
+    ("keys", "path"),
+    [
+        ("v1", "/rpc/2.0/ai_custom/v1/wenxinworkshop/chat/completions_pro?access_token=***"),
+        ("v2", "/v2/chat/completions"),
+        ("both", "/v2/chat/completions"),
+    ],
+)
+def test_short_name_is_asked_as_its_model_would_be(monkeypatch, bare, place, keys, path):
+    """Both versions have this one."""
+    with_keys(monkeypatch, keys)
+    set_in(place, bare, tutor="ERNIE-4.0-8K")
+    shown = [
+        bare.run(f"%%qianfan_chat -m {name} --dry-run\nhi").split(" ")[1]
+        for name in ("ERNIE-4.0-8K", "tutor")
+    ]
+    assert shown == [path, path]
 
 
 @places

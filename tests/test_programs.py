@@ -17,8 +17,8 @@ from raw_server import RawServer, event, json_answer, stream_answer
 from qianfan_magic import ParameterError, QianfanClient
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.programs import LANGUAGES, program
-from qianfan_magic.programs.sent import Sent
 from qianfan_magic.programs.literal import literal
+from qianfan_magic.programs.sent import Sent
 
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
 WAYS = ["access_token", "ak", "access_key"]

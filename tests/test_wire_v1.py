@@ -372,7 +372,7 @@ def test_bad_content_is_refused_with_its_place(content):
 def test_picture_is_refused_with_its_place():
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     messages = [user("a"), assistant("b"), user([picture])]
-    assert "Message 3 has a picture" in refusal(messages)
+    assert "content of message 3 is a list" in refusal(messages)
 
 
 def test_only_role_and_content_are_sent():

@@ -10,11 +10,8 @@ from qianfan_magic.masking import mask_known
 from qianfan_magic.turn import Turn
 from qianfan_magic.views.formats import preformatted
 from qianfan_magic.views.markdown import to_html
-from qianfan_magic.views.shown import QUIET, framed
+from qianfan_magic.views.shown import LABEL, QUIET, framed
 from qianfan_magic.views.visible import visible
-
-#: Who says it stands close to what is said.
-LABEL = f"{QUIET}; margin-top: 1.2em; margin-bottom: 0.2em"
 
 
 def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:

@@ -30,7 +30,7 @@ def models_bundle(
     rows = [_row(card, listed) for card in cards]
     more = set(listed or ()) - known
     rows += [[name, "", "2", "-m", "", "", "", "yes"] for name in more]
-    rows.sort(key=lambda row: (row[2], row[0].lower()))
+    rows.sort(key=lambda row: (-int(row[2]), row[0].lower()))
     return table_bundle(heads, rows, numbers=NUMBERS, notes=notes)
 
 
@@ -40,7 +40,7 @@ def _row(card: Card, listed: Collection[str] | None) -> list[str]:
         card.name,
         ", ".join(card.kinds),
         str(card.version),
-        "-m, -e NAME" if published else "-m",
+        "-m, -e" if published else "-m",
         _count(card.max_characters),
         _count(card.max_tokens),
         ", ".join(_abilities(card)),

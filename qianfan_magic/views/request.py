@@ -8,13 +8,15 @@ from typing import Any
 
 from qianfan_magic.exchange import Exchange, masked, pieces_of, written_down
 from qianfan_magic.views.formats import preformatted
-from qianfan_magic.views.shown import QUIET, framed
+from qianfan_magic.views.shown import framed
 from qianfan_magic.views.visible import visible
 
 #: So many events of a stream are shown from its beginning and from its end.
 FIRST, LAST = 6, 3
 #: A whole answer is shown up to so many characters.
 LONGEST = 20_000
+#: A title stands nearer to its own text than to the one before.
+TITLE = "margin: 1.2em 0 0.3em 0; font-weight: bold; font-size: 90%"
 
 
 def request_bundle(exchange: Exchange, which: str = "") -> dict[str, str]:
@@ -43,7 +45,7 @@ def request_bundle(exchange: Exchange, which: str = "") -> dict[str, str]:
 
 def _bundle(parts: Sequence[tuple[str, str]]) -> dict[str, str]:
     html = [
-        f'<p style="{QUIET}">{escape(title)}</p>\n{preformatted(text) if text else ""}'
+        f'<p style="{TITLE}">{escape(title)}</p>\n{preformatted(text) if text else ""}'
         for title, text in parts
     ]
     plain = [f"--- {title}" + (f"\n\n{text}" if text else "") for title, text in parts]

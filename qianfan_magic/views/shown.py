@@ -17,9 +17,12 @@ from qianfan_magic.views.visible import visible
 #: Metadata of an output that carries none.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 QUIET = "opacity: 0.7; font-size: 90%"
+#: A heading stands close to what it is of.
+LABEL = f"{QUIET}; margin-top: 1.2em; margin-bottom: 0.2em"
 #: What a model thought stands apart from what it says.
 FOLDED = "margin: 0 0 0.8em 0; padding-left: 0.8em; border-left: 3px solid rgba(128, 128, 128, 0.5)"
 SUMMARY = "cursor: pointer; opacity: 0.75"
+THOUGHT = f"{LETTERS}; margin-top: 0.4em; opacity: 0.75"
 #: In plain text, above either.
 THINKING, ANSWER = "[Thinking]", "[Answer]"
 #: What an answer draws stays within it; the page typesets only what is marked as mathematics.
@@ -131,7 +134,7 @@ def folded(text: str) -> str:
     return (
         f'<details class="qianfan-thoughts" style="{FOLDED}">'
         f'<summary style="{SUMMARY}">Thinking</summary>\n'
-        f'<div style="{LETTERS}; opacity: 0.75">{escape(text)}</div>\n</details>'
+        f'<div style="{THOUGHT}">{escape(text)}</div>\n</details>'
     )
 
 

@@ -9,6 +9,9 @@ from qianfan_magic.views.mathematics import IGNORED
 from qianfan_magic.views.shown import QUIET
 from qianfan_magic.views.visible import visible
 
+#: Columns of so short texts keep each in one line, as does the first, which names the row.
+SHORT, LONGEST_NAME = 12, 30
+
 
 def table_bundle(
     heads: Sequence[str],
@@ -36,11 +39,14 @@ def table_bundle(
         "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
         for row in (heads, *seen)
     ]
-    sides = ["right" if head in numbers else "left" for head in heads]
+    styles = [
+        "text-align:right" if head in numbers else f"text-align:left{_held(place, width)}"
+        for place, (head, width) in enumerate(zip(heads, widths, strict=True))
+    ]
     head, *body = (
         "".join(
-            f'<{tag} style="text-align:{side}">{escape(text)}</{tag}>'
-            for text, side in zip(row, sides, strict=True)
+            f'<{tag} style="{style}">{escape(text)}</{tag}>'
+            for text, style in zip(row, styles, strict=True)
         )
         for tag, row in (("th", heads), *(("td", row) for row in seen))
     )
@@ -51,3 +57,8 @@ def table_bundle(
         "text/html": f'<div class="{IGNORED}" style="overflow-x: auto">\n{html}{below}\n</div>',
         "text/plain": "\n".join([*plain, *(f"[{visible(note)}]" for note in notes)]),
     }
+
+
+def _held(place: int, width: int) -> str:
+    """Style a column of so long texts so that it holds each in one line, if it is to."""
+    return "; white-space:nowrap" * (width <= (SHORT if place else LONGEST_NAME))

@@ -98,8 +98,9 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
             )
         if isinstance(message.get("content"), list):
             raise ParameterError(
-                f"Message {place + 1} has a picture, which version 1 of the API does not take",
-                hint="Ask a model of version 2 that sees: %qianfan models lists them.",
+                f"The content of message {place + 1} is a list, and version 1 of the API takes "
+                "text alone",
+                hint="For pictures ask a model of version 2 that sees: %qianfan models lists them.",
             )
         check_text(message.get("content"), f"The content of message {place + 1}")
     if len(messages) % 2 == 0:

@@ -39,7 +39,10 @@ ASK = f"{CELL}\n{PUZZLES['english'][0]}"
 COMPARE = ASK.replace("--enable-thinking", "--compare enable_thinking=true,false")
 #: What a cell shows, by the screenshot's name, and a text that is there when it is whole.
 SHOWN = {
-    "picture": ("%%qianfan_chat -m ernie-5.0 -i wide -i tall -i icon\nWhat is it?", "cannot see"),
+    "picture": (
+        "%%qianfan_chat -m ernie-5.0 -n seen -i wide -i tall -i icon\nWhat is it?",
+        "cannot see",
+    ),
     "thinking-compare": (COMPARE, "10 cents"),
     "models": ("%qianfan models", "ernie-5.1"),
     "request": ("%qianfan request", "Came back"),

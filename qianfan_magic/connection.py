@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,13 @@ from qianfan_magic.auth import (
     NoAuth,
     SignatureAuth,
 )
-from qianfan_magic.codes import token_error
-from qianfan_magic.errors import SettingsError, TokenExpiredError, TransportError
+from qianfan_magic.errors import SettingsError, TokenExpiredError
 from qianfan_magic.exchange import Request, http_text, masked
-from qianfan_magic.failures import RETRIED_STATUSES
+from qianfan_magic.grants import read_bearer, read_token
 from qianfan_magic.model_list import ModelList
 from qianfan_magic.parameter import Version
 from qianfan_magic.settings import Settings
-from qianfan_magic.tokens import (
-    LONGEST_LIFE,
-    TokenFile,
-    TokenSource,
-    check_token,
-    token_digest,
-)
+from qianfan_magic.tokens import TokenFile, TokenSource, token_digest
 from qianfan_magic.transport import Session, checked, prepare, read_object, send
 from qianfan_magic.wire import v1, v2
 from qianfan_magic.wire.text import written
@@ -247,59 +239,3 @@ def user_cache() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("qianfan_magic")
-
-
-def read_token(response: requests.Response) -> tuple[str, float]:
-    """Read the token endpoint's answer (RFC 6749, sections 5.1 and 5.2).
-
-    Returns
-    -------
-    access_token : str
-    expires_in : float
-        Seconds.
-
-    Raises
-    ------
-    AuthError
-        If the keys are refused.
-    APIError, TransportError
-        For any other answer than a token.
-    """
-    payload = read_object(response)
-    if "error" in payload:
-        busy = response.status_code in RETRIED_STATUSES
-        busy = busy or payload["error"] == "temporarily_unavailable"
-        described = str(payload.get("error_description", ""))
-        raise token_error(str(payload["error"]), described, retryable=busy)
-    checked(payload, response, v1)
-    access_token, expires_in = payload.get("access_token"), payload.get("expires_in", "")
-    try:
-        life = min(max(float(expires_in), 0.0), LONGEST_LIFE)
-        return check_token(access_token), life
-    except (ValueError, TypeError, OverflowError):
-        problem = "The token endpoint answered without a token"
-    raise TransportError(problem, hint="Is QIANFAN_BASE_URL the service itself?")
-
-
-def read_bearer(response: requests.Response) -> tuple[str, float]:
-    """Read IAM's answer: a token and when it expires; returns and raises as `read_token` does."""
-    code = response.headers.get("X-Bce-Error-Code", "")
-    words = response.headers.get("X-Bce-Error-Message", "")
-    payload = read_object(response) if response.ok or not code else {}
-    code, words = str(payload.get("code") or code), str(payload.get("message") or words)
-    if "token" not in payload and (code or not response.ok):
-        busy = response.status_code in RETRIED_STATUSES
-        raise token_error(code or f"HTTP {response.status_code}", words, retryable=busy)
-    try:
-        # By IAM's own clock, if it tells it: this computer's may be wrong.
-        begins = _time(payload["createTime"]) if "createTime" in payload else datetime.now(UTC)
-        life = (_time(payload["expireTime"]) - begins).total_seconds()
-        return check_token(payload["token"]), min(max(life, 0.0), LONGEST_LIFE)
-    except (ValueError, TypeError, KeyError, OverflowError):
-        problem = "IAM answered without a bearer token"
-    raise TransportError(problem, hint="Is QIANFAN_IAM_BASE_URL right?")
-
-
-def _time(text: str) -> datetime:
-    read = datetime.fromisoformat(text)
-    return read if read.tzinfo else read.replace(tzinfo=UTC)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from qianfan_magic.masking import log
+from qianfan_magic.cache import write_json
 
 #: Seconds for which a list counts.
 A_DAY = 86_400
@@ -74,17 +71,5 @@ class ModelList:
 
     def _write(self) -> None:
         """Put the list there in one step, or not at all."""
-        if self._path is None or self._kept is None:
-            return
-        written: str | None = None
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, written = tempfile.mkstemp(dir=self._path.parent, prefix=".models-")
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump({"asked_at": self._kept[0], "models": self._kept[1]}, stream)
-            Path(written).replace(self._path)
-        except OSError as error:
-            log.info("The list of models could not be kept (%s)", type(error).__name__)
-            if written:
-                with contextlib.suppress(OSError):
-                    Path(written).unlink()
+        if self._path is not None and self._kept is not None:
+            write_json(self._path, {"asked_at": self._kept[0], "models": self._kept[1]})

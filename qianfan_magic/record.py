@@ -10,7 +10,6 @@ What is read may come from anybody: it is checked, and nothing in it is believed
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from qianfan_magic.checked import (
     LARGEST_COUNT,
     Unreadable,
     count_of,
-    mark_of,
     of_type,
     said_of,
     short,
@@ -28,7 +26,8 @@ from qianfan_magic.checked import (
 )
 from qianfan_magic.conversation import Conversation
 from qianfan_magic.masking import mask_known
-from qianfan_magic.turn import Attached, Turn, digest
+from qianfan_magic.turn import Turn, digest
+from qianfan_magic.turn_json import masked_json, turn_from_json, turn_to_json
 
 #: Of records and files; raised when a reader of the old form would misread the new one.
 VERSION = 1
@@ -38,8 +37,6 @@ KEY = "qianfan_magic"
 MOST_NAMES = 1_000
 #: Milliseconds by which the clocks of two computers may differ.
 LARGEST_SKEW = 86_400_000
-#: An answer goes on that often at most.
-MOST_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,77 +90,6 @@ class Record:
     unreadable: tuple[str, ...] = ()
 
 
-def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
-    """Write a turn down, without what is empty; a key that it quotes is masked.
-
-    Parameters
-    ----------
-    turn
-        To be written.
-    whole
-        With its pictures; else only what they are called goes into the notebook.
-    """
-    tokens = dict(zip(("prompt", "completion"), turn.tokens, strict=True))
-    written = {
-        "system": turn.system,
-        "user": turn.user,
-        "assistant": turn.assistant,
-        "reasoning": turn.reasoning,
-        "pictures": [
-            {"name": one.name, "digest": one.digest} | ({"url": one.url} if whole else {})
-            for one in turn.pictures
-        ],
-        "stopped": turn.stopped,
-        "truncated": turn.truncated,
-        "model": turn.model,
-        "parameters": dict(turn.parameters),
-        "tokens": tokens if any(turn.tokens) else {},
-        "cell": turn.cell,
-        "after": turn.after,
-        "continues": turn_to_json(turn.continues, whole=whole) if turn.continues else {},
-    }
-    empty: tuple[Any, ...] = ("", {}, [], False)
-    return {name: _masked(value) for name, value in written.items() if value not in empty}
-
-
-def turn_from_json(written: Any, steps: int = MOST_STEPS) -> Turn:
-    """Read a turn.
-
-    Parameters
-    ----------
-    written
-        As `turn_to_json` writes it.
-    steps
-        How often its answer may have gone on.
-
-    Raises
-    ------
-    Unreadable
-        If anything is missing or of the wrong type.
-    """
-    if not isinstance(written, Mapping):
-        raise Unreadable("it is no JSON object")
-    tokens = of_type(written, "tokens", Mapping, default={})
-    continues = written.get("continues")
-    if continues and not steps:
-        raise Unreadable(f"its answer goes on more than {MOST_STEPS} times")
-    return Turn(
-        said_of(written, "user"),
-        said_of(written, "assistant"),
-        stopped=mark_of(written, "stopped"),
-        truncated=mark_of(written, "truncated"),
-        system=text_of(written, "system"),
-        model=text_of(written, "model"),
-        cell=text_of(written, "cell"),
-        after=text_of(written, "after"),
-        reasoning=text_of(written, "reasoning"),
-        pictures=tuple(map(_picture, of_type(written, "pictures", list, default=[]))),
-        parameters=_parameters(written),
-        tokens=(count_of(tokens, "prompt"), count_of(tokens, "completion")),
-        continues=turn_from_json(continues, steps - 1) if continues else None,
-    )
-
-
 def record_to_json(
     clock: int, heads: Iterable[Conversation], told: Iterable[tuple[Conversation, int]]
 ) -> dict[str, Any]:
@@ -182,7 +108,7 @@ def record_to_json(
     for conversation, place in told:
         turn = conversation.turns[place]
         named = {"conversation": conversation.name, "turn": place + 1, "id": turn.id}
-        turns.append({**_masked(named), **turn_to_json(turn)})
+        turns.append({**masked_json(named), **turn_to_json(turn)})
     written: dict[str, Any] = {"version": VERSION, "clock": clock}
     written["heads"] = {
         mask_known(one.name): {
@@ -245,7 +171,7 @@ def conversation_to_json(conversation: Conversation) -> dict[str, Any]:
     """Write a conversation down for a file of its own."""
     written = {"name": conversation.name, "system": conversation.system}
     return {
-        **_masked(written),
+        **masked_json(written),
         "turns": [turn_to_json(turn, whole=True) for turn in conversation.turns],
     }
 
@@ -297,38 +223,3 @@ def _told(written: Any, heads: Mapping[str, Any]) -> Told:
 
 def _head(written: Any) -> Head:
     return Head(text_of(written, "id"), count_of(written, "turns"), text_of(written, "system"))
-
-
-def _picture(written: Any) -> Attached:
-    if not isinstance(written, Mapping):
-        raise Unreadable("a picture of it is no JSON object")
-    url = text_of(written, "url")
-    if url and not re.fullmatch(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", url):
-        raise Unreadable("a picture of it has an address that is no data")
-    return Attached(said_of(written, "name"), said_of(written, "digest"), url)
-
-
-def _masked(value: Any) -> Any:
-    """Mask the keys that a JSON value quotes, however deep."""
-    if isinstance(value, str):
-        return mask_known(value)
-    if isinstance(value, dict):
-        return {name: _masked(one) for name, one in value.items()}
-    return [_masked(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def _parameters(written: Any) -> dict[str, Any]:
-    """Read parameters, which are numbers and texts, or lists of texts."""
-    parameters = of_type(written, "parameters", Mapping, default={})
-    read: dict[str, Any] = {}
-    for name, value in parameters.items():
-        text_of({"name": name}, "name")
-        if isinstance(value, list):
-            read[name] = [text_of({"stop": one}, "stop") for one in value]
-        elif isinstance(value, str):
-            read[name] = text_of(parameters, name)
-        elif isinstance(value, int | float) and abs(value) < LARGEST_COUNT:
-            read[name] = value
-        else:
-            raise Unreadable(f"the parameter {short(name)} is neither number nor text")
-    return read

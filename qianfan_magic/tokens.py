@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from qianfan_magic.cache import write_json
 from qianfan_magic.masking import log, remember
 
 #: Seconds before its expiry from which a token is taken anew.
@@ -86,18 +85,7 @@ class TokenFile:
 
     def write(self, token: Token) -> None:
         """Put the token there in one step, or not at all."""
-        written: str | None = None
-        try:
-            # mkstemp makes the file with mode 0600.
-            handle, written = tempfile.mkstemp(dir=self._path.parent, prefix=".token-")
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump(asdict(token), stream)
-            Path(written).replace(self._path)
-        except OSError as error:
-            log.info("The token could not be kept (%s)", type(error).__name__)
-            if written:
-                with contextlib.suppress(OSError):
-                    Path(written).unlink()
+        write_json(self._path, asdict(token))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

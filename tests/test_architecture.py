@@ -32,31 +32,35 @@ MAY_KNOW = {
     "cards": {"parameter"},
     "catalogue": {"errors", "parameter", "cards"},
     "wire": BELOW_WIRE,
-    "tokens": {"masking", "errors"},
+    "cache": {"masking"},
+    "tokens": {"masking", "errors", "cache"},
     "auth": {"masking", "errors", "tokens"},
     "exchange": {"masking", "parameter"},
     "failures": {"masking", "errors", "codes"},
     "transport": {"masking", "errors", "sse", "failures", "wire"},
     "programs": {"errors"},
     "bare": set(),
-    "images": {"errors", "bare"},
-    "model_list": {"masking"},
+    "picture": {"errors", "bare"},
+    "images": {"errors", "picture"},
+    "model_list": {"cache"},
+    "grants": {"errors", "codes", "failures", "tokens", "transport", "wire"},
     "own_cards": {"errors", "parameter", "cards", "catalogue"},
-    "connection": BELOW_CONNECTION | {"model_list", "__version__"},
+    "connection": BELOW_CONNECTION | {"model_list", "grants", "__version__"},
     "call": BELOW_CONNECTION | {"connection"},
     "client": BELOW_CONNECTION | {"connection", "call"},
     "turn": {"masking", "catalogue", "wire.types"},
     "running": {"turn"},
     "conversation": {"cards", "catalogue", "wire.types", "running", "turn"},
     "checked": {"masking"},
-    "record": {"masking", "checked", "conversation", "turn"},
+    "turn_json": {"masking", "checked", "turn"},
+    "record": {"masking", "checked", "conversation", "turn", "turn_json"},
     "talk_file": {"errors", "checked", "conversation", "record"},
     "notebook": {"errors", "checked", "record", "running"},
     "restoring": {"checked", "conversation", "notebook", "record", "turn"},
     "usage": {"wire.types"},
     "views": {"masking", "errors", "wire.types", "parameter", "cards", "catalogue"}
     | {"checked", "conversation", "record", "running", "turn"}
-    | {"images", "exchange", "checkup.finding"},
+    | {"picture", "exchange", "checkup.finding"},
     "checkup": BELOW_CONNECTION | {"connection", "client"},
     "doctor": BELOW_CONNECTION | {"connection", "client", "own_cards", "checkup"},
     "sending": BELOW_CONNECTION | {"client", "call", "conversation", "question", "turn", "usage"},
@@ -65,7 +69,16 @@ MAY_KNOW = {
 }
 PURE = ["masking", "errors", "codes", "sse", "parameter", "parameters", "cards", "catalogue"]
 PURE += ["wire", "programs", "bare"]
-PURE += ["turn", "conversation", "checked", "record", "restoring", "talk_file", "usage"]
+PURE += [
+    "turn",
+    "turn_json",
+    "conversation",
+    "checked",
+    "record",
+    "restoring",
+    "talk_file",
+    "usage",
+]
 SHELL = {
     "magics",
     "flags",
@@ -78,7 +91,7 @@ SHELL = {
     "answered",
 }
 SHELL |= {"running", "views"}
-HTTP = {"auth", "failures", "transport", "connection", "call"}
+HTTP = {"auth", "failures", "transport", "connection", "grants", "call"}
 ONLY_IN = [
     ("IPython", SHELL),
     ("anywidget", {"views"}),

@@ -21,7 +21,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
 
 from qianfan_magic import ParameterError
-from qianfan_magic.images import MOST_BYTES, MOST_PIXELS, MOST_READ, Picture, read_picture
+from qianfan_magic.images import read_picture
+from qianfan_magic.picture import MOST_BYTES, MOST_PIXELS, MOST_READ, Picture
 
 FORMS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
 RED, BLUE = (255, 0, 0), (0, 0, 255)

@@ -69,9 +69,9 @@ def test_heads_of_the_table(notebook):
 @pytest.mark.parametrize(
     ("name", "row"),
     [
-        ("Dolly-12B", ["chat", "1", "-m, -e NAME", "4,800", "", "", ""]),
+        ("Dolly-12B", ["chat", "1", "-m, -e", "4,800", "", "", ""]),
         ("ERNIE-4.0-8K", ["chat", "1", "-m", "20,000", "5,120", "JSON", ""]),
-        ("StarCoder", ["completion", "1", "-m, -e NAME", "", "", "", ""]),
+        ("StarCoder", ["completion", "1", "-m, -e", "", "", "", ""]),
         ("ernie-5.0", ["chat", "2", "-m", "", "119,000", "think, see, JSON", "yes"]),
         ("ernie-x1.1", ["chat", "2", "-m", "", "55,000", "always thinks, JSON", "yes"]),
         ("deepseek-v3.2", ["chat, completion", "2", "-m", "", "96,000", "think, JSON", "yes"]),
@@ -81,10 +81,10 @@ def test_row_of_a_card(notebook, name, row):
     assert list(table(notebook.run("%qianfan models"))[name].values())[1:] == row
 
 
-def test_table_is_sorted_by_version_and_name(notebook):
+def test_table_is_sorted_by_version_the_newer_first_and_by_name(notebook):
     rows = table(notebook.run("%qianfan models")).values()
-    order = [(row["API"], row["model"].lower()) for row in rows]
-    assert order == sorted(order)
+    order = [(-int(row["API"]), row["model"].lower()) for row in rows]
+    assert (order == sorted(order), len({version for version, _ in order})) == (True, 2)
 
 
 def test_html_has_the_same_table(quiet):
@@ -134,17 +134,28 @@ def test_model_without_a_card_stands_in_the_table(service, bare):
     assert list(row.values()) == ["brand-new", "", "2", "-m", "", "", "", "yes"]
 
 
-def test_name_of_the_service_is_no_html(quiet):
+ODD = ["<script>x", "\u202eevil", "a\nb", "half-\ud83d", "\x1b[2J", "../x", " ", "-flag", "a b"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_name_that_no_model_has_is_left_out(service, bare, name):
     """A gateway may list anything."""
-    variable = "os.environ['QIANFAN_CONSOLE_API_BASE_URL']"
-    with RawServer() as server:
-        server.script.append(listing("<script>x", "\u202eevil", "a\nb"))
-        quiet.run(f"import os; before = {variable}; {variable} = {server.url!r}")
-        (bundle,) = quiet.run("%qianfan models --fresh").bundles
-        quiet.run(f"{variable} = before")
+    service.script.append(listing(name, "brand-new"))
+    assert table(bare.run("%qianfan models")).keys() - {card.name for card in CARDS} == {
+        "brand-new"
+    }
+
+
+def test_name_of_an_own_card_is_no_html(quiet):
+    quiet.run('%config QianfanMagics.models = {"<b>x\\u202e": "ernie-5.1"}')
+    (bundle,) = quiet.run("%qianfan models").bundles
+    quiet.run("%config QianfanMagics.models = {}")
     both = bundle["text/html"] + bundle["text/plain"]
-    found = ["&lt;script&gt;x" in both, "<script" in bundle["text/html"], "\u202e" in both]
-    assert found == [True, False, False]
+    assert ("&lt;b&gt;x" in both, "<b>" in bundle["text/html"], "\u202e" in both) == (
+        True,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,9 @@ from test_thinking import V2, bodies, two_lines
 from qianfan_magic import ParameterError, QianfanError
 from qianfan_magic.checked import Unreadable
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.record import KEY, record_from_json, turn_from_json, turn_to_json
+from qianfan_magic.record import KEY, record_from_json
 from qianfan_magic.turn import Attached, Turn
+from qianfan_magic.turn_json import turn_from_json, turn_to_json
 
 shell, bare = test_magics.shell, test_magics.bare
 
@@ -424,7 +425,9 @@ def restored(page: Page) -> str:
 
 
 def test_turn_with_a_picture_is_restored(page):
-    assert (restored(page), page.questions()) == ("default: 1 turn restored.", ["one"])
+    first, note = restored(page).splitlines()
+    assert (first, page.questions()) == ("default: 1 turn restored.", ["one"])
+    assert note.endswith("A notebook keeps no pictures: later questions go without red.")
 
 
 def test_restored_turn_knows_only_the_name_of_its_picture(page):

@@ -26,10 +26,9 @@ from qianfan_magic.record import (
     record_from_json,
     record_to_json,
     sealed,
-    turn_from_json,
-    turn_to_json,
 )
 from qianfan_magic.turn import Turn
+from qianfan_magic.turn_json import turn_from_json, turn_to_json
 
 SECRET = 'Wenxin-k3y/"with\\marks'
 HUGE = 10**4299  # json reads no longer numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import nbformat
@@ -493,11 +494,15 @@ def test_thought_without_an_answer_is_no_turn(notebook):
     assert notebook.turns() == []
 
 
-def stopped(kernel: Kernel, *deltas: dict[str, Any], when: str) -> Ran:
-    """Stop an answer that falls silent, once the page has a frame with something in it."""
+def thoughts(ran: Ran) -> bool:
+    return any("thinking" in frame for frame in ran.frames)
+
+
+def stopped(kernel: Kernel, when: Callable[[Ran], Any], *deltas: dict[str, Any]) -> Ran:
+    """Stop an answer that falls silent, once the page shows enough of it."""
     kernel.run("%qianfan reset --all")
     kernel.server.fail(streamed(*deltas, end="silence"))
-    return kernel.stopped(f"{NEW} -n stopped\nhi", lambda ran: any(when in f for f in ran.frames))
+    return kernel.stopped(f"{NEW} -n stopped\nhi", when)
 
 
 def turns_of(kernel: Kernel) -> str:
@@ -505,12 +510,12 @@ def turns_of(kernel: Kernel) -> str:
 
 
 def test_stop_while_it_thinks_adds_no_turn(live):
-    stopped(live, {"reasoning_content": "aha"}, when="thinking")
+    stopped(live, thoughts, {"reasoning_content": "aha"})
     assert "stopped (" not in turns_of(live)
 
 
 def test_stop_while_it_thinks_leaves_the_thought(live):
-    ran = stopped(live, {"reasoning_content": "aha"}, when="thinking")
+    ran = stopped(live, thoughts, {"reasoning_content": "aha"})
     shown = ran.bundles[-1]["text/plain"]
     assert (ran.reply["ename"], "aha" in shown, "ernie-5.1 · stopped" in shown) == (
         "KeyboardInterrupt",
@@ -520,7 +525,7 @@ def test_stop_while_it_thinks_leaves_the_thought(live):
 
 
 def test_stop_while_it_answers_keeps_the_thought(live):
-    ran = stopped(live, {"reasoning_content": "aha"}, {"content": "so"}, when="open")
+    ran = stopped(live, lambda ran: ran.seen, {"reasoning_content": "aha"}, {"content": "so"})
     records = [one["metadata"][KEY] for one in ran.contents("update_display_data")]
     turn = records[-1]["turns"][0]
     assert (turn["reasoning"], turn["assistant"], turn["stopped"]) == ("aha", "so", True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from qianfan_magic.images import Picture
+from qianfan_magic.picture import Picture
 from qianfan_magic.views.mathematics import IGNORED
 from qianfan_magic.views.shown import QUIET
 from qianfan_magic.views.visible import visible

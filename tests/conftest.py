@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from raw_server import RawServer
 
 from qianfan_magic import QianfanClient, masking
 from qianfan_magic.settings import Credentials, Settings
+
+# A busy computer is no failure.
+settings.register_profile("at leisure", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("at leisure")
 
 TOKEN = "24.0123456789abcdef0123456789abcdef.2592000"
 

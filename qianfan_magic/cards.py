@@ -25,6 +25,7 @@ class Card:
         Of the API that serves it.
     endpoint
         Version 1: the preset address, empty where the owner publishes the model and chooses one.
+        With version 2: its address in version 1, which is asked where only that has keys.
     model
         Version 2: its name there, where it differs.
     max_characters

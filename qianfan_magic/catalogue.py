@@ -119,8 +119,9 @@ class Catalogue:
                 f"{card.name} has no preset address: whoever publishes it chooses one",
                 hint=f"Name the address too: -m {card.name} -e NAME.",
             )
-        name = card.endpoint if card.version == 1 else card.model or card.name
-        return Service(name, version=card.version, card=card)
+        if card.version == 1 or (card.endpoint and 2 not in open_to and open_to):  # noqa: PLR2004
+            return Service(card.endpoint, card=card)
+        return Service(card.model or card.name, version=2, card=card)
 
     def default(
         self, endpoint: str | None, model: str | None, kind: Kind, open_to: Collection[Version]

@@ -153,6 +153,11 @@ def parse(magic: Any, line: str) -> Ask | None:
     conversation = getattr(read, "conversation", "default")
     if not conversation.strip():
         raise ParameterError(f"{name}: -n needs a name", hint="Such as -n tutor.")
+    if getattr(read, "continues", False) and read.image:
+        raise ParameterError(
+            f"{name}: --continue and -i do not go together",
+            hint="The answer goes on with the pictures that it had.",
+        )
     return Ask(
         options=_options(read),
         compare=_variants(read),

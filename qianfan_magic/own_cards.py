@@ -118,6 +118,9 @@ def _base(name: str, fields: Mapping[str, Any], known: Catalogue) -> Card:
     if not cards:
         return Card(name=name, kinds=CHAT, version=2, model=model, json=True, source="yours")
     card = cards[-1]
+    if len(cards) > 1:  # both versions have it: the keys decide, and the stricter limits count
+        old = cards[0]
+        card = replace(card, endpoint=old.endpoint, max_characters=old.max_characters)
     return replace(card, name=name, model=card.model or card.name, source="yours")
 
 

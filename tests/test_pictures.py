@@ -574,3 +574,9 @@ def test_stream_that_breaks_leaves_no_turn_with_a_picture(notebook):
     notebook.fail(f"{SEES} -i red\none")
     notebook.run(f"{SEES}\ntwo")
     assert asked(notebook) == [["two"]]
+
+
+def test_answer_does_not_go_on_with_another_picture(notebook):
+    error, shown = notebook.fail("%%qianfan_chat --continue -i red\n\n")
+    assert "--continue and -i do not go together" in error.message
+    assert shown.splitlines() == two_lines(error)

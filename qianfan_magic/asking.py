@@ -97,8 +97,10 @@ class Asking:
         try:
             play.run(sending.chunks())
         except KeyboardInterrupt as stop:
+            play.chunks += sending.rest()
             return Streamed(question, sending, play, stop)
         except BaseException:
+            play.chunks += sending.rest()
             play.end("broken off")
             raise
         return Streamed(question, sending, play)

@@ -159,7 +159,7 @@ class Call:
 
 def _read(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:
     chunk: Chunk | None = None
-    held, whole = "", not is_stream(response)
+    held, held_thought, whole = "", "", not is_stream(response)
     wire = WIRES[exchange.request.version]
     read_chunk = wire.read_chunk
     with closing(read_payloads(response, wire, exchange.received.append)) as payloads:
@@ -172,7 +172,12 @@ def _read(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:
                     hint=f"Is {ADDRESS} the service itself?",
                 ) from None
             text, held = whole_characters(held, chunk.text, last=chunk.is_end)
-            yield chunk if text == chunk.text else replace(chunk, text=text)
+            thought = chunk.reasoning
+            if thought or held_thought:
+                ends = chunk.is_end or bool(text)
+                thought, held_thought = whole_characters(held_thought, thought, last=ends)
+            same = text == chunk.text and thought == chunk.reasoning
+            yield chunk if same else replace(chunk, text=text, reasoning=thought)
             if chunk.is_end:
                 give_back(response, payloads)
                 return

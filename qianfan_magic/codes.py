@@ -29,13 +29,17 @@ _BEARER = (
 )
 _APP = "Check QIANFAN_APP_ID, or leave it out."
 _PLAN = "Make an API key of the console's own, without a plan, for QIANFAN_BEARER_TOKEN."
+_ENDPOINT = (
+    "Check -e: it is the last part of the service's address. A model that is asked by -m may no "
+    "longer be served."
+)
 _BUG = "The service refused the shape of the request; %%qianfan_chat --dry-run shows what is sent."
 
 #: Version 1: the codes of the API documents' tables ("错误码") and of the platform's error page.
 CODES: dict[int | str, Code] = {
     1: Code("unknown error", _AGAIN, retry=True),
     2: Code("service temporarily unavailable", _AGAIN, retry=True),
-    3: Code("no such API", "Check -e: it is the last part of the service's address."),
+    3: Code("no such API", _ENDPOINT),
     4: Code("the cluster's limit is reached", _AGAIN, RateLimitError, retry=True),
     6: Code(
         "no permission", "Is the service published, and by the owner of these keys?", AuthError
@@ -54,7 +58,7 @@ CODES: dict[int | str, Code] = {
     336002: Code("the body is not JSON", _BUG),
     336003: Code("a parameter was refused", _WORDS),
     336004: Code("permission error", _KEYS, AuthError),
-    336005: Code("no such endpoint", "Check -e: it is the last part of the service's address."),
+    336005: Code("no such endpoint", _ENDPOINT),
     336006: Code(
         "the messages are out of order",
         "Their number must be odd and their roles user, assistant, user, …, the user's last.",

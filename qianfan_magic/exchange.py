@@ -144,7 +144,7 @@ def written_down(exchange: Exchange) -> dict[str, Any]:
         "attempts": [_attempt(one) for one in exchange.attempts],
         "status": None if response is None else response.status_code,
         "headers": {
-            name: MASK if name.lower() == "set-cookie" else masked(value)
+            masked(name): MASK if name.lower() == "set-cookie" else masked(value)
             for name, value in headers.items()
         },
         "response": masked("".join(pieces_of(exchange))),

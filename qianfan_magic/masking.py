@@ -87,6 +87,42 @@ def mask_known(text: str) -> str:
     return text
 
 
+class MaskedStream:
+    """Masks known secrets in text that arrives in pieces, also where a piece ends within one.
+
+    What may be the beginning of a secret is held back until more has come.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str, *, last: bool = False) -> str:
+        """Take in a piece; return what can be shown."""
+        text = mask_known(self._held + text)
+        cut = len(text) if last else self._beginning(text)
+        self._held = text[cut:]
+        return text[:cut]
+
+    def rest(self) -> str:
+        """Return what is held back of a text that ended early; long enough, it was a secret."""
+        held, self._held = self._held, ""
+        return held if len(held) < SHORTEST_SECRET else MASK
+
+    def _beginning(self, text: str) -> int:
+        """Return the place from which the end of a text may be the beginning of a secret."""
+        secrets = list(_remembered)
+        longest = max(map(len, secrets), default=0)
+        run = _LAST_RUN.search(text, max(len(text) - longest + 1, 0))
+        for place in range(run.start() if run else len(text), len(text)):
+            if any(secret.startswith(text[place:]) for secret in secrets):
+                return place
+        return len(text)
+
+
+#: What a secret may consist of, at the end of a text.
+_LAST_RUN = re.compile(r"[!-~]+\Z")
+
+
 def _keep_name(found: re.Match[str]) -> str:
     kept = ("name", "scheme", "signed", "userinfo")
     name = next((found[group] for group in kept if found[group]), "")

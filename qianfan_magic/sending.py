@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qianfan_magic.errors import APIError
+from qianfan_magic.masking import MaskedStream
 from qianfan_magic.usage import Used
 from qianfan_magic.wire.types import Chunk, Usage
 
@@ -50,6 +51,8 @@ class Sending:
         self._fewer = 0
         self._aborted = False
         self._begun = False
+        self._text, self._reasoning = MaskedStream(), MaskedStream()
+        self._usage = Usage()
         self.service = client.service(question.kind, question.options)
         self._prepare()
 
@@ -112,13 +115,27 @@ class Sending:
                 for chunk in chunks:
                     first = first or time.monotonic() - begun
                     count += 1
-                    yield self._joined(chunk)
+                    yield self._joined(self._masked(chunk))
                     self._begun = True
         finally:
             if chunk is not None:
                 took = time.monotonic() - begun
                 streamed = took - first if count > 1 else 0.0
                 self._used.append(Used(self.service.name, chunk.usage, first, streamed))
+
+    def rest(self) -> list[Chunk]:
+        """Return what is held back of an answer that ended early, if anything."""
+        text, reasoning = self._text.rest(), self._reasoning.rest()
+        return [Chunk(text, False, self._usage, {}, reasoning)] if text or reasoning else []  # noqa: FBT003
+
+    def _masked(self, chunk: Chunk) -> Chunk:
+        """Mask the keys that an answer quotes: a notebook is shown to others."""
+        self._usage = chunk.usage
+        return replace(
+            chunk,
+            text=self._text.feed(chunk.text, last=chunk.is_end),
+            reasoning=self._reasoning.feed(chunk.reasoning, last=chunk.is_end),
+        )
 
     def _joined(self, chunk: Chunk) -> Chunk:
         """Put what an unfinished answer had before what goes on with it."""

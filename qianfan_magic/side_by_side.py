@@ -60,7 +60,8 @@ class Column:
         notes = left_out_note(self.sending.fit)
         if self.error:
             hint = getattr(self.error, "hint", "")
-            notes = [f"{type(self.error).__name__}: {self.error}", *[hint] * bool(hint)]
+            message = getattr(self.error, "message", str(self.error))
+            notes = [f"{type(self.error).__name__}: {message}", *[hint] * bool(hint)]
         elif self.state == "done":
             notes = [*reply_notes(self.reply), *notes]
         return shown(self.chunks, self.form, self.sending.service.name, self.state, notes)
@@ -96,6 +97,7 @@ def run_side_by_side(columns: Sequence[Column], view: View) -> None:
         for column in columns:
             if column.state == "streaming":
                 column.state = "stopped"
+                column.chunks += column.sending.rest()
                 column.sending.abort()
         raise brief(stop)  # noqa: B904  it is the same one
 
@@ -108,6 +110,7 @@ def _show(columns: Sequence[Column], view: View, news: SimpleQueue[_News]) -> No
             column.state = "done"
         elif isinstance(came, BaseException):
             column.state, column.error = "broken off", came
+            column.chunks += column.sending.rest()
         else:
             column.chunks.append(came)
             view.write(came, number)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan_magic.masking import Cause, MaskingFilter, guard_logs, log, mask, remember
+from qianfan_magic.masking import (
+    Cause,
+    MaskedStream,
+    MaskingFilter,
+    guard_logs,
+    log,
+    mask,
+    remember,
+)
 
 
 def test_remembered_secret_is_replaced():
@@ -140,3 +148,35 @@ def test_logger_is_guarded_once():
     guard_logs("test_masking.once", "test_masking.once")
     filters = logging.getLogger("test_masking.once").filters
     assert [type(each) for each in filters] == [MaskingFilter]
+
+
+SAID = "Your key is bce-v3/ALTAK-secret/abcdef; no key is bce-v3/ALTAK-secreT, nor is b"
+
+
+@given(st.lists(st.integers(1, 12), min_size=len(SAID)))
+def test_secret_is_masked_in_whatever_pieces_it_comes(sizes):
+    remember("bce-v3/ALTAK-secret/abcdef", "beginning-of-another")
+    stream, shown, rest = MaskedStream(), "", SAID
+    for size in sizes:
+        piece, rest = rest[:size], rest[size:]
+        shown += stream.feed(piece, last=not rest)
+        if not rest:
+            break
+    assert shown == "Your key is ***; no key is bce-v3/ALTAK-secreT, nor is b"
+
+
+def test_only_what_may_be_a_secret_is_held_back():
+    remember("bce-v3/ALTAK-secret/abcdef")
+    stream = MaskedStream()
+    assert [stream.feed(piece) for piece in ("It is b", "lue, and bce", ". ")] == [
+        "It is ",
+        "blue, and ",
+        "bce. ",
+    ]
+
+
+@pytest.mark.parametrize(("begun", "rest"), [("bce", "bce"), ("bce-v3/ALTAK", "***"), ("x", "")])
+def test_rest_of_a_text_that_ends_early(begun, rest):
+    remember("bce-v3/ALTAK-secret/abcdef")
+    stream = MaskedStream()
+    assert (stream.feed(f"It is {begun}")[6:] + stream.rest(), stream.rest()) == (rest or begun, "")

@@ -29,6 +29,7 @@ from qianfan_magic.embedded.engines.thoughts import BAT_AND_BALL
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.flags import Ask
+from qianfan_magic.masking import remember
 from qianfan_magic.question import Question
 from qianfan_magic.record import KEY
 
@@ -923,3 +924,13 @@ def test_card_of_version_2_cuts_the_conversation(notebook):
     notebook.run(f"%%qianfan_chat -m ernie-4.0-8k\n{'word ' * 3_000}")
     notebook.run(f"%%qianfan_chat -m ernie-4.0-8k\n{'word ' * 2_000}")
     assert len(bodies(notebook.server)[-1]["messages"]) == 1
+
+
+@pytest.mark.parametrize("part", ["content", "reasoning_content"])
+def test_key_that_is_quoted_in_pieces_is_masked(notebook, part):
+    key = notebook.server.door.keys.bearer_token
+    remember(key)  # as its Credentials did, before this test
+    deltas = [{part: key[place : place + 5]} for place in range(0, len(key), 5)]
+    notebook.server.fail(streamed({"content": "It is "}, *deltas, {"content": "."}))
+    shown = notebook.run("%%qianfan_chat -m ernie-5.1 -o reply\nMy key?", "print(reply)")
+    assert ("***" in shown, "ALTAK" in shown) == (True, False)

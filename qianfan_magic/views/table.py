@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from qianfan_magic.masking import mask_known
 from qianfan_magic.views.mathematics import IGNORED
 from qianfan_magic.views.shown import QUIET
 from qianfan_magic.views.visible import visible
@@ -33,7 +34,7 @@ def table_bundle(
     notes
         Lines under it.
     """
-    seen = [[visible(text) for text in row] for row in rows]
+    seen = [[visible(mask_known(text)) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *seen, strict=True)]
     plain = [
         "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()

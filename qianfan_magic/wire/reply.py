@@ -8,6 +8,9 @@ from typing import Any
 from qianfan_magic.wire import v1, v2
 from qianfan_magic.wire.types import Chunk, Reply, Usage
 
+#: A conversation of more turns is none.
+MOST_ROUNDS = 1_000_000
+
 
 def read_reply(chunks: Iterable[Chunk]) -> Reply:
     """Join the chunks of a stream, or the one chunk of a whole answer.
@@ -27,8 +30,9 @@ def read_reply(chunks: Iterable[Chunk]) -> Reply:
         if said.get("is_safe") is False:
             says["is_safe"] = False
         said |= says
-    if not isinstance(said.get("ban_round"), int):
-        said["ban_round"] = None
+    ban_round = said.get("ban_round")
+    is_count = isinstance(ban_round, int) and -1 <= ban_round <= MOST_ROUNDS
+    said["ban_round"] = ban_round if is_count else None
     return Reply(
         text="".join(text),
         reasoning="".join(reasoning),

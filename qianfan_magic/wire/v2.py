@@ -17,6 +17,8 @@ MODELS_PATH = "/v2/models"
 #: IAM's, which gives bearer tokens for access keys.
 TOKEN_PATH = "/v1/BCE-BEARER/token"  # noqa: S105  an address
 ROLES = ("system", "user", "assistant", "tool")
+#: Characters of a model's name.
+LONGEST_NAME = 200
 #: What a message may have besides its role and content.
 _MORE = ("name", "tool_calls", "tool_call_id")
 
@@ -243,4 +245,5 @@ def read_models(payload: Mapping[str, Any]) -> list[str]:
     listed = payload.get("data")
     rows = listed if isinstance(listed, list) else []
     found = [one.get("id") for one in rows if isinstance(one, Mapping)]
-    return sorted({one for one in found if isinstance(one, str) and MODEL_NAME.fullmatch(one)})
+    names = {one for one in found if isinstance(one, str) and len(one) <= LONGEST_NAME}
+    return sorted(name for name in names if MODEL_NAME.fullmatch(name))

@@ -11,7 +11,7 @@ from typing import Any, Self, TypedDict, Unpack
 from qianfan_magic.call import Call
 from qianfan_magic.catalogue import Catalogue, Service
 from qianfan_magic.connection import Connection
-from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.errors import ParameterError, QianfanError, brief
 from qianfan_magic.exchange import Request
 from qianfan_magic.parameter import Kind
 from qianfan_magic.parameters import SENDING
@@ -239,7 +239,10 @@ class QianfanClient:
         SettingsError, TransportError, APIError
             As `chat` does.
         """
-        return self._connection.models(fresh=fresh)
+        try:
+            return self._connection.models(fresh=fresh)
+        except KeyboardInterrupt as stop:
+            raise brief(stop, "stopped")  # noqa: B904  it is the same one
 
     def _whole(self, kind: Kind, asked: Any, options: dict[str, Any]) -> Reply:
         with closing(self.ask(kind, asked, options, stream=False)) as chunks:

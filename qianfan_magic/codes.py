@@ -24,8 +24,8 @@ _BILLING = "Open billing for this service in the Qianfan console, or settle the 
 _KEYS = "Check the keys in your .env: are they of the application that owns this service?"
 _WORDS = "The reason is in the service's words above."
 _BEARER = (
-    "Check QIANFAN_BEARER_TOKEN: it begins with bce-v3. An access token of version 1 (24.…) is "
-    "none, nor is an API Key."
+    "Check QIANFAN_BEARER_TOKEN, or make a new API key in the Qianfan console: it begins with "
+    "bce-v3. Keys and access tokens of version 1 are none."
 )
 _APP = "Check QIANFAN_APP_ID, or leave it out."
 _PLAN = "Make an API key of the console's own, without a plan, for QIANFAN_BEARER_TOKEN."

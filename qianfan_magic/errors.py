@@ -137,13 +137,15 @@ class RateLimitError(APIError):
     """Too many requests or tokens; ``retry_after`` in seconds where the server names it."""
 
 
-def brief(stop: KeyboardInterrupt) -> KeyboardInterrupt:
+def brief(
+    stop: KeyboardInterrupt, said: str = "stopped; what had arrived is kept"
+) -> KeyboardInterrupt:
     """Let an interrupt end in one line, without the frames below the one that raises it.
 
     A traceback through requests and urllib3 helps nobody; with ``%xmode Verbose`` it would also
     show their variables, and the keys among them.
     """
-    line = "KeyboardInterrupt: stopped; what had arrived is kept"
+    line = f"KeyboardInterrupt: {said}"
     stop._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     return stop.with_traceback(None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -140,8 +141,11 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
     @line_magic
     def qianfan(self, line: str) -> None:
         """Everything else: ``%qianfan help`` lists it."""
-        with self._keeping_told():
-            self.subcommands.run(line)
+        try:
+            with self._keeping_told():
+                self.subcommands.run(line)
+        except KeyboardInterrupt as stop:
+            raise brief(stop, "stopped")  # noqa: B904  it is the same one
 
     def start_demo(self, engine: str, seed: int) -> None:
         """Use the embedded server; it streams at a reader's pace where somebody may read."""
@@ -182,6 +186,8 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
 
         if ask is None:
             return
+        if not ask.dry_run:
+            self.session.sent = []
         question = self._question(kind, ask, self._text(ask, cell), run)
         if ask.dry_run:
             show(question.describe(self.session.client))
@@ -208,7 +214,8 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         from qianfan_magic.images import read_picture
         from qianfan_magic.views.pictures import pictures_bundle
 
-        variables, folder = self.shell.user_ns, self.session.folder
+        # A path is read as everywhere in a notebook, from where it is now.
+        variables, folder = self.shell.user_ns, Path.cwd()
         pictures = [read_picture(named, variables, folder) for named in ask.images]
         publish(pictures_bundle(pictures))
         return [Attached(one.name, one.digest, one.url) for one in pictures]

@@ -68,15 +68,29 @@ def read_file(folder: Path) -> list[Card]:
     import tomllib
 
     try:
-        table = tomllib.loads(text).get("qianfan", {})
-        models = table.get("models", {}) if isinstance(table, Mapping) else table
-        return read_cards(models, f"[qianfan.models] in {FILE}")
+        return read_cards(_models(tomllib.loads(text)), f"[qianfan.models] in {FILE}")
+    except ParameterError as error:
+        raise SettingsError(error.message, hint=error.hint) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{FILE} is no TOML: {error}", hint="Mend that line.") from None
     except RecursionError:
         raise SettingsError(f"{FILE} is no TOML: nested too deeply", hint="Mend it.") from None
-    except ParameterError as error:
-        raise SettingsError(error.message, hint=error.hint) from None
+    except ValueError:  # a number of thousands of digits
+        raise SettingsError(f"{FILE} holds a number that is too long", hint="Mend it.") from None
+
+
+def _models(read: Mapping[str, Any]) -> Any:
+    """Return the one table that there can be; a misspelt one is not passed over."""
+    table = read.get("qianfan", {})
+    others = [f"[{name}]" for name in read if name != "qianfan"]
+    if isinstance(table, Mapping):
+        others += [f"[qianfan.{name}]" for name in table if name != "models"]
+    if others:
+        raise ParameterError(
+            f"{FILE} has {others[0]}, which nothing reads",
+            hint="Models stand in the table [qianfan.models].",
+        )
+    return table.get("models", {}) if isinstance(table, Mapping) else table
 
 
 def _card(name: Any, written: Any, known: Catalogue, where: str) -> Card:

@@ -99,7 +99,8 @@ class Seeing:
         sent = self._session.sent
         if not sent:
             raise ParameterError(
-                "Nothing has been sent yet", hint="Run a cell that asks, or add --dry-run to it."
+                "The last cell sent nothing, or none has asked yet",
+                hint="Run a cell that asks; --dry-run shows what it would send.",
             )
         number = 1 if column is None else column
         if not 1 <= number <= len(sent):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from qianfan_magic.dot_env import find_dot_env, read_dot_env
 from qianfan_magic.errors import SettingsError
@@ -34,6 +35,11 @@ def _url(text: str) -> str:
     if parts.username or parts.password:
         raise ValueError("must hold no user name or password")
     return text.rstrip("/")
+
+
+def _console_url(text: str) -> str:
+    # As guides for OpenAI's package have it.
+    return _url(text).removesuffix("/v2")
 
 
 def _attempts(text: str) -> int:
@@ -106,6 +112,11 @@ class Credentials:
         for name, variable in _NAMES.items():
             value = getattr(self, name) or ""
             remember(value)
+            if value.startswith(BEARER) and name != "bearer_token":
+                raise SettingsError(
+                    f"{variable} holds an API key of version 2 of the API ({BEARER}…)",
+                    hint="It belongs into QIANFAN_BEARER_TOKEN, and needs no second key.",
+                )
             if not (value.isascii() and value.isprintable() and " " not in value):
                 raise SettingsError(
                     f"{variable} holds a character that no key has",
@@ -143,6 +154,8 @@ class Credentials:
         return f"Credentials({', '.join(f'{name}=***' for name in there)})"
 
 
+#: How the keys of version 2 begin.
+BEARER = "bce-v3/"
 #: The ways to be let in by version 1.
 WAYS: tuple[tuple[str, ...], ...] = (("access_token",), ("access_key", "secret_key"), ("ak", "sk"))
 _NAMES = {known.name: known.metadata["variable"] for known in fields(Credentials)}
@@ -190,7 +203,7 @@ class Settings:
     credentials: Credentials = field(default_factory=Credentials)
     base_url: str = _variable("QIANFAN_BASE_URL", "https://aip.baidubce.com", _url)
     console_api_base_url: str = _variable(
-        "QIANFAN_CONSOLE_API_BASE_URL", "https://qianfan.baidubce.com", _url
+        "QIANFAN_CONSOLE_API_BASE_URL", "https://qianfan.baidubce.com", _console_url
     )
     iam_base_url: str = _variable("QIANFAN_IAM_BASE_URL", "https://iam.bj.baidubce.com", _url)
     app_id: str | None = _variable("QIANFAN_APP_ID", None, _word)
@@ -211,10 +224,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         read_variable("QIANFAN_APP_ID", self.app_id or "")
-        try:
-            remember(urlsplit(self.proxy or "").password)
-        except ValueError:  # it is no address; requests will say so
-            remember(self.proxy)
+        remember_proxy(self.proxy or "")
+
+
+def remember_proxy(address: str) -> None:
+    """Have the password in a proxy's address masked, in each form in which it goes out."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # it is no address; requests will say so
+        remember(address)
+        return
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    remember(parts.password, password)
+    if password:  # as the header Proxy-Authorization has it (RFC 7617)
+        remember(b64encode(f"{user}:{password}".encode()).decode())
 
 
 _FIELDS = [known for known in fields(Settings) if "variable" in known.metadata]
@@ -253,6 +276,9 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     outside = {name: value.strip() for name, value in environ.items() if value.strip()}
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        for one in (name, name.upper()):
+            remember_proxy(outside.get(one, ""))
     path = find_dot_env((folder or Path.cwd()).absolute(), outside)
     values = (read_dot_env(path) if path else {}) | outside
     read = {name: read_variable(name, values[name]) for name in VARIABLES if name in values}

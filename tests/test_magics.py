@@ -1220,3 +1220,26 @@ def test_corrected_dot_env_counts_from_the_next_cell(bare, tmp_path):
         lines = [f"{name}={value}" for name, value in server.environment().items()]
         (bare.magics.session.folder / ".env").write_text("\n".join(lines), encoding="utf-8")
         assert re.search("Hello|Hi there", bare.run("%%qianfan_chat -e dolly_12b\nhi"))
+
+
+def test_stopped_subcommand_ends_in_one_line(notebook):
+    """Where its traceback would show the variables of urllib3, and the keys among them."""
+    notebook.run("%xmode Verbose")
+    notebook.server.fail(Fault(end="silence", path="/v2/models"))
+    main, done = threading.main_thread().ident, threading.Event()
+
+    def press() -> None:
+        until(lambda: notebook.server.seen and notebook.server.seen[-1].path == "/v2/models")
+        signal.pthread_kill(main, signal.SIGINT)
+        while not done.wait(2):
+            signal.pthread_kill(main, signal.SIGINT)
+
+    user = threading.Thread(target=press)
+    user.start()
+    try:
+        _, shown = notebook.fail("%qianfan models --fresh")
+    finally:
+        done.set()
+        user.join()
+        notebook.run("%xmode Context")
+    assert shown.splitlines() == ["KeyboardInterrupt: stopped"]

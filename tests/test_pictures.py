@@ -96,10 +96,10 @@ def test_file_with_spaces_can_be_quoted(notebook):
     assert asked(notebook) == [[RED, "hi"]]
 
 
-def test_path_starts_in_the_notebooks_folder(notebook, tmp_path, monkeypatch):
+def test_path_starts_where_the_notebook_is_now(notebook, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    notebook.run(f"{SEES} -i blue.png\nhi")
+    notebook.run(f"{SEES} -i ../blue.png\nhi")
     assert asked(notebook) == [[BLUE, "hi"]]
 
 

@@ -232,13 +232,16 @@ def test_wrong_line_is_told_in_two_lines(notebook, line, words):
 def test_nothing_sent_yet_is_told(notebook, line, before):
     notebook.run(before)
     error, shown = notebook.fail(line)
-    assert (error.message, shown.splitlines()) == ("Nothing has been sent yet", two_lines(error))
+    assert (error.message, shown.splitlines()) == (
+        "The last cell sent nothing, or none has asked yet",
+        two_lines(error),
+    )
 
 
 def test_reload_forgets_the_request(notebook):
     notebook.run(f"{NEW}\nhi", "%reload_ext qianfan_magic")
     error, _ = notebook.fail(LINE)
-    assert error.message == "Nothing has been sent yet"
+    assert error.message == "The last cell sent nothing, or none has asked yet"
 
 
 # --- after --compare

@@ -932,5 +932,7 @@ def test_key_that_is_quoted_in_pieces_is_masked(notebook, part):
     remember(key)  # as its Credentials did, before this test
     deltas = [{part: key[place : place + 5]} for place in range(0, len(key), 5)]
     notebook.server.fail(streamed({"content": "It is "}, *deltas, {"content": "."}))
-    shown = notebook.run("%%qianfan_chat -m ernie-5.1 -o reply\nMy key?", "print(reply)")
+    shown = notebook.run(
+        "%%qianfan_chat -m ernie-5.1 -o reply\nMy key?", "reply.text + reply.reasoning"
+    )
     assert ("***" in shown, "ALTAK" in shown) == (True, False)

@@ -118,7 +118,12 @@ def _reach(settings: Settings, server: Server) -> Reached:
         finding = Finding("Server", "note", said, todo)
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         said = f"A proxy asks for a user name and a password before {server.base_url}"
-        finding = Finding("Server", "failed", said, "Set QIANFAN_PROXY=http://user:password@host.")
+        finding = Finding(
+            "Server",
+            "failed",
+            said,
+            "Put user name and password before the proxy's host in QIANFAN_PROXY.",
+        )
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and finding.state == "ok":
         finding = Finding("Server", "note", said, "The server has trouble: try again in a while.")
     theirs = _read_date(response.headers.get("Date", ""))

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from qianfan_magic import magics, subcommands
+from qianfan_magic.own_cards import read_cards
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,3 +47,9 @@ def test_every_dependency_has_its_line_in_the_table() -> None:
 def test_every_subcommand_is_told() -> None:
     told = set(re.findall(r"`%qianfan (\w+)", README))
     assert set(subcommands.SUBCOMMANDS) - told == {"status"}  # told as plain %qianfan
+
+
+def test_cards_of_the_readme_are_cards():
+    (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    cards = read_cards(tomllib.loads(example)["qianfan"]["models"], "README.md")
+    assert [card.name for card in cards] == ["tutor", "ours"]

@@ -13,18 +13,17 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from qianfan_magic.auth import SIGNATURE_SECONDS
 from qianfan_magic.checkup.finding import Finding
 from qianfan_magic.connection import Connection
 from qianfan_magic.errors import TransportError
-from qianfan_magic.failures import content_type
+from qianfan_magic.failures import ADDRESS, content_type
 from qianfan_magic.settings import Settings
 from qianfan_magic.transport import CONNECT_TIMEOUT
 from qianfan_magic.wire import v1, v2
 
 #: Seconds by which this computer's clock may differ without a word.
 GOOD_CLOCK = 60
-#: Seconds for which a signature is valid: with a clock that differs more none is accepted.
-SIGNATURE_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +193,7 @@ def _lost(server: Server, error: TransportError) -> Finding:
     if reason and "proxy" not in error.message:
         said, todo = reason.meaning, reason.todo.format(variable=server.variable)
     else:
-        said, todo = error.message, error.hint.replace("QIANFAN_BASE_URL", server.variable)
+        said, todo = error.message, error.hint.replace(ADDRESS, server.variable)
     return Finding("Server", "failed", f"{server.base_url}: {said}", todo)
 
 

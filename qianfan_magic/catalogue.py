@@ -188,11 +188,16 @@ def _other_kind(card: Card) -> ParameterError:
     return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Ask it with {magic}.")
 
 
+def did_you_mean(model: object, cards: Iterable[Card]) -> str:
+    """Name the model whose name is nearest to one that there is not; empty if none is near."""
+    cards = list(cards)
+    near = difflib.get_close_matches(str(model).lower(), [card.name.lower() for card in cards], 1)
+    meant = (card.name for card in cards if near and card.name.lower() == near[0])
+    return next((f"Did you mean {name}? " for name in meant), "")
+
+
 def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
-    near = difflib.get_close_matches(str(model).lower(), [card.name.lower() for card in cards])
-    meant = next(
-        (f"Did you mean {c.name}? " for c in cards if near and c.name.lower() == near[0]), ""
-    )
+    meant = did_you_mean(model, cards)
     return ParameterError(
         f"The catalogue has no model {model!r}, so it cannot be told which version of the API has "
         "it",

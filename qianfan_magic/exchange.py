@@ -102,7 +102,12 @@ class Exchange:
 
 def masked(text: str) -> str:
     """Mask the secrets of what went over the wire, and leave out the data of pictures."""
-    return mask(_PICTURE.sub(lambda found: f"{found[1]}{MASK}", text))
+    return mask(without_pictures(text))
+
+
+def without_pictures(text: str) -> str:
+    """Leave out the data of pictures."""
+    return _PICTURE.sub(lambda found: f"{found[1]}{MASK}", text)
 
 
 #: What http.client leaves out of the header Host.

@@ -13,7 +13,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.parameter import Parameter
+from qianfan_magic.parameter import Kind, Parameter
 from qianfan_magic.parameters import FLAGGED, SENDING
 
 #: Columns that one cell may stream at once.
@@ -64,10 +64,12 @@ def _row(parameter: Parameter) -> Any:
     return argument(*parameter.flags, dest=parameter.name, help=described, **several)
 
 
-COMMON = (
+_SERVICE = (
     argument("-e", "--endpoint", help="version 1: the last part of the service's address"),
     argument("-m", "--model", help="a model, see %%qianfan models; with -e only its limits count"),
-    *(_row(parameter) for parameter in (*FLAGGED, *SENDING)),
+)
+_SHOWING = (
+    *(_row(parameter) for parameter in SENDING),
     argument("--no-stream", action="store_true", help="wait for the whole answer"),
     argument("-o", "--output", help="also put the Reply into this variable"),
     argument("--into", help="show the answer in this ipywidgets.Output of the notebook"),
@@ -110,12 +112,14 @@ CHAT = (
 )
 
 
-def flags(name: str, *more: Any) -> Callable[[Any], Any]:
-    """Give the cell magic of a name the flags of both, and more of its own."""
+def flags(name: str, kind: Kind, *more: Any) -> Callable[[Any], Any]:
+    """Give the cell magic of a name the flags of its kind of service, and more of its own."""
+    rows = [_row(parameter) for parameter in FLAGGED if kind in parameter.kinds]
 
     def decorate(magic: Any) -> Any:
         # IPython puts one % before the name; a cell magic has two.
-        for one in reversed((magic_arguments(f"%{name}"), *COMMON, *more)):
+        common = (*_SERVICE, *rows, *_SHOWING)
+        for one in reversed((magic_arguments(f"%{name}"), *common, *more)):
             magic = one(magic)
         return magic
 
@@ -178,7 +182,7 @@ def parse(magic: Any, line: str) -> Ask | None:
 def _options(read: argparse.Namespace) -> dict[str, Any]:
     options = {name: getattr(read, name) for name in ("endpoint", "model")}
     for parameter in (*FLAGGED, *SENDING):
-        typed = getattr(read, parameter.name)
+        typed = getattr(read, parameter.name, None)
         options[parameter.name] = None if typed is None else parameter.parse(typed)
     return {name: value for name, value in options.items() if value is not None}
 

@@ -122,7 +122,7 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         self._take_cards()
         self.matcher = make_matcher(self)
 
-    @flags("qianfan_complete")
+    @flags("qianfan_complete", "completion")
     @cell_magic
     @brief_stop
     def qianfan_complete(self, line: str, cell: str) -> None:
@@ -130,7 +130,7 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         with self._keeping_told():
             self._run("completion", self._parse("qianfan_complete", line), cell)
 
-    @flags("qianfan_chat", *CHAT)
+    @flags("qianfan_chat", "chat", *CHAT)
     @cell_magic
     @brief_stop
     def qianfan_chat(self, line: str, cell: str) -> None:
@@ -247,8 +247,10 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
     ) -> dict[str, Any]:
         """Choose the parameters that everybody who is asked knows: they are set for all cells."""
         differs = [v for v in ask.compare.values() if v.keys() & {"endpoint", "model"}]
-        versions = {self.session.client.service(kind, who).version for who in differs or [asked]}
-        known = {row.name for row in ROWS if all(is_known(row, kind, one) for one in versions)}
+        services = [self.session.client.service(kind, who) for who in differs or [asked]]
+        known = {r.name for r in ROWS if all(is_known(r, kind, one.version) for one in services)}
+        if any(one.card and not one.card.thinks for one in services):
+            known -= {"enable_thinking", "thinking_budget"}
         return {name: value for name, value in values.items() if name in known}
 
     def service(self, kind: Kind) -> dict[str, str]:

@@ -51,12 +51,13 @@ def _pattern(secret: str) -> re.Pattern[str]:
 
 
 def _spelling(character: str) -> str:
+    escape = rf"\\u(?i:{ord(character):04x})"  # as JSON may write it
     if character.isascii() and character.isalnum():
-        return character
+        return f"(?:{character}|{escape})"
     # surrogatepass: a variable of the environment may hold bytes that are no UTF-8.
     encoded = quote(character, safe="", errors="surrogatepass")
     plus = r"|\+" if character == " " else ""
-    return rf"(?:\\?{re.escape(character)}|(?i:{re.escape(encoded)}){plus})"
+    return rf"(?:\\?{re.escape(character)}|(?i:{re.escape(encoded)})|{escape}{plus})"
 
 
 def mask(text: str) -> str:

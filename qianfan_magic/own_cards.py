@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qianfan_magic.cards import CHAT, Card
-from qianfan_magic.catalogue import Catalogue, check_endpoint
+from qianfan_magic.catalogue import MODEL_NAME, Catalogue, check_endpoint
 from qianfan_magic.errors import ParameterError, SettingsError
 from qianfan_magic.parameter import BOTH, Kind
 
@@ -118,8 +118,8 @@ class _Wrong(Exception):  # noqa: N818  becomes a ParameterError that names the 
 def _base(name: str, fields: Mapping[str, Any], known: Catalogue) -> Card:
     """Make a card of who is asked; one that the catalogue knows brings its own along."""
     endpoint, model = fields.get("endpoint"), fields.get("model", name)
-    if not isinstance(model, str) or not model.strip():
-        raise _Wrong("model is no name")
+    if not isinstance(model, str) or not (MODEL_NAME.fullmatch(model) or known.named(model)):
+        raise _Wrong(f"{model!r:.40} is no model's name")
     cards = known.named(model)
     if endpoint is not None:
         try:

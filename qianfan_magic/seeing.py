@@ -63,7 +63,10 @@ class Seeing:
         from qianfan_magic.views.models import models_bundle
 
         listed, notes = None, []
-        if 2 in self._session.settings.credentials.versions:  # noqa: PLR2004  version 2
+        versions = self._session.settings.credentials.versions
+        if versions and 1 not in versions:
+            notes.append("Version 1 is not open to your keys: it needs QIANFAN_AK and QIANFAN_SK.")
+        if 2 in versions:  # noqa: PLR2004  version 2
             try:
                 listed = self._session.client.models(fresh=read.fresh)
                 self._session.listed = listed
@@ -77,15 +80,15 @@ class Seeing:
         publish(models_bundle(self._session.catalogue.cards, listed, notes))
 
     def _request(self, read: argparse.Namespace) -> None:
-        from qianfan_magic.exchange import masked, written_down
+        from qianfan_magic.exchange import without_pictures, written_down
 
         name = check_name(read.output)
         sending, which = self._chosen(read.column)
         bound: object
         if read.language:
             bound = text = program(self._sent(sending), read.language)
-            if len(text) > LONGEST_SHOWN and masked(text) != text:
-                text = masked(text) + "\n# The pictures are left out here; -o NAME has them."
+            if len(text) > LONGEST_SHOWN and without_pictures(text) != text:
+                text = without_pictures(text) + "# The pictures are left out here; -o VAR has them."
             show(mask_known(text))
         else:
             from qianfan_magic.views.request import request_bundle

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qianfan_magic.catalogue import did_you_mean
 from qianfan_magic.errors import APIError
 from qianfan_magic.masking import MaskedStream
 from qianfan_magic.usage import Used
@@ -83,6 +84,9 @@ class Sending:
             try:
                 yield from self._timed()
             except APIError as error:
+                if error.error_code == "invalid_model":
+                    cards = self._client.catalogue.cards
+                    error.hint = did_you_mean(self.service.name, cards) + error.hint
                 if self._begun or self._aborted or not error.is_too_long:
                     raise
                 if not self._shorten():

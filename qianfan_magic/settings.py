@@ -114,7 +114,7 @@ class Credentials:
             remember(value)
             if value.startswith(BEARER) and name != "bearer_token":
                 raise SettingsError(
-                    f"{variable} holds an API key of version 2 of the API ({BEARER}…)",
+                    f"{variable} holds an API key of version 2 of the API",
                     hint="It belongs into QIANFAN_BEARER_TOKEN, and needs no second key.",
                 )
             if not (value.isascii() and value.isprintable() and " " not in value):

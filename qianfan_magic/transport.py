@@ -44,6 +44,8 @@ guard_logs("urllib3.util.retry")
 CONNECT_TIMEOUT = 10.0
 #: How much is taken from the connection at once, in bytes; less if less is there.
 PIECE = 65_536
+#: Bytes of an answer that is no stream.
+LARGEST_BODY = 32 * 1024 * 1024
 #: Seconds that the end of a connection's answer is waited for once the answer itself is there.
 MOMENT = 0.2
 
@@ -292,7 +294,7 @@ def read_object(
     """
     failure: QianfanError
     try:
-        body = response.content
+        body = _whole(response)
         keep(body.decode(errors="replace"))
         found = json.loads(body)
     except (requests.RequestException, HTTPError) as error:
@@ -304,6 +306,20 @@ def read_object(
             return found
         failure = foreign_failure(response, "JSON, but no object")
     raise failure
+
+
+def _whole(response: requests.Response) -> bytes:
+    """Read a body that is no stream, which a few bytes of a compressed one can make large."""
+    body = bytearray()
+    for piece in response.iter_content(PIECE):
+        body += piece
+        if len(body) > LARGEST_BODY:
+            response.close()
+            raise TransportError(
+                f"The answer is larger than {LARGEST_BODY:,} bytes",
+                hint=f"Is {ADDRESS} the service itself?",
+            )
+    return bytes(body)
 
 
 def checked(payload: dict[str, Any], response: requests.Response, wire: Wire) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import multiprocessing
 import socket
@@ -790,3 +791,11 @@ def test_given_token_that_is_refused_says_to_fetch_another(raw_server, make_clie
     with pytest.raises(TokenExpiredError) as caught:
         make_client().chat(HELLO)
     assert "QIANFAN_ACCESS_TOKEN" in caught.value.hint
+
+
+def test_small_file_that_unpacks_to_a_large_answer_is_not_read(raw_server, make_client):
+    packed = gzip.compress(b'{"result": "' + b"a" * 40_000_000 + b'"}')
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    raw_server.script += [Answer(headers=headers, pieces=[packed])] * 3
+    with pytest.raises(TransportError, match="larger than 33,554,432 bytes"):
+        make_client(retry_count=1).chat(HELLO, endpoint="ep")

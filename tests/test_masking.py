@@ -180,3 +180,11 @@ def test_rest_of_a_text_that_ends_early(begun, rest):
     remember("bce-v3/ALTAK-secret/abcdef")
     stream = MaskedStream()
     assert (stream.feed(f"It is {begun}")[6:] + stream.rest(), stream.rest()) == (rest or begun, "")
+
+
+def test_secret_is_masked_as_json_may_escape_it():
+    remember("bce-v3/ALTAK-secret")
+    escaped = "".join(f"\\u{ord(character):04X}" for character in "bce-v3/ALTAK-secret")
+    assert mask(
+        f'{{"key": "{escaped}", "k": "bce-v3\\/ALTAK-secret", "u": "bce-v3\\u002fALTAK-secret"}}'
+    ) == ('{"key": "***", "k": "***", "u": "***"}')

@@ -15,13 +15,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def flag_table() -> str:
     """Write the table of flags as it must stand in the README."""
-    chat = magics.QianfanMagics.qianfan_chat.parser
-    both = {a.dest for a in magics.QianfanMagics.qianfan_complete.parser._actions}
+    chat = magics.QianfanMagics.qianfan_chat.parser._actions
+    complete = magics.QianfanMagics.qianfan_complete.parser._actions
+    chats, completions = ({action.dest for action in actions} for actions in (chat, complete))
     rows = ["| flag | |", "|---|---|"]
-    for action in chat._actions:
+    for action in [*chat, *(action for action in complete if action.dest not in chats)]:
         names = "`, `".join(action.option_strings)
         choices = f" ({', '.join(action.choices)})" if action.choices else ""
-        only = "" if action.dest in both else " (chats only)"
+        only = "" if action.dest in completions else " (chats only)"
+        only = only if action.dest in chats else " (completions only)"
         rows.append(f"| `{names}` | {action.help.replace('%%', '%')}{choices}{only} |")
     return "\n".join(rows)
 

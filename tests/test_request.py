@@ -601,7 +601,7 @@ def test_program_with_a_large_picture_is_shown_without(notebook, language):
     bound = notebook.shell.user_ns["bound"]
     sent = bodies(notebook.server)[-1]["messages"][0]["content"][0]["image_url"]["url"]
     assert (sent in shown, sent in bound, len(shown) < 10_000) == (False, True, True)
-    assert "# The pictures are left out here; -o NAME has them." in shown
+    assert "# The pictures are left out here; -o VAR has them." in shown
 
 
 # --- programs

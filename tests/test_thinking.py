@@ -243,7 +243,7 @@ WRONG = {
     "budget of version 1": ("%%qianfan_chat --thinking-budget 200\nhi", "thinking_budget"),
     "seed of version 1": ("%%qianfan_chat --seed 7\nhi", "seed"),
     "top_k of version 2": (f"{NEW} --top-k 5\nhi", "top_k .* version 2"),
-    "thinking of a completion": (f"{CODER} --enable-thinking\nhi", "enable_thinking"),
+    "thinking of a completion": (f"{CODER} --enable-thinking\nhi", "--enable-thinking"),
     "penalty of a completion": (f"{CODER} --penalty-score 1.5\nhi", "penalty_score"),
     "suffix of version 1": ("%%qianfan_complete --suffix x\nhi", "suffix"),
     "suffix of a chat": (f"{NEW} --suffix x\nhi", "suffix"),
@@ -936,3 +936,26 @@ def test_key_that_is_quoted_in_pieces_is_masked(notebook, part):
         "%%qianfan_chat -m ernie-5.1 -o reply\nMy key?", "reply.text + reply.reasoning"
     )
     assert ("***" in shown, "ALTAK" in shown) == (True, False)
+
+
+def test_model_that_does_not_think_is_not_asked_to(notebook):
+    error, shown = notebook.fail("%%qianfan_chat -m ernie-4.5-turbo-128k --enable-thinking\nhi")
+    assert "ernie-4.5-turbo-128k does not think" in error.message
+    assert shown.splitlines() == two_lines(error)
+
+
+def test_thinking_that_is_set_for_all_cells_spares_a_model_that_does_not(notebook):
+    notebook.run("%config QianfanMagics.enable_thinking = True")
+    notebook.run("%%qianfan_chat -m ernie-4.5-turbo-128k\nhi")
+    assert "enable_thinking" not in bodies(notebook.server)[-1]
+
+
+def test_misspelt_model_gets_a_suggestion(notebook):
+    error, _ = notebook.fail("%%qianfan_chat -m ernie51\nhi")
+    assert error.hint.startswith("Did you mean ernie-5.1?")
+
+
+def test_answer_that_was_all_thinking_says_so(notebook):
+    flags = "-m ernie-5.1 --enable-thinking --max-tokens 5"
+    shown = notebook.run(f"%%qianfan_chat {flags}\nWhich is larger, 9.11 or 9.9?")
+    assert "Thinking took all of it: raise --max-tokens" in shown

@@ -8,6 +8,7 @@ from qianfan_magic.programs.sent import BEARER_SECONDS, SIGNATURE_SECONDS, Sent
 _START = '''
 
 def variable(name):
+    # From a file .env, in the shell before:  set -a; . ./.env; set +a
     return os.environ.get(name) or sys.exit(f"Set {name} in the environment first.")
 
 

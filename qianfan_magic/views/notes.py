@@ -29,7 +29,9 @@ def reply_notes(reply: Reply) -> list[str]:
     if reply.need_clear_history:
         notes.append(_unsafe(reply.ban_round))
     elif not reply.text.strip():
-        notes.append("The answer is empty.")
+        thought = reply.reasoning and reply.is_truncated
+        more = " Thinking took all of it: raise --max-tokens, or lower --thinking-budget."
+        notes.append("The answer is empty." + more * bool(thought))
     return notes
 
 

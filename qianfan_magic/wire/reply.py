@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from qianfan_magic.masking import mask
 from qianfan_magic.wire import v1, v2
 from qianfan_magic.wire.types import Chunk, Reply, Usage
 
@@ -30,13 +31,14 @@ def read_reply(chunks: Iterable[Chunk]) -> Reply:
         if said.get("is_safe") is False:
             says["is_safe"] = False
         said |= says
+    said["finish_reason"] = mask(said.get("finish_reason", ""))
     ban_round = said.get("ban_round")
     is_count = isinstance(ban_round, int) and -1 <= ban_round <= MOST_ROUNDS
     said["ban_round"] = ban_round if is_count else None
     return Reply(
         text="".join(text),
         reasoning="".join(reasoning),
-        id=str(last.get("id") or ""),
+        id=mask(str(last.get("id") or "")),
         usage=usage,
         raw=last,
         **said,

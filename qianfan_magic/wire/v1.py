@@ -176,8 +176,8 @@ def read_said(raw: Mapping[str, Any]) -> dict[str, Any]:
         said["ban_round"] = raw.get("ban_round")
     if raw.get("is_safe") is not None:
         said["is_safe"] = raw["is_safe"] not in _UNSAFE
-    if raw.get("finish_reason"):
-        said["finish_reason"] = str(raw["finish_reason"])
+    if isinstance(raw.get("finish_reason"), str):
+        said["finish_reason"] = raw["finish_reason"]
     return said
 
 

@@ -41,6 +41,7 @@ def body(
         and for a picture if the card says that the model takes none.
     """
     checked = check_parameters(parameters, kind, 2)
+    _check_thinking(checked, service.card)
     if kind == "chat":
         sent: dict[str, Any] = {"messages": _with_system(asked, checked.pop("system", None))}
         _check_fit(sent["messages"], service.card)
@@ -54,6 +55,14 @@ def body(
         checked["thinking"] = {"type": state}
     streamed = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
     return {"model": service.name, **sent, **checked, **streamed}
+
+
+def _check_thinking(checked: Mapping[str, Any], card: Card | None) -> None:
+    if card and not card.thinks and checked.get("enable_thinking"):
+        raise ParameterError(
+            f"{card.name} does not think before it answers",
+            hint="Leave --enable-thinking out, or ask one that does: %qianfan models lists them.",
+        )
 
 
 def _with_system(messages: Sequence[Message], system: str | None) -> list[dict[str, Any]]:
@@ -215,8 +224,8 @@ def read_said(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Read what a chunk says of the answer besides its text, by the names of `Reply`."""
     choice = (raw.get("choices") or [{}])[0]
     said: dict[str, Any] = {}
-    if choice.get("finish_reason"):
-        said["finish_reason"] = str(choice["finish_reason"])
+    if isinstance(choice.get("finish_reason"), str):
+        said["finish_reason"] = choice["finish_reason"]
     if choice.get("finish_reason") == "length":
         said["is_truncated"] = True
     flag = choice.get("flag") or 0

@@ -349,7 +349,7 @@ def test_one_column_thinks_and_the_other_does_not(run: Run) -> None:
 
 def test_character_in_two_pieces_of_the_thoughts_is_whole(ask: Ask, hand: HandServer) -> None:
     notebook = ask(ASK)
-    hand.think("A ball \ud83d", "\udfc0 and a bat")
+    hand.think("A ball \ud83c", "\udfc0 and a bat")
     hand.say("Five")
     hand.end()
     expect(notebook.page.locator(SAVED)).to_contain_text("A ball \U0001f3c0 and a bat")

@@ -14,6 +14,8 @@ from qianfan_magic.parameter import Kind, Version
 if TYPE_CHECKING:
     import requests
 
+#: Digits of a limit.
+LONGEST_COUNT = 15
 #: Pictures of more characters than this are not written down.
 LONGEST_DATA = 64
 _PICTURE = re.compile(rf"(data:[\w/.+-]+;base64,)([\w+/=]{{{LONGEST_DATA},}})")
@@ -156,6 +158,19 @@ def written_down(exchange: Exchange) -> dict[str, Any]:
         "first": exchange.first,
         "seconds": exchange.took,
     }
+
+
+def limits_left(exchange: Exchange) -> list[str]:
+    """Say what the service's limits leave, by the headers of its last answer; empty if nothing."""
+    responses = [one.response for one in exchange.attempts if one.response is not None]
+    headers = responses[-1].headers if responses else {}
+    left = []
+    for what in ("Requests", "Tokens", "Input-Tokens", "Output-Tokens"):
+        counts = [headers.get(f"X-Ratelimit-{side}-{what}", "") for side in ("Remaining", "Limit")]
+        if all(count.isdecimal() and len(count) <= LONGEST_COUNT for count in counts):
+            remaining, limit = map(int, counts)
+            left.append(f"{remaining:,} of {limit:,} {what.lower().replace('-', ' ')}")
+    return left
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -217,12 +217,14 @@ class Subcommands:
         raise_failed(found)
 
     def _usage(self, read: argparse.Namespace) -> None:
+        from qianfan_magic.exchange import limits_left
         from qianfan_magic.usage import add_up
         from qianfan_magic.views.usage import usage_bundle
 
         name = check_name(read.output)
         totals = add_up(self._magics.session.used)
-        publish(usage_bundle(totals))
+        sent = self._magics.session.sent
+        publish(usage_bundle(totals, limits_left(sent[-1].exchange) if sent else ()))
         if name:
             self._magics.shell.user_ns[name] = totals
 

@@ -669,3 +669,20 @@ def test_program_in_a_notebook_is_text(quiet: Kernel):
 )
 def test_tab_offers_the_line(bare, line, offered):
     assert bare.complete(line) == offered
+
+
+# --- what the service's limits leave
+
+
+@pytest.mark.parametrize(("flags", "tokens"), [("-m ernie-5.1", "input tokens"), ("", "tokens")])
+def test_usage_says_what_the_limits_leave(notebook, flags, tokens):
+    shown = notebook.run(f"%%qianfan_chat {flags}\nhi", "%qianfan usage")
+    assert re.search(rf"limits leave [\d,]+ of [\d,]+ requests, [\d,]+ of [\d,]+ {tokens}", shown)
+
+
+def test_usage_says_nothing_of_limits_that_are_none(notebook):
+    headers = {"X-Ratelimit-Limit-Requests": "many", "X-Ratelimit-Remaining-Requests": "9" * 99}
+    body = json.dumps({"choices": [{"message": {"content": "hi"}}]}).encode()
+    headers |= {"Content-Type": "application/json"}
+    notebook.server.fail(Fault(path=V2, headers=headers, body=body))
+    assert "limits" not in notebook.run(f"{NEW}\nhi", "%qianfan usage")

@@ -11,11 +11,20 @@ from qianfan_magic.views.table import table_bundle
 HEADS = ("model", "answers", "tokens in", "tokens out", "first token, median", "tokens/s")
 
 
-def usage_bundle(totals: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Make the plain output of the sums by model, see `qianfan_magic.usage.Total`."""
+def usage_bundle(totals: Sequence[Mapping[str, Any]], left: Sequence[str] = ()) -> dict[str, str]:
+    """Make the plain output of the sums by model, see `qianfan_magic.usage.Total`.
+
+    Parameters
+    ----------
+    totals
+        By model.
+    left
+        What the service's limits left at its last answer.
+    """
     if not totals:
         return Shown("Nothing has been answered yet.").bundle()
-    return table_bundle(HEADS, [_row(total) for total in totals], numbers=HEADS[1:])
+    notes = [f"The service's limits leave {', '.join(left)}."] if left else []
+    return table_bundle(HEADS, [_row(total) for total in totals], numbers=HEADS[1:], notes=notes)
 
 
 def _row(total: Mapping[str, Any]) -> tuple[str, ...]:

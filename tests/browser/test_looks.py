@@ -52,8 +52,7 @@ SHOWN = {
 }
 LOOKS = {
     f"{theme.lower()}-{width}": {"theme": f"JupyterLab {theme}", "width": width, "height": 1000}
-    for theme in ("Light", "Dark")
-    for width in (600, 1200)
+    for theme, width in (("Light", 1200), ("Dark", 600))
 }
 
 

@@ -46,7 +46,8 @@ class QianfanClient:
         The model cards that count. Default: those of this package.
     **arguments
         ``access_token``, or ``ak`` and ``sk``, or ``access_key`` and ``secret_key``, or
-        ``bearer_token``, in the place of the settings' credentials; and ``base_url``.
+        ``bearer_token``, in the place of the settings' credentials; and ``base_url``, of both
+        versions of the API.
 
     Raises
     ------
@@ -268,5 +269,9 @@ def _with_arguments(settings: Settings | None, arguments: dict[str, Any]) -> Set
     if credentials:
         settings = replace(settings, credentials=credentials)
     if base_url:
-        settings = replace(settings, base_url=read_variable("QIANFAN_BASE_URL", base_url))
+        settings = replace(
+            settings,
+            base_url=read_variable("QIANFAN_BASE_URL", base_url),
+            console_api_base_url=read_variable("QIANFAN_CONSOLE_API_BASE_URL", base_url),
+        )
     return settings

@@ -170,9 +170,17 @@ def read_payloads(
     """
     with response:
         if is_stream(response):
+            read_error = wire.read_error
             for data in _events(response):
                 keep(data)
-                yield DONE if data == _END else checked(_parse_event(data), response, wire)
+                if data == _END:
+                    yield DONE
+                    continue
+                payload = _parse_event(data)
+                error = read_error(payload)
+                if error:
+                    raise api_failure(error, payload, response)
+                yield payload
         else:
             payload = read_object(response, keep)
             yield checked(payload, response, wire)

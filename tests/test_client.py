@@ -799,3 +799,10 @@ def test_small_file_that_unpacks_to_a_large_answer_is_not_read(raw_server, make_
     raw_server.script += [Answer(headers=headers, pieces=[packed])] * 3
     with pytest.raises(TransportError, match="larger than 33,554,432 bytes"):
         make_client(retry_count=1).chat(HELLO, endpoint="ep")
+
+
+@pytest.mark.parametrize("end", ["", "/v2"])
+def test_base_url_of_a_program_is_that_of_version_2_too(end):
+    client = QianfanClient(bearer_token="made-up", base_url=f"https://gateway.example{end}")
+    request = client.prepare("chat", HELLO, {"model": "ernie-5.1"})
+    assert request.url == "https://gateway.example/v2/chat/completions"

@@ -135,10 +135,11 @@ class Sending:
     def _masked(self, chunk: Chunk) -> Chunk:
         """Mask the keys that an answer quotes: a notebook is shown to others."""
         self._usage = chunk.usage
+        thought = chunk.is_end or bool(chunk.text)  # what follows is the answer
         return replace(
             chunk,
             text=self._text.feed(chunk.text, last=chunk.is_end),
-            reasoning=self._reasoning.feed(chunk.reasoning, last=chunk.is_end),
+            reasoning=self._reasoning.feed(chunk.reasoning, last=thought),
         )
 
     def _joined(self, chunk: Chunk) -> Chunk:

@@ -959,3 +959,12 @@ def test_answer_that_was_all_thinking_says_so(notebook):
     flags = "-m ernie-5.1 --enable-thinking --max-tokens 5"
     shown = notebook.run(f"%%qianfan_chat {flags}\nWhich is larger, 9.11 or 9.9?")
     assert "Thinking took all of it: raise --max-tokens" in shown
+
+
+def test_thoughts_that_end_as_a_key_begins_stay_before_the_answer(notebook):
+    remember("bce-v3/ALTAK-mine")
+    deltas = [{"reasoning_content": "Plan "}, {"reasoning_content": "b"}, {"content": "Yes"}]
+    notebook.server.fail(streamed(*deltas))
+    shown = notebook.run("%%qianfan_chat -m ernie-5.1\nWell?")
+    assert re.search(r"\[Thinking\]\s+Plan b\s+\[Answer\]\s+Yes", shown)
+    assert shown.count("[Thinking]") == 1

@@ -14,8 +14,8 @@ from qianfan_magic.connection import Connection
 from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError, brief
 from qianfan_magic.exchange import Attempt, Exchange, Request
 from qianfan_magic.failures import ADDRESS
+from qianfan_magic.reading import cut, give_back, is_stream, read_payloads
 from qianfan_magic.settings import Settings
-from qianfan_magic.transport import cut, give_back, is_stream, read_payloads
 from qianfan_magic.wire import WIRES
 from qianfan_magic.wire.text import whole_characters
 from qianfan_magic.wire.types import Chunk

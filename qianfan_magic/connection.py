@@ -24,9 +24,10 @@ from qianfan_magic.exchange import Request, http_text, masked
 from qianfan_magic.grants import read_bearer, read_token
 from qianfan_magic.model_list import ModelList
 from qianfan_magic.parameter import Version
+from qianfan_magic.reading import checked, read_object
 from qianfan_magic.settings import Settings
 from qianfan_magic.tokens import TokenFile, TokenSource, token_digest
-from qianfan_magic.transport import Session, checked, prepare, read_object, send
+from qianfan_magic.transport import Session, prepare, send
 from qianfan_magic.wire import v1, v2
 from qianfan_magic.wire.text import written
 

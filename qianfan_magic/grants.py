@@ -9,8 +9,8 @@ import requests
 from qianfan_magic.codes import token_error
 from qianfan_magic.errors import TransportError
 from qianfan_magic.failures import RETRIED_STATUSES
+from qianfan_magic.reading import checked, read_object
 from qianfan_magic.tokens import LONGEST_LIFE, check_token
-from qianfan_magic.transport import checked, read_object
 from qianfan_magic.wire import v1
 
 

@@ -18,7 +18,7 @@ MODULES = {
 TABLES = {"parameter", "parameters", "cards", "catalogue"}
 BELOW_WIRE = {"masking", "errors", "settings", "dot_env"} | TABLES
 BELOW_CONNECTION = BELOW_WIRE | {"wire", "auth", "tokens", "sse", "codes", "failures"}
-BELOW_CONNECTION |= {"exchange", "transport"}
+BELOW_CONNECTION |= {"exchange", "transport", "reading"}
 # What each room may know besides itself; a room that is not listed may know all.
 MAY_KNOW = {
     "masking": set(),
@@ -37,13 +37,14 @@ MAY_KNOW = {
     "auth": {"masking", "errors", "tokens"},
     "exchange": {"masking", "parameter"},
     "failures": {"masking", "errors", "codes"},
-    "transport": {"masking", "errors", "sse", "failures", "wire"},
+    "transport": {"masking", "errors", "failures"},
+    "reading": {"masking", "errors", "sse", "failures", "wire"},
     "programs": {"errors"},
     "bare": set(),
     "picture": {"errors", "bare"},
     "images": {"errors", "picture"},
     "model_list": {"cache"},
-    "grants": {"errors", "codes", "failures", "tokens", "transport", "wire"},
+    "grants": {"errors", "codes", "failures", "tokens", "reading", "wire"},
     "own_cards": {"errors", "parameter", "cards", "catalogue"},
     "connection": BELOW_CONNECTION | {"model_list", "grants", "__version__"},
     "call": BELOW_CONNECTION | {"connection"},
@@ -91,7 +92,7 @@ SHELL = {
     "answered",
 }
 SHELL |= {"running", "views"}
-HTTP = {"auth", "failures", "transport", "connection", "grants", "call"}
+HTTP = {"auth", "failures", "transport", "reading", "connection", "grants", "call"}
 ONLY_IN = [
     ("IPython", SHELL),
     ("anywidget", {"views"}),

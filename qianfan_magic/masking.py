@@ -41,8 +41,8 @@ def remember(*secrets: str | None) -> None:
         Keys, tokens or passwords. None and values under 6 characters are left out.
     """
     for secret in secrets:
-        if secret and len(secret) >= SHORTEST_SECRET:
-            _remembered.setdefault(secret, _pattern(secret))
+        if secret and len(secret) >= SHORTEST_SECRET and secret not in _remembered:
+            _remembered[secret] = _pattern(secret)
 
 
 def _pattern(secret: str) -> re.Pattern[str]:

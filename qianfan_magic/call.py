@@ -99,14 +99,10 @@ class Call:
         self.exchange.received.clear()
         try:
             return self._attempt(attempt)
-        except BaseException as error:
-            attempt.error = error
-            if not isinstance(error, TokenExpiredError):
-                raise
-            version, auth = self._request.version, self._connection.auth(self._request.version)
-            sent = attempt.sent
+        except TokenExpiredError as error:
+            version, sent = self._request.version, attempt.sent
             if self._renewed or sent is None or not self._connection.renew(version, sent):
-                error.hint = auth.refused_hint or error.hint
+                error.hint = self._connection.auth(version).refused_hint or error.hint
                 raise
         self._renewed = True
         return self._begin()
@@ -116,13 +112,16 @@ class Call:
             attempt.sent = self._connection.prepare(self._request)
             response = self._connection.send(attempt.sent, self._settings.retry_timeout)
             self._response = attempt.response = response
-        finally:
             attempt.took = self.exchange.elapsed() - attempt.begun
-        if self._aborted:
-            response.close()
-        self._check_wanted()
-        rest = _read(response, self.exchange)
-        first = list(islice(rest, 1))
+            if self._aborted:
+                response.close()
+            self._check_wanted()
+            rest = _read(response, self.exchange)
+            first = list(islice(rest, 1))
+        except (QianfanError, KeyboardInterrupt) as error:
+            attempt.error = error
+            attempt.took = attempt.took or self.exchange.elapsed() - attempt.begun
+            raise
         self.exchange.first = self.exchange.elapsed()
         return first, rest
 

@@ -31,6 +31,11 @@ class Service:
     version: Version = 1
     card: Card | None = None
 
+    @property
+    def can_json(self) -> bool:
+        """Whether it can be told to answer in JSON, as the document of version 2 has it for all."""
+        return self.card.json if self.card else self.version == 2  # noqa: PLR2004  version 2
+
 
 class Catalogue:
     """The cards that count: those of this package, and others before them.

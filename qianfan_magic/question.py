@@ -129,14 +129,10 @@ class Question:
         return "\n\n---\n\n".join(written)
 
     def sent_options(self, client: QianfanClient) -> dict[str, Any]:
-        """Return the options; an answer that is to be JSON is asked for as such, where it can be.
-
-        A model without a card is one of version 2, whose document has ``response_format``.
-        """
+        """Return the options; an answer that is to be JSON is asked for as such if it can be."""
         if self.form != "json" or self.kind != "chat":
             return self.options
-        card = client.service(self.kind, self.options).card
-        can = card.json if card else client.service(self.kind, self.options).version == 2  # noqa: PLR2004
+        can = client.service(self.kind, self.options).can_json
         return ({"response_format": "json_object"} if can else {}) | self.options
 
     def fit(self, client: QianfanClient, *, fewer: int = 0) -> Fit:

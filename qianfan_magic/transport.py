@@ -75,7 +75,7 @@ def send(
         )
         waits = (CONNECT_TIMEOUT, timeout or None)
         response = session.send(prepared, timeout=waits, allow_redirects=False, **way)
-    except (requests.RequestException, HTTPError, UnicodeError) as error:
+    except (requests.RequestException, HTTPError, ValueError) as error:
         failure = transport_error(error)
     except OSError as error:  # of requests itself: the file of certificates is not there
         failure = TransportError(
@@ -105,7 +105,7 @@ def prepare(session: Session, asked: requests.Request) -> requests.PreparedReque
     failure: QianfanError
     try:
         return session.prepare_request(asked)
-    except (requests.RequestException, HTTPError, UnicodeError) as error:
+    except (requests.RequestException, HTTPError, ValueError) as error:
         failure = transport_error(error)
     raise failure
 

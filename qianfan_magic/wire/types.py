@@ -92,3 +92,15 @@ class Reply:
     finish_reason: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     reasoning: str = field(default="", repr=False)
+
+
+#: More tokens than this are no count.
+LARGEST_COUNT = 2**63
+
+
+def count_in(usage: Mapping[str, Any], name: str) -> int:
+    """Return a count of tokens as a service writes it; 0 if it is none."""
+    count = usage.get(name)
+    if isinstance(count, int) and 0 <= count < LARGEST_COUNT:
+        return count
+    return int(count) if isinstance(count, float) and 0 <= count < LARGEST_COUNT else 0

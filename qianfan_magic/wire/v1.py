@@ -11,12 +11,10 @@ from qianfan_magic.catalogue import Service, check_length
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.parameter import Kind
 from qianfan_magic.parameters import check_parameters, check_text
-from qianfan_magic.wire.types import Chunk, Message, Usage
+from qianfan_magic.wire.types import Chunk, Message, Usage, count_in
 
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
 TOKEN_PATH = "/oauth/2.0/token"  # noqa: S105  an address
-#: More tokens than this are no count.
-LARGEST_COUNT = 2**63
 FOLDERS: dict[Kind, str] = {"chat": "chat", "completion": "completions"}
 
 
@@ -122,18 +120,11 @@ def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage
     if not isinstance(sent, dict):
         return before or Usage()
     before = before or Usage()
-    prompt = before.prompt_tokens or _count(sent, "prompt_tokens")
-    total = _count(sent, "total_tokens") or max(
-        before.total_tokens, prompt + _count(sent, "completion_tokens")
+    prompt = before.prompt_tokens or count_in(sent, "prompt_tokens")
+    total = count_in(sent, "total_tokens") or max(
+        before.total_tokens, prompt + count_in(sent, "completion_tokens")
     )
     return Usage(prompt, max(total - prompt, 0), total)
-
-
-def _count(usage: Mapping[str, Any], name: str) -> int:
-    count = usage.get(name)
-    if isinstance(count, int) and 0 <= count < LARGEST_COUNT:
-        return count
-    return int(count) if isinstance(count, float) and 0 <= count < LARGEST_COUNT else 0
 
 
 def read_chunk(

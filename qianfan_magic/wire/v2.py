@@ -10,7 +10,7 @@ from qianfan_magic.catalogue import MODEL_NAME, Service, check_length
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.parameter import Kind, plain_json
 from qianfan_magic.parameters import check_parameters, check_text
-from qianfan_magic.wire.types import DONE, Chunk, Message, Usage
+from qianfan_magic.wire.types import DONE, Chunk, Message, Usage, count_in
 
 PATHS: dict[Kind, str] = {"chat": "/v2/chat/completions", "completion": "/v2/completions"}
 MODELS_PATH = "/v2/models"
@@ -202,8 +202,6 @@ def read_chunk(
 
 
 _NONE = Usage()
-#: More tokens than this are no count.
-LARGEST_COUNT = 2**63
 
 
 def read_usage(payload: Mapping[str, Any]) -> Usage:
@@ -212,8 +210,7 @@ def read_usage(payload: Mapping[str, Any]) -> Usage:
     if not isinstance(sent, dict):
         return _NONE
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    counts = [sent.get(name) for name in names]
-    return Usage(*(c if isinstance(c, int) and 0 <= c < LARGEST_COUNT else 0 for c in counts))
+    return Usage(*(count_in(sent, name) for name in names))
 
 
 #: From this ``flag`` on the service wants the talk to end: 2, 3 and 4; 1 is a low risk.

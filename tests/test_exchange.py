@@ -503,3 +503,11 @@ def test_only_long_data_is_left_out(length):
 )
 def test_what_is_no_data_stays(text):
     assert masked(text) == text
+
+
+def test_body_has_a_line_for_each_message_and_chinese_as_it_is(raw_server, make_client):
+    raw_server.script += [fine(2, "chat")]
+    run(called(make_client(bearer_token=BEARER), 2, "chat", TEXTS["Chinese"]))
+    lines = raw_server.requests[0].body.decode().split("\n")
+    message = f'    {{"role": "user", "content": "{TEXTS["Chinese"]}"}}'
+    assert (lines[0], message in lines, lines[-1]) == ("{", True, "}")

@@ -1222,14 +1222,15 @@ def test_corrected_dot_env_counts_from_the_next_cell(bare, tmp_path):
         assert re.search("Hello|Hi there", bare.run("%%qianfan_chat -e dolly_12b\nhi"))
 
 
-def test_stopped_subcommand_ends_in_one_line(notebook):
+@pytest.mark.parametrize("line", ["%qianfan models --fresh", "%qianfan doctor"])
+def test_stopped_subcommand_ends_in_one_line(notebook, line):
     """Where its traceback would show the variables of urllib3, and the keys among them."""
     notebook.run("%xmode Verbose")
     notebook.server.fail(Fault(end="silence", path="/v2/models"))
     main, done = threading.main_thread().ident, threading.Event()
 
     def press() -> None:
-        until(lambda: notebook.server.seen and notebook.server.seen[-1].path == "/v2/models")
+        until(lambda: any(seen.path == "/v2/models" for seen in notebook.server.seen))
         signal.pthread_kill(main, signal.SIGINT)
         while not done.wait(2):
             signal.pthread_kill(main, signal.SIGINT)
@@ -1237,7 +1238,7 @@ def test_stopped_subcommand_ends_in_one_line(notebook):
     user = threading.Thread(target=press)
     user.start()
     try:
-        _, shown = notebook.fail("%qianfan models --fresh")
+        _, shown = notebook.fail(line)
     finally:
         done.set()
         user.join()

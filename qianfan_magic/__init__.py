@@ -9,10 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from qianfan_magic._version import __version__
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from qianfan_magic.client import QianfanClient
+    from qianfan_magic.api.client import QianfanClient
+    from qianfan_magic.api.types import Chunk, Reply, Usage
     from qianfan_magic.errors import (
         APIError,
         AuthError,
@@ -24,9 +27,7 @@ if TYPE_CHECKING:
         TokenExpiredError,
         TransportError,
     )
-    from qianfan_magic.wire.types import Chunk, Reply, Usage
 
-__version__ = "0.1.0"
 __all__ = [
     "APIError",
     "AuthError",
@@ -44,8 +45,8 @@ __all__ = [
     "load_ipython_extension",
     "unload_ipython_extension",
 ]
-_ROOMS = {"QianfanClient": "client", "Chunk": "wire.types", "Reply": "wire.types"}
-_ROOMS |= {"Usage": "wire.types"}
+_ROOMS = {"QianfanClient": "api.client", "Chunk": "api.types", "Reply": "api.types"}
+_ROOMS |= {"Usage": "api.types"}
 
 
 def __getattr__(name: str) -> Any:
@@ -62,13 +63,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Add the magics; IPython calls this for ``%load_ext qianfan_magic``."""
-    from qianfan_magic.magics import load
+    from qianfan_magic.magics.magics import load
 
     load(ipython)
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
     """Take everything back; IPython calls this for ``%unload_ext qianfan_magic``."""
-    from qianfan_magic.magics import unload
+    from qianfan_magic.magics.magics import unload
 
     unload(ipython)

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qianfan_magic.embedded.extras import missing
 from qianfan_magic.errors import QianfanError
-from qianfan_magic.session import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,7 +103,7 @@ def run_serve(asked: argparse.Namespace) -> int:
 
 def run_doctor(asked: argparse.Namespace) -> int:
     """Print what the doctor finds; return 1 if anything failed."""
-    from qianfan_magic.doctor import examine
+    from qianfan_magic.doctor.examine import examine
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # who is ended has not found all well
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -148,7 +148,7 @@ def _server(asked: argparse.Namespace, port: int) -> Iterator[EmbeddedServer]:
 
 
 def _stream_one(server: EmbeddedServer) -> None:
-    from qianfan_magic.client import QianfanClient
+    from qianfan_magic.api.client import QianfanClient
 
     print(f"You:   {QUESTION}\nModel:", end="", flush=True)
     with QianfanClient(server.settings()) as client:

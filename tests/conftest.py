@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, settings
 from raw_server import RawServer
 
 from qianfan_magic import QianfanClient, masking
-from qianfan_magic.settings import Credentials, Settings
+from qianfan_magic.api.config.credentials import Credentials
+from qianfan_magic.api.config.settings import Settings
 
 # A busy computer is no failure.
 settings.register_profile("at leisure", deadline=None, suppress_health_check=[HealthCheck.too_slow])

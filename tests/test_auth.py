@@ -20,8 +20,9 @@ import requests
 from raw_server import Answer, RawServer, json_answer, stream_answer
 
 from qianfan_magic import AuthError, TokenExpiredError, TransportError
-from qianfan_magic.auth import SignatureAuth, _hmac
-from qianfan_magic.tokens import TokenFile, TokenSource
+from qianfan_magic.api.http.auth import SignatureAuth
+from qianfan_magic.api.http.tokens import TokenFile, TokenSource
+from qianfan_magic.api.wire.bce_signature import _hmac
 
 ACCESS_KEY = "AKIDEXAMPLE0123456789abcdef00000"
 SECRET_KEY = "SKEXAMPLE0123456789abcdef0000000"

@@ -142,7 +142,7 @@ def test_answer_of_ten_megabytes_arrives_whole(raw_server, make_client):
 
 
 def test_event_that_never_ends_is_given_up(raw_server, make_client, monkeypatch):
-    monkeypatch.setattr("qianfan_magic.sse.LARGEST_EVENT", 1000)
+    monkeypatch.setattr("qianfan_magic.api.wire.sse.LARGEST_EVENT", 1000)
     raw_server.script += [stream_answer(b"data: " + b"x" * 2000, end="silent")]
     with pytest.raises(StreamError, match="does not end"):
         text_of(make_client())

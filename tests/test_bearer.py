@@ -19,10 +19,10 @@ from qianfan_magic import (
     TokenExpiredError,
     TransportError,
 )
-from qianfan_magic.auth import canonical_request, sign
+from qianfan_magic.api.config.credentials import Credentials
+from qianfan_magic.api.wire.bce_signature import canonical_request, sign
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.settings import Credentials
 
 KEYS = {"access_key": "ALTAKEXAMPLE0123456789", "secret_key": "SKEXAMPLE0123456789abcdef0000000"}
 GIVEN = "bce-v3/ALTAK-EXAMPLE0123456789/0123456789abcdef0123456789abcdef01234567"
@@ -112,14 +112,14 @@ def test_request_for_a_token_holds_no_secret_key(raw_server, make_client):
 
 def test_embedded_server_takes_the_signature():
     with EmbeddedServer() as server:
-        keys = server.door.keys
+        keys = server.authenticator.keys
         ours = Credentials(access_key=keys.access_key, secret_key=keys.secret_key)
         with QianfanClient(
             server.settings(), access_key=keys.access_key, secret_key=keys.secret_key
         ) as client:
             assert client.settings.credentials == ours
             assert ask(client)
-        assert len(server.door.bearers) == 1
+        assert len(server.authenticator.bearers) == 1
 
 
 @WAYS
@@ -441,13 +441,13 @@ def test_attempts_after_a_new_token_go_on(raw_server, make_client):
 @WAYS
 def test_embedded_server_s_refusal_is_answered_with_a_new_token(way):
     with EmbeddedServer() as server:
-        keys = {"access_key": server.door.keys.access_key}
-        keys["secret_key"] = server.door.keys.secret_key
+        keys = {"access_key": server.authenticator.keys.access_key}
+        keys["secret_key"] = server.authenticator.keys.secret_key
         with QianfanClient(server.settings(), **keys) as client:
             assert ask(client, way)
-            server.door.bearers.clear()
+            server.authenticator.bearers.clear()
             assert ask(client, way)
-        assert len(server.door.bearers) == 1
+        assert len(server.authenticator.bearers) == 1
 
 
 def test_list_of_models_replaces_a_refused_token_too(raw_server, make_client):
@@ -519,14 +519,17 @@ def test_refusal_of_iam_quotes_no_key(raw_server, make_client):
 
 def test_wrong_secret_key_is_told_by_the_embedded_server():
     with EmbeddedServer() as server:
-        wrong = {"access_key": server.door.keys.access_key, "secret_key": "not-the-secret-key"}
+        wrong = {
+            "access_key": server.authenticator.keys.access_key,
+            "secret_key": "not-the-secret-key",
+        }
         with QianfanClient(server.settings(), **wrong) as client:
             assert "QIANFAN_SECRET_KEY is not" in failure(client, AuthError).hint
 
 
 def test_wrong_access_key_is_told_by_the_embedded_server():
     with EmbeddedServer() as server:
-        wrong = {"access_key": "ALTAKnobody", "secret_key": server.door.keys.secret_key}
+        wrong = {"access_key": "ALTAKnobody", "secret_key": server.authenticator.keys.secret_key}
         with QianfanClient(server.settings(), **wrong) as client:
             assert "QIANFAN_ACCESS_KEY is no" in failure(client, AuthError).hint
 
@@ -561,8 +564,8 @@ def test_answer_of_iam_without_a_token_names_its_address(raw_server, make_client
 def test_fault_of_the_embedded_iam_is_waited_out():
     with EmbeddedServer() as server:
         server.fail(Fault(status=503, path="/BCE-BEARER/"))
-        keys = {"access_key": server.door.keys.access_key}
-        keys["secret_key"] = server.door.keys.secret_key
+        keys = {"access_key": server.authenticator.keys.access_key}
+        keys["secret_key"] = server.authenticator.keys.secret_key
         settings = server.settings(backoff_factor=0.0, retry_jitter=0.0)
         with QianfanClient(settings, **keys) as client:
             assert ask(client)

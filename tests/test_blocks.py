@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qianfan_magic.views.blocks import BlockStream, LetterStream
-from qianfan_magic.views.highlight import coloured
 from qianfan_magic.views.live import LEAST_KEPT, changed
-from qianfan_magic.views.markdown import to_html
-from qianfan_magic.views.visible import visible
+from qianfan_magic.views.rendering.highlight import inline_colors
+from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
+from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.markdown import to_html
 
 ANSWER = """\
 # Walls
@@ -56,7 +56,7 @@ def page(pieces, stream=None) -> str:
             assert not frame.closed
             head, end = re.fullmatch(r"(.*?)((?:</code>)?</pre>\s*)", opened, re.DOTALL).groups()
             opened = head + escape(frame.more, quote=False) + end
-    return coloured(closed + opened)
+    return inline_colors(closed + opened)
 
 
 def alike(html: str) -> str:
@@ -250,7 +250,7 @@ def test_page_depends_on_the_text_alone(drawn, places, letters) -> None:
     whole = page([document])
     assert alike(page(pieces)) == alike(whole)
     if not ahead:
-        assert whole == to_html(visible(document))
+        assert whole == to_html(escape_invisible(document))
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_page_depends_on_the_text_alone(drawn, places, letters) -> None:
 )
 def test_page_looks_like_the_final_output(document: str) -> None:
     for pieces in ([document], list(document), document.splitlines(keepends=True)):
-        assert alike(page(pieces)) == alike(to_html(visible(document)))
+        assert alike(page(pieces)) == alike(to_html(escape_invisible(document)))
 
 
 def test_links_do_not_depend_on_the_split() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from qianfan_magic.cards import CARDS, Card
-from qianfan_magic.catalogue import Catalogue, check_endpoint, check_length
+from qianfan_magic.api.catalogue.cards import CARDS, Card
+from qianfan_magic.api.catalogue.resolver import Catalogue, check_endpoint, check_length
 from qianfan_magic.errors import ParameterError, SettingsError
 
 # Name, kind, preset address, characters, tokens: the API documents of the models.
@@ -336,44 +336,44 @@ def test_length_without_a_known_limit_is_allowed(card):
 OPEN = [(), (1,), (2,), (1, 2)]
 
 
-def asked(endpoint, model, kind="chat", open_to=(1, 2)):
-    found = CATALOGUE.find(endpoint, model, kind, open_to)
+def asked(endpoint, model, kind="chat", versions=(1, 2)):
+    found = CATALOGUE.find(endpoint, model, kind, versions)
     return found.version, found.name, found.card and (found.card.name, found.card.version)
 
 
-def refusal(endpoint, model, kind="chat", open_to=(1, 2)):
+def refusal(endpoint, model, kind="chat", versions=(1, 2)):
     with pytest.raises(ParameterError) as caught:
-        CATALOGUE.find(endpoint, model, kind, open_to)
+        CATALOGUE.find(endpoint, model, kind, versions)
     return str(caught.value)
 
 
-@pytest.mark.parametrize("open_to", OPEN)
-def test_endpoint_is_of_version_1_whatever_the_credentials(open_to):
-    assert asked("ngxxxol8_test1", None, open_to=open_to) == (1, "ngxxxol8_test1", None)
+@pytest.mark.parametrize("versions", OPEN)
+def test_endpoint_is_of_version_1_whatever_the_credentials(versions):
+    assert asked("ngxxxol8_test1", None, versions=versions) == (1, "ngxxxol8_test1", None)
 
 
-@pytest.mark.parametrize("open_to", OPEN)
-def test_model_of_version_1_alone_is_asked_there(open_to):
+@pytest.mark.parametrize("versions", OPEN)
+def test_model_of_version_1_alone_is_asked_there(versions):
     card = ("ERNIE-Lite-8K", 1)
-    assert asked(None, "ernie-lite-8k", open_to=open_to) == (1, "ernie-lite-8k", card)
+    assert asked(None, "ernie-lite-8k", versions=versions) == (1, "ernie-lite-8k", card)
 
 
-@pytest.mark.parametrize("open_to", OPEN)
+@pytest.mark.parametrize("versions", OPEN)
 @pytest.mark.parametrize("typed", ["ernie-5.1", "ERNIE_5.1", " Ernie 5-1"])
-def test_model_of_version_2_alone_is_asked_there(open_to, typed):
-    assert asked(None, typed, open_to=open_to) == (2, "ernie-5.1", ("ernie-5.1", 2))
+def test_model_of_version_2_alone_is_asked_there(versions, typed):
+    assert asked(None, typed, versions=versions) == (2, "ernie-5.1", ("ernie-5.1", 2))
 
 
 @pytest.mark.parametrize(
-    ("open_to", "found"),
+    ("versions", "found"),
     [
         ((1,), (1, "completions_pro", ("ERNIE-4.0-8K", 1))),
         ((2,), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
         ((1, 2), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
     ],
 )
-def test_model_of_both_goes_by_the_credentials_and_rather_to_version_2(open_to, found):
-    assert asked(None, "ERNIE-4.0-8K", open_to=open_to) == found
+def test_model_of_both_goes_by_the_credentials_and_rather_to_version_2(versions, found):
+    assert asked(None, "ERNIE-4.0-8K", versions=versions) == found
 
 
 def test_model_of_both_without_credentials_says_what_is_missing_for_each():
@@ -389,15 +389,15 @@ def test_name_of_a_preset_address_is_of_version_1():
     assert asked(None, "completions_pro")[0] == 1
 
 
-@pytest.mark.parametrize("open_to", [(2,), (1, 2)])
+@pytest.mark.parametrize("versions", [(2,), (1, 2)])
 @pytest.mark.parametrize("model", ["gpt-4", "Qwen/Qwen3-8B", "a.b:c_d", "模型-1", "kimi-k2.5"])
-def test_model_without_a_card_is_asked_as_it_is_typed(model, open_to):
-    assert asked(None, model, open_to=open_to) == (2, model, None)
+def test_model_without_a_card_is_asked_as_it_is_typed(model, versions):
+    assert asked(None, model, versions=versions) == (2, model, None)
 
 
-@pytest.mark.parametrize("open_to", [(), (1,)])
-def test_model_without_a_card_needs_credentials_of_version_2(open_to):
-    assert "cannot be told which version" in refusal(None, "gpt-4", open_to=open_to)
+@pytest.mark.parametrize("versions", [(), (1,)])
+def test_model_without_a_card_needs_credentials_of_version_2(versions):
+    assert "cannot be told which version" in refusal(None, "gpt-4", versions=versions)
 
 
 @pytest.mark.parametrize("model", ["", " ", "a b", "a\n", "../x", "-m", "a?b", "a\x00", 5, None])
@@ -407,32 +407,32 @@ def test_what_is_no_name_of_a_model_is_refused(model, kind):
     assert words in refusal(None, model, kind)
 
 
-@pytest.mark.parametrize("open_to", OPEN)
-def test_endpoint_beside_a_model_of_both_has_the_card_of_version_1(open_to):
-    assert asked("test1", "ernie-4.0-8k", open_to=open_to) == (1, "test1", ("ERNIE-4.0-8K", 1))
+@pytest.mark.parametrize("versions", OPEN)
+def test_endpoint_beside_a_model_of_both_has_the_card_of_version_1(versions):
+    assert asked("test1", "ernie-4.0-8k", versions=versions) == (1, "test1", ("ERNIE-4.0-8K", 1))
 
 
-@pytest.mark.parametrize("open_to", OPEN)
-def test_endpoint_beside_a_model_of_version_2_is_refused(open_to):
-    words = refusal("test1", "ernie-5.1", open_to=open_to)
+@pytest.mark.parametrize("versions", OPEN)
+def test_endpoint_beside_a_model_of_version_2_is_refused(versions):
+    words = refusal("test1", "ernie-5.1", versions=versions)
     assert "-e test1 is a service of version 1 of the API, and ernie-5.1 a model" in words
 
 
-@pytest.mark.parametrize("open_to", OPEN)
-def test_endpoint_beside_a_model_without_a_card_is_refused(open_to):
-    assert "The catalogue has no model 'gpt-4'" in refusal("test1", "gpt-4", open_to=open_to)
+@pytest.mark.parametrize("versions", OPEN)
+def test_endpoint_beside_a_model_without_a_card_is_refused(versions):
+    assert "The catalogue has no model 'gpt-4'" in refusal("test1", "gpt-4", versions=versions)
 
 
-@pytest.mark.parametrize("open_to", OPEN)
-def test_chat_model_of_version_2_completes_nothing(open_to):
-    words = refusal(None, "ernie-5.1", "completion", open_to)
+@pytest.mark.parametrize("versions", OPEN)
+def test_chat_model_of_version_2_completes_nothing(versions):
+    words = refusal(None, "ernie-5.1", "completion", versions)
     assert ("ernie-5.1 is a chat model" in words, "%%qianfan_chat" in words) == (True, True)
 
 
 @pytest.mark.parametrize("kind", ["chat", "completion"])
-@pytest.mark.parametrize("open_to", OPEN)
-def test_model_of_both_kinds_is_asked_for_either(kind, open_to):
-    assert asked(None, "deepseek-v3.2", kind, open_to)[:2] == (2, "deepseek-v3.2")
+@pytest.mark.parametrize("versions", OPEN)
+def test_model_of_both_kinds_is_asked_for_either(kind, versions):
+    assert asked(None, "deepseek-v3.2", kind, versions)[:2] == (2, "deepseek-v3.2")
 
 
 # --- cards of others
@@ -464,7 +464,7 @@ def test_catalogues_share_no_cards():
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "model", "open_to", "chosen"),
+    ("endpoint", "model", "versions", "chosen"),
     [
         (None, None, (1, 2), (None, None)),
         ("ep", None, (1, 2), ("ep", None)),
@@ -486,8 +486,8 @@ def test_catalogues_share_no_cards():
         (None, "StarCoder", (1, 2), (None, None)),
     ],
 )
-def test_default_between_endpoint_and_model(endpoint, model, open_to, chosen):
-    assert CATALOGUE.default(endpoint, model, "chat", open_to) == chosen
+def test_default_between_endpoint_and_model(endpoint, model, versions, chosen):
+    assert CATALOGUE.default(endpoint, model, "chat", versions) == chosen
 
 
 def test_misspelt_model_beside_an_endpoint_is_not_dropped_without_a_word():

@@ -25,8 +25,8 @@ from qianfan_magic import (
     TokenExpiredError,
     TransportError,
 )
+from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.settings import Settings
 
 HELLO = [{"role": "user", "content": "hi"}]
 OK = json_answer({"result": "hello"})
@@ -481,14 +481,14 @@ def deaf_url():
 def test_time_to_connect_is_bounded_even_without_a_bound_on_silence(
     make_client, monkeypatch, deaf_url
 ):
-    monkeypatch.setattr("qianfan_magic.transport.CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr("qianfan_magic.api.http.session.CONNECT_TIMEOUT", 0.1)
     with pytest.raises(TransportError) as caught:
         ask(make_client(base_url=deaf_url), timeout=0, retries=1)
     assert "connect timeout=0.1" in str(caught.value.__cause__)
 
 
 def test_bound_on_connecting_is_no_bound_on_silence(raw_server, make_client, monkeypatch):
-    monkeypatch.setattr("qianfan_magic.transport.CONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr("qianfan_magic.api.http.session.CONNECT_TIMEOUT", 0.05)
 
     def answer(_seen) -> Answer:
         threading.Event().wait(0.2)  # longer than connecting may take

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qianfan_magic import masking
-from qianfan_magic.cards import Card
-from qianfan_magic.catalogue import Catalogue, estimate_tokens
-from qianfan_magic.conversation import Conversation, Fit, Rewound
-from qianfan_magic.running import Run
-from qianfan_magic.turn import Turn, beginning
+from qianfan_magic.api.catalogue.cards import Card
+from qianfan_magic.api.catalogue.resolver import Catalogue
+from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
+from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
+from qianfan_magic.conversation.turn import CellRun, Turn, excerpt
 
 DOLLY = Catalogue().named("Dolly-12B")[0]
 BOUNDLESS = Card(name="any", kinds=("chat",))
@@ -27,7 +27,7 @@ def talk(*turns: tuple[str, str], name: str = "default", system: str = "") -> Co
     """Make a conversation of these questions and answers."""
     conversation = Conversation(name, system)
     for question, answer in turns:
-        conversation = conversation.taken(Turn(question, answer, system=system))
+        conversation = conversation.append(Turn(question, answer, system=system))
     return conversation
 
 
@@ -36,7 +36,7 @@ def asked(*cells: str) -> Conversation:
     conversation = Conversation("default")
     for number, cell in enumerate(cells, 1):
         turn = Turn(f"q{number}", "a", cell=cell, run=f"run {number}")
-        conversation = conversation.taken(turn)
+        conversation = conversation.append(turn)
     return conversation
 
 
@@ -46,8 +46,8 @@ def going_on(before: Turn, *, stopped: bool = False, cell: str = "", run: str = 
     return Turn(before.user, text, stopped=stopped, cell=cell, run=run, continues=before)
 
 
-def again(cell: str) -> Run:
-    return Run(cell, "now")
+def again(cell: str) -> CellRun:
+    return CellRun(cell, "now")
 
 
 def gone(rewound: Rewound) -> list[int]:
@@ -80,7 +80,7 @@ def test_answer_is_kept_letter_by_letter():
 
 def test_taking_a_turn_leaves_the_conversation_as_it_was():
     before = talk(("a", "b"))
-    before.taken(Turn("c", "d"))
+    before.append(Turn("c", "d"))
     assert contents(before.messages()) == ["a", "b"]
 
 
@@ -103,26 +103,26 @@ def test_head_of_an_empty_conversation_is_empty():
 
 
 def test_system_of_the_last_turn_is_that_of_the_conversation():
-    conversation = Conversation("any", "old").taken(Turn("a", "b", system="new"))
+    conversation = Conversation("any", "old").append(Turn("a", "b", system="new"))
     assert conversation.system == "new"
 
 
 @pytest.mark.parametrize(("count", "kept"), [(0, []), (1, ["a"]), (2, ["a", "c"]), (9, ["a", "c"])])
 def test_first_turns_are_those_of_the_beginning(count, kept):
-    assert questions(talk(("a", "b"), ("c", "d")).first(count)) == kept
+    assert questions(talk(("a", "b"), ("c", "d")).truncate(count)) == kept
 
 
 def test_less_than_no_turns_are_none():
-    assert talk(("a", "b"), ("c", "d")).first(-1).turns == ()
+    assert talk(("a", "b"), ("c", "d")).truncate(-1).turns == ()
 
 
 def test_first_turns_have_the_system_text_that_counted_then():
-    conversation = talk(("a", "b"), system="old").taken(Turn("c", "d", system="new"))
-    assert conversation.first(1).system == "old"
+    conversation = talk(("a", "b"), system="old").append(Turn("c", "d", system="new"))
+    assert conversation.truncate(1).system == "old"
 
 
 def test_system_stays_where_no_turn_does():
-    assert talk(("a", "b"), system="Be brief.").first(0).system == "Be brief."
+    assert talk(("a", "b"), system="Be brief.").truncate(0).system == "Be brief."
 
 
 # --- a turn
@@ -223,13 +223,13 @@ def test_two_runs_of_a_cell_that_said_the_same_are_equal():
     ],
 )
 def test_turn_is_called_by_how_it_begins(text, called):
-    assert Turn(text, "answer").called == f"“{called}”"
+    assert Turn(text, "answer").label == f"“{called}”"
 
 
 @at_leisure
 @given(st.text())
 def test_what_a_turn_is_called_is_short_and_of_one_line(text):
-    called = beginning(text)
+    called = excerpt(text)
     assert len(called) <= 42
     assert len(called.splitlines()) == 1
 
@@ -237,7 +237,7 @@ def test_what_a_turn_is_called_is_short_and_of_one_line(text):
 @pytest.mark.parametrize("before", ["", "x" * 30], ids=["whole", "cut off"])
 def test_key_is_not_what_a_turn_is_called(before):
     masking.remember(KEY)
-    assert KEY[:4] not in beginning(f"{before} {KEY}")
+    assert KEY[:4] not in excerpt(f"{before} {KEY}")
 
 
 # --- a cell that is run again
@@ -245,68 +245,68 @@ def test_key_is_not_what_a_turn_is_called(before):
 
 def test_cell_that_has_not_asked_changes_nothing():
     conversation = asked("a", "b")
-    assert conversation.before(again("c")) == Rewound(conversation)
+    assert conversation.rewind(again("c")) == Rewound(conversation)
 
 
 def test_own_turn_goes():
-    rewound = asked("a", "b").before(again("b"))
+    rewound = asked("a", "b").rewind(again("b"))
     assert (questions(rewound.conversation), rewound.replaced) == (["q1"], (2,))
 
 
 def test_turns_after_the_own_one_go_and_are_named():
-    rewound = asked("a", "b", "c").before(again("a"))
+    rewound = asked("a", "b", "c").rewind(again("a"))
     assert (rewound.replaced, rewound.dropped) == ((1,), ((2, "“q2”"), (3, "“q3”")))
 
 
 def test_all_turns_of_a_cell_that_asked_twice_go():
-    rewound = asked("a", "b", "a").before(again("a"))
+    rewound = asked("a", "b", "a").rewind(again("a"))
     assert (rewound.replaced, rewound.dropped) == ((1, 3), ((2, "“q2”"),))
 
 
 def test_going_back_leaves_the_conversation_as_it_was():
     conversation = asked("a", "b")
-    conversation.before(again("a"))
+    conversation.rewind(again("a"))
     assert questions(conversation) == ["q1", "q2"]
 
 
 def test_what_the_same_run_asked_stays():
     conversation = asked("a", "b")
-    assert conversation.before(Run("a", "run 1")) == Rewound(conversation)
+    assert conversation.rewind(CellRun("a", "run 1")) == Rewound(conversation)
 
 
 def test_cell_without_an_id_changes_nothing():
     conversation = asked("", "")
-    assert conversation.before(again("")) == Rewound(conversation)
+    assert conversation.rewind(again("")) == Rewound(conversation)
 
 
 def test_cells_below_that_asked_before_go():
-    rewound = asked("a", "c").before(again("b"), {"c"})
+    rewound = asked("a", "c").rewind(again("b"), {"c"})
     assert (questions(rewound.conversation), rewound.dropped) == (["q1"], ((2, "“q2”"),))
 
 
 def test_nothing_is_replaced_by_a_cell_that_asks_for_the_first_time():
-    assert asked("a", "c").before(again("b"), {"c"}).replaced == ()
+    assert asked("a", "c").rewind(again("b"), {"c"}).replaced == ()
 
 
 def test_everything_after_a_cell_below_goes_too():
-    assert questions(asked("a", "d", "b").before(again("c"), {"d"}).conversation) == ["q1"]
+    assert questions(asked("a", "d", "b").rewind(again("c"), {"d"}).conversation) == ["q1"]
 
 
 def test_system_is_that_of_the_last_turn_that_stays():
     conversation = Conversation("any")
     for cell in "ab":
-        conversation = conversation.taken(Turn("q", "a", system=f"of {cell}", cell=cell))
-    assert conversation.before(again("b")).conversation.system == "of a"
+        conversation = conversation.append(Turn("q", "a", system=f"of {cell}", cell=cell))
+    assert conversation.rewind(again("b")).conversation.system == "of a"
 
 
 def test_system_goes_with_the_cell_that_set_it():
-    conversation = Conversation("any").taken(Turn("q", "a", system="Be brief.", cell="a"))
-    assert conversation.before(again("a")).conversation.system == ""
+    conversation = Conversation("any").append(Turn("q", "a", system="Be brief.", cell="a"))
+    assert conversation.rewind(again("a")).conversation.system == ""
 
 
 def test_name_stays_when_the_conversation_goes_back():
-    conversation = Conversation("tutor").taken(Turn("q", "a", cell="a"))
-    assert conversation.before(again("a")).conversation == Conversation("tutor")
+    conversation = Conversation("tutor").append(Turn("q", "a", cell="a"))
+    assert conversation.rewind(again("a")).conversation == Conversation("tutor")
 
 
 # --- a cell that goes on with an answer
@@ -315,58 +315,58 @@ def test_name_stays_when_the_conversation_goes_back():
 def continued(*, stopped: bool = False) -> Conversation:
     """Make a turn that cell a asked, and cell b went on with."""
     first = Turn("q", "a", stopped=True, cell="a", run="run 1")
-    return Conversation("any").taken(going_on(first, stopped=stopped, cell="b", run="run 2"))
+    return Conversation("any").append(going_on(first, stopped=stopped, cell="b", run="run 2"))
 
 
 def test_cell_that_goes_on_with_its_own_answer_keeps_it():
-    conversation = Conversation("any").taken(Turn("q", "a", stopped=True, cell="a"))
-    assert conversation.before(again("a"), to_continue=True) == Rewound(conversation)
+    conversation = Conversation("any").append(Turn("q", "a", stopped=True, cell="a"))
+    assert conversation.rewind(again("a"), to_continue=True) == Rewound(conversation)
 
 
 def test_answer_that_is_still_unfinished_stays_as_it_is():
     conversation = continued(stopped=True)
-    assert conversation.before(again("b"), to_continue=True) == Rewound(conversation)
+    assert conversation.rewind(again("b"), to_continue=True) == Rewound(conversation)
 
 
 def test_only_what_the_cell_added_goes():
-    rewound = continued().before(again("b"), to_continue=True)
+    rewound = continued().rewind(again("b"), to_continue=True)
     assert [turn.assistant for turn in rewound.conversation.turns] == ["a"]
 
 
 def test_what_others_added_before_stays():
     second = continued(stopped=True).turns[0]
-    conversation = Conversation("any").taken(going_on(second, cell="c", run="run 3"))
-    (turn,) = conversation.before(again("c")).conversation.turns
+    conversation = Conversation("any").append(going_on(second, cell="c", run="run 3"))
+    (turn,) = conversation.rewind(again("c")).conversation.turns
     assert turn.assistant == second.assistant
 
 
 def test_turn_that_loses_its_end_is_unfinished_again():
-    rewound = continued().before(again("b"))
+    rewound = continued().rewind(again("b"))
     assert rewound.conversation.turns[0].is_unfinished
 
 
 def test_turn_that_loses_its_end_counts_as_replaced():
-    assert continued().before(again("b"), to_continue=True).replaced == (1,)
+    assert continued().rewind(again("b"), to_continue=True).replaced == (1,)
 
 
 def test_cell_that_asked_takes_what_went_on_with_it_along():
-    assert continued().before(again("a")).conversation.turns == ()
+    assert continued().rewind(again("a")).conversation.turns == ()
 
 
 def test_end_that_a_cell_below_added_goes():
-    rewound = continued().before(again("c"), {"b"})
+    rewound = continued().rewind(again("c"), {"b"})
     assert [turn.assistant for turn in rewound.conversation.turns] == ["a"]
 
 
 def test_cell_does_not_go_on_with_an_answer_of_a_cell_below():
-    conversation = Conversation("any").taken(Turn("q", "a", stopped=True, cell="b"))
-    assert conversation.before(again("a"), {"b"}, to_continue=True).conversation.turns == ()
+    conversation = Conversation("any").append(Turn("q", "a", stopped=True, cell="b"))
+    assert conversation.rewind(again("a"), {"b"}, to_continue=True).conversation.turns == ()
 
 
 # --- whatever was run
 
 CELLS = st.sampled_from(["", "a", "b", "c", "d"])
-RUNS = st.builds(Run, CELLS, st.sampled_from(["1", "2", "3"]))
+RUNS = st.builds(CellRun, CELLS, st.sampled_from(["1", "2", "3"]))
 BELOW = st.frozensets(st.sampled_from("abcd"), max_size=2)
 ASKED = st.lists(st.tuples(RUNS, *[st.booleans()] * 2, st.sampled_from(["", "s"])), max_size=9)
 
@@ -379,11 +379,11 @@ def talks(draw) -> Conversation:
         last = conversation.turns[-1] if conversation.turns else None
         if goes_on and last and last.is_unfinished:
             turn = going_on(last, stopped=stopped, cell=run.cell, run=run.id)
-            conversation = conversation.first(len(conversation.turns) - 1).taken(turn)
+            conversation = conversation.truncate(len(conversation.turns) - 1).append(turn)
         else:
             who = {"cell": run.cell, "run": run.id}
             turn = Turn(f"q{number}", "a", stopped=stopped, system=system, **who)
-            conversation = conversation.taken(turn)
+            conversation = conversation.append(turn)
     return conversation
 
 
@@ -400,7 +400,7 @@ def test_what_stays_is_what_was_said_until_the_first_that_goes(conversation, run
         *_, turn = number_step_turn
         return not run.asked_earlier(turn) and turn.cell not in below
 
-    left = conversation.before(run, below).conversation
+    left = conversation.rewind(run, below).conversation
     assert steps(left) == list(takewhile(stays, steps(conversation)))
 
 
@@ -411,7 +411,7 @@ def test_going_on_keeps_the_questions_of_the_own_cell(conversation, run, below):
         _, step, turn = number_step_turn
         return not (step and run.asked_earlier(turn)) and turn.cell not in below
 
-    left = conversation.before(run, below, to_continue=True).conversation
+    left = conversation.rewind(run, below, to_continue=True).conversation
     last = conversation.turns[-1] if conversation.turns else None
     if last and last.is_unfinished and last.cell not in below:
         assert left == conversation
@@ -422,7 +422,7 @@ def test_going_on_keeps_the_questions_of_the_own_cell(conversation, run, below):
 @at_leisure
 @given(talks(), RUNS, BELOW, st.booleans())
 def test_turns_that_go_and_turns_that_stay_are_all_there_are(conversation, run, below, to_continue):
-    rewound = conversation.before(run, below, to_continue=to_continue)
+    rewound = conversation.rewind(run, below, to_continue=to_continue)
     kept = rewound.conversation.turns
     behind = range(len(kept) + 1, len(conversation.turns) + 1)
     # The last that stays may have lost what a cell added to its answer.
@@ -434,7 +434,7 @@ def test_turns_that_go_and_turns_that_stay_are_all_there_are(conversation, run, 
 @at_leisure
 @given(talks(), RUNS, BELOW)
 def test_turns_are_replaced_that_an_earlier_run_of_the_cell_asked(conversation, run, below):
-    rewound = conversation.before(run, below)
+    rewound = conversation.rewind(run, below)
     own = {number for number, _, turn in steps(conversation) if run.asked_earlier(turn)}
     assert set(rewound.replaced) == own & set(gone(rewound))
 
@@ -442,30 +442,28 @@ def test_turns_are_replaced_that_an_earlier_run_of_the_cell_asked(conversation, 
 @at_leisure
 @given(talks(), RUNS, BELOW)
 def test_turns_that_go_are_called_by_their_questions(conversation, run, below):
-    dropped = conversation.before(run, below).dropped
-    assert dropped == tuple(
-        (number, conversation.turns[number - 1].called) for number, _ in dropped
-    )
+    dropped = conversation.rewind(run, below).dropped
+    assert dropped == tuple((number, conversation.turns[number - 1].label) for number, _ in dropped)
 
 
 @at_leisure
 @given(talks(), RUNS, BELOW, st.booleans())
 def test_going_back_twice_is_going_back_once(conversation, run, below, to_continue):
-    left = conversation.before(run, below, to_continue=to_continue).conversation
-    assert left.before(run, below, to_continue=to_continue) == Rewound(left)
+    left = conversation.rewind(run, below, to_continue=to_continue).conversation
+    assert left.rewind(run, below, to_continue=to_continue) == Rewound(left)
 
 
 @at_leisure
 @given(talks(), RUNS, BELOW, st.booleans())
 def test_each_turn_that_stays_still_names_the_one_before_it(conversation, run, below, to_continue):
-    turns = conversation.before(run, below, to_continue=to_continue).conversation.turns
+    turns = conversation.rewind(run, below, to_continue=to_continue).conversation.turns
     assert [turn.after for turn in turns] == ["", *(turn.id for turn in turns[:-1])][: len(turns)]
 
 
 @at_leisure
 @given(talks(), RUNS, BELOW, st.booleans())
 def test_system_is_always_that_of_the_last_turn(conversation, run, below, to_continue):
-    left = conversation.before(run, below, to_continue=to_continue).conversation
+    left = conversation.rewind(run, below, to_continue=to_continue).conversation
     assert left.system == (left.turns[-1].system if left.turns else "")
 
 
@@ -474,10 +472,10 @@ def test_system_is_always_that_of_the_last_turn(conversation, run, below, to_con
 def test_cells_run_in_any_order_are_read_from_the_top_down(cells):
     conversation = Conversation("any")
     for number, cell in enumerate(cells):
-        run = Run(cell, str(number))
+        run = CellRun(cell, str(number))
         below = set("abcdef"["abcdef".index(cell) + 1 :])
         turn = Turn(f"q{number}", "a", cell=run.cell, run=run.id)
-        conversation = conversation.before(run, below).conversation.taken(turn)
+        conversation = conversation.rewind(run, below).conversation.append(turn)
     in_order = [turn.cell for turn in conversation.turns]
     assert in_order == sorted(set(in_order))
 
@@ -541,7 +539,7 @@ def test_messages_are_copies():
 @at_leisure
 @given(talks(), RUNS, BELOW)
 def test_whatever_is_run_the_roles_alternate_and_the_question_is_last(conversation, run, below):
-    sent = conversation.before(run, below).conversation.fit("q", DOLLY).messages
+    sent = conversation.rewind(run, below).conversation.fit("q", DOLLY).messages
     roles = [message["role"] for message in sent]
     assert roles == ["user", "assistant"] * (len(sent) // 2) + ["user"]
     assert sent[-1]["content"] == "q"
@@ -579,9 +577,9 @@ def test_system_text_takes_room(system, left_out):
 
 
 # Three Chinese characters and two words of 1.3: six tokens in the turn, and one in the question.
-@pytest.mark.parametrize(("most", "left_out"), [(7, 0), (6, 1)])
-def test_oldest_pair_is_dropped_beyond_the_tokens_of_the_card(most, left_out):
-    card = Card(name="any", kinds=("chat",), max_tokens=most)
+@pytest.mark.parametrize(("max_turns", "left_out"), [(7, 0), (6, 1)])
+def test_oldest_pair_is_dropped_beyond_the_tokens_of_the_card(max_turns, left_out):
+    card = Card(name="any", kinds=("chat",), max_tokens=max_turns)
     assert talk(("长城长", "two words")).fit("q", card).left_out == left_out
 
 
@@ -625,29 +623,31 @@ def test_characters_are_counted_and_not_bytes():
     assert talk(("长" * 2_000, "城" * 2_000)).fit("多长", DOLLY).left_out == 0
 
 
-@pytest.mark.parametrize(("most", "sent"), [(0, "e"), (1, "cde"), (2, "abcde"), (3, "abcde")])
-def test_at_most_so_many_turns_are_sent(most, sent):
-    fit = talk(("a", "b"), ("c", "d")).fit("e", DOLLY, most=most)
+@pytest.mark.parametrize(("max_turns", "sent"), [(0, "e"), (1, "cde"), (2, "abcde"), (3, "abcde")])
+def test_at_most_so_many_turns_are_sent(max_turns, sent):
+    fit = talk(("a", "b"), ("c", "d")).fit("e", DOLLY, max_turns=max_turns)
     assert "".join(contents(fit.messages)) == sent
 
 
 def test_so_many_turns_are_sent_whatever_their_length():
-    fit = talk(("a", "b"), ("c", "d" * 5_000)).fit("e", DOLLY, least=1)
+    fit = talk(("a", "b"), ("c", "d" * 5_000)).fit("e", DOLLY, min_turns=1)
     assert (len(fit.messages), fit.left_out) == (3, 1)
 
 
 def test_turns_that_there_are_not_cannot_be_sent():
-    assert talk(("a", "b")).fit("c", DOLLY, least=2).left_out == 0
+    assert talk(("a", "b")).fit("c", DOLLY, min_turns=2).left_out == 0
 
 
-@pytest.mark.parametrize(("fewer", "sent"), [(0, "abcde"), (1, "cde"), (2, "e"), (3, "e")])
-def test_so_many_turns_less_are_sent(fewer, sent):
-    fit = talk(("a", "b"), ("c", "d")).fit("e", DOLLY, fewer=fewer)
+@pytest.mark.parametrize(("drop", "sent"), [(0, "abcde"), (1, "cde"), (2, "e"), (3, "e")])
+def test_so_many_turns_less_are_sent(drop, sent):
+    fit = talk(("a", "b"), ("c", "d")).fit("e", DOLLY, drop=drop)
     assert "".join(contents(fit.messages)) == sent
 
 
 def test_least_wins_over_most_and_fewer():
-    assert talk(("a", "b"), ("c", "d")).fit("e", None, most=0, least=1, fewer=1).left_out == 1
+    assert (
+        talk(("a", "b"), ("c", "d")).fit("e", None, max_turns=0, min_turns=1, drop=1).left_out == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -655,8 +655,8 @@ def test_least_wins_over_most_and_fewer():
     [
         (DOLLY, {}, "Dolly-12B takes at most 4,800 characters"),
         (Card(name="T", kinds=("chat",), max_tokens=3_000), {}, "T takes at most 3,000 tokens"),
-        (None, {"most": 0}, "max_turns is 0"),
-        (None, {"fewer": 1}, "the service found more too long"),
+        (None, {"max_turns": 0}, "max_turns is 0"),
+        (None, {"drop": 1}, "the service found more too long"),
     ],
 )
 def test_reason_names_the_limit(card, limits, reason):
@@ -680,14 +680,16 @@ MOST = st.none() | st.integers(0, 6)
 FEW = st.integers(0, 6)
 
 
-def is_within(conversation: Conversation, kept: int, card: Card | None, most: int | None) -> bool:
+def is_within(
+    conversation: Conversation, kept: int, card: Card | None, max_turns: int | None
+) -> bool:
     """Tell whether the question q fits with so many of the newest turns."""
     turns = conversation.turns[len(conversation.turns) - kept :]
     texts = [text for turn in turns for text in (turn.user, turn.assistant)]
     always = "q" + conversation.system
     characters = len(always) + sum(map(len, texts))
     tokens = estimate_tokens(always) + sum(map(estimate_tokens, texts))
-    limits = [(kept, most)]
+    limits = [(kept, max_turns)]
     if card:
         limits += [(characters, card.max_characters), (tokens, card.max_tokens)]
     return all(limit is None or has <= limit for has, limit in limits)
@@ -695,8 +697,10 @@ def is_within(conversation: Conversation, kept: int, card: Card | None, most: in
 
 @at_leisure
 @given(TALKS, CARDS, MOST, FEW, FEW)
-def test_newest_turns_are_sent_and_the_others_left_out(conversation, card, most, least, fewer):
-    fit = conversation.fit("q", card, most=most, least=least, fewer=fewer)
+def test_newest_turns_are_sent_and_the_others_left_out(
+    conversation, card, max_turns, min_turns, drop
+):
+    fit = conversation.fit("q", card, max_turns=max_turns, min_turns=min_turns, drop=drop)
     assert 0 <= fit.left_out <= len(conversation.turns)
     newest = contents(conversation.messages("q"))[2 * fit.left_out :]
     assert contents(fit.messages) == newest
@@ -704,46 +708,48 @@ def test_newest_turns_are_sent_and_the_others_left_out(conversation, card, most,
 
 @at_leisure
 @given(TALKS, CARDS, MOST)
-def test_what_is_sent_is_within_all_limits(conversation, card, most):
-    fit = conversation.fit("q", card, most=most)
+def test_what_is_sent_is_within_all_limits(conversation, card, max_turns):
+    fit = conversation.fit("q", card, max_turns=max_turns)
     kept = len(conversation.turns) - fit.left_out
-    assert kept == 0 or is_within(conversation, kept, card, most)
+    assert kept == 0 or is_within(conversation, kept, card, max_turns)
 
 
 @at_leisure
 @given(TALKS, CARDS, MOST)
-def test_one_more_turn_would_not_fit(conversation, card, most):
-    left_out = conversation.fit("q", card, most=most).left_out
+def test_one_more_turn_would_not_fit(conversation, card, max_turns):
+    left_out = conversation.fit("q", card, max_turns=max_turns).left_out
     more = len(conversation.turns) - left_out + 1
-    assert left_out == 0 or not is_within(conversation, more, card, most)
+    assert left_out == 0 or not is_within(conversation, more, card, max_turns)
 
 
 @at_leisure
 @given(TALKS, CARDS, MOST, FEW)
-def test_fewer_are_just_so_many_fewer(conversation, card, most, fewer):
-    fitting = conversation.fit("q", card, most=most).left_out
-    shorter = conversation.fit("q", card, most=most, fewer=fewer)
-    assert shorter.left_out == min(fitting + fewer, len(conversation.turns))
+def test_fewer_are_just_so_many_fewer(conversation, card, max_turns, drop):
+    fitting = conversation.fit("q", card, max_turns=max_turns).left_out
+    shorter = conversation.fit("q", card, max_turns=max_turns, drop=drop)
+    assert shorter.left_out == min(fitting + drop, len(conversation.turns))
 
 
 @at_leisure
 @given(TALKS, CARDS, MOST, FEW, FEW)
-def test_least_are_sent_and_no_more_than_else(conversation, card, most, least, fewer):
+def test_least_are_sent_and_no_more_than_else(conversation, card, max_turns, min_turns, drop):
     count = len(conversation.turns)
-    free = conversation.fit("q", card, most=most, fewer=fewer).left_out
-    held = conversation.fit("q", card, most=most, least=least, fewer=fewer).left_out
-    assert held == min(free, max(count - least, 0))
+    free = conversation.fit("q", card, max_turns=max_turns, drop=drop).left_out
+    held = conversation.fit("q", card, max_turns=max_turns, min_turns=min_turns, drop=drop).left_out
+    assert held == min(free, max(count - min_turns, 0))
 
 
 @at_leisure
 @given(TALKS, CARDS, MOST, FEW, FEW)
-def test_there_is_a_reason_where_something_is_left_out(conversation, card, most, least, fewer):
-    fit = conversation.fit("q", card, most=most, least=least, fewer=fewer)
+def test_there_is_a_reason_where_something_is_left_out(
+    conversation, card, max_turns, min_turns, drop
+):
+    fit = conversation.fit("q", card, max_turns=max_turns, min_turns=min_turns, drop=drop)
     assert bool(fit.reason) == bool(fit.left_out)
 
 
 @at_leisure
 @given(TALKS, CARDS)
 def test_conversation_can_always_be_cut_down_to_the_question(conversation, card):
-    fit = conversation.fit("q", card, fewer=len(conversation.turns))
+    fit = conversation.fit("q", card, drop=len(conversation.turns))
     assert contents(fit.messages) == ["q"]

@@ -24,12 +24,12 @@ from raw_server import Answer, RawServer, json_answer
 from traitlets.config import Config
 
 from qianfan_magic import QianfanError
-from qianfan_magic.checkup.front_end import check_parts, check_view
-from qianfan_magic.doctor import Finding, examine, raise_failed
+from qianfan_magic.api.config.settings import Settings
+from qianfan_magic.doctor.examine import Finding, examine, raise_failed
+from qianfan_magic.doctor.front_end import check_parts, check_view
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.settings import Settings
-from qianfan_magic.views.doctor import doctor_bundle
+from qianfan_magic.views.reports.doctor import doctor_bundle
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "qianfan-magic")
 PATIENCE = 60.0  # seconds; only a test that fails waits so long
@@ -87,7 +87,7 @@ def said(findings: list[Finding]) -> str:
 
 
 def account(server: EmbeddedServer) -> dict[str, str]:
-    keys = server.door.keys
+    keys = server.authenticator.keys
     names = ("QIANFAN_BASE_URL", "QIANFAN_CONSOLE_API_BASE_URL", "QIANFAN_IAM_BASE_URL")
     signs = {"QIANFAN_ACCESS_KEY": keys.access_key, "QIANFAN_SECRET_KEY": keys.secret_key}
     return dict.fromkeys(names, server.base_url) | signs
@@ -247,7 +247,7 @@ def test_each_wrong_variable_is_told(check):
     ],
 )
 def test_wrong_variable_of_dot_env_does_not_stop_the_rest(check, server, tmp_path, name, value):
-    bearer = f"QIANFAN_BEARER_TOKEN={server.door.keys.bearer_token}"
+    bearer = f"QIANFAN_BEARER_TOKEN={server.authenticator.keys.bearer_token}"
     dot_env(tmp_path, f"{name}={value}", bearer)
     address = {"QIANFAN_CONSOLE_API_BASE_URL": server.base_url}
     if name in {"QIANFAN_CACHE_DIR", "QIANFAN_BASE_URL"}:
@@ -956,6 +956,6 @@ def test_notes_do_not_fail(state):
 
 
 def test_doctor_does_not_load_ipython():
-    code = "import sys, qianfan_magic.doctor; print('IPython' in sys.modules)"
+    code = "import sys, qianfan_magic.doctor.examine; print('IPython' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

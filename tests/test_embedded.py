@@ -42,7 +42,7 @@ class Wire:
         self._token = ""
 
     def token_response(self, method: str = "POST", **changed: str) -> requests.Response:
-        keys = self.server.door.keys
+        keys = self.server.authenticator.keys
         query = {"grant_type": "client_credentials", "client_id": keys.ak, "client_secret": keys.sk}
         address = self.server.base_url + TOKEN
         return self.session.request(method, address, params=query | changed, timeout=PATIENCE)
@@ -149,13 +149,13 @@ def test_refusal_of_a_token_has_status_401(wire, changed):
 
 
 def test_refusal_of_a_token_names_no_key(wire):
-    keys = wire.server.door.keys
+    keys = wire.server.authenticator.keys
     said = wire.token_response(client_secret="wrong").text
     assert (keys.ak in said, keys.sk in said) == (False, False)
 
 
 def test_keys_differ_from_server_to_server(make_wire):
-    assert make_wire().server.door.keys != make_wire().server.door.keys
+    assert make_wire().server.authenticator.keys != make_wire().server.authenticator.keys
 
 
 # --- the token is checked
@@ -199,7 +199,7 @@ def test_refusal_has_status_200_like_the_service(wire):
 
 def signed(wire: Wire, service: str, **changed: Any) -> dict[str, str]:
     """Give the headers of a request that is signed with the server's keys, unless changed."""
-    keys = wire.server.door.keys
+    keys = wire.server.authenticator.keys
     given = {"key": keys.access_key, "secret": keys.secret_key, "query": "", "at": now()} | changed
     names = given.get("names", ["host", "x-bce-date"])
     date = given["at"].strftime("%Y-%m-%dT%H:%M:%SZ")

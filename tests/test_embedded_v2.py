@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.embedded.quota import Quota
+from qianfan_magic.embedded.rate_limits import RateLimits
 from qianfan_magic.embedded.server import EmbeddedServer
 
 PATIENCE = 20.0  # seconds; only a test that fails waits so long
@@ -39,7 +39,7 @@ class Wire:
         self.server = server
         self.session = requests.Session()
         self.session.trust_env = False
-        self.authorization = f"Bearer {server.door.keys.bearer_token}"
+        self.authorization = f"Bearer {server.authenticator.keys.bearer_token}"
 
     def send(self, method: str, path: str, **given: Any) -> requests.Response:
         options = {"headers": {"Authorization": self.authorization}, "timeout": PATIENCE} | given
@@ -108,7 +108,7 @@ def until(condition: Callable[[], bool]) -> bool:
 
 def iam(wire: Wire, query: str = "expireInSeconds=3600", **changed: Any) -> requests.Response:
     """Ask for a token as the keys' owner does, unless changed."""
-    keys = wire.server.door.keys
+    keys = wire.server.authenticator.keys
     given = {"key": keys.access_key, "secret": keys.secret_key, "at": datetime.now(UTC)} | changed
     date = given["at"].strftime("%Y-%m-%dT%H:%M:%SZ")
     headers = {"host": wire.server.base_url.removeprefix("http://"), "x-bce-date": date}
@@ -210,7 +210,7 @@ def test_request_without_a_signature_is_refused(wire):
 
 
 def test_refusal_of_iam_names_no_key(wire):
-    keys = wire.server.door.keys
+    keys = wire.server.authenticator.keys
     said = iam(wire, secret="x").text
     assert (keys.access_key in said, keys.secret_key in said) == (False, False)
 
@@ -265,12 +265,12 @@ def test_who_has_no_token_is_refused(wire, path, authorization):
 
 
 def test_token_without_bearer_before_it_is_refused(wire):
-    token = wire.server.door.keys.bearer_token
+    token = wire.server.authenticator.keys.bearer_token
     assert refused_as(wire, token) == (401, "invalid_iam_token")
 
 
 def test_access_token_of_version_1_is_refused(wire):
-    keys = wire.server.door.keys
+    keys = wire.server.authenticator.keys
     query = {"grant_type": "client_credentials", "client_id": keys.ak, "client_secret": keys.sk}
     token = wire.send("POST", "/oauth/2.0/token", params=query).json()["access_token"]
     bearer = refused_as(wire, f"Bearer {token}")
@@ -279,7 +279,7 @@ def test_access_token_of_version_1_is_refused(wire):
 
 
 def test_bearer_token_is_none_for_version_1(wire):
-    token = wire.server.door.keys.bearer_token
+    token = wire.server.authenticator.keys.bearer_token
     answers = [
         wire.post({"messages": [user("hi")]}, OLD_CHAT),
         wire.post({"messages": [user("hi")]}, OLD_CHAT, params={"access_token": token}),
@@ -288,7 +288,10 @@ def test_bearer_token_is_none_for_version_1(wire):
 
 
 def test_application_of_the_keys_is_let_in(wire):
-    assert refused_as(wire, wire.authorization, appid=wire.server.door.keys.app_id) == (200, "")
+    assert refused_as(wire, wire.authorization, appid=wire.server.authenticator.keys.app_id) == (
+        200,
+        "",
+    )
 
 
 @pytest.mark.parametrize("app_id", ["", "app-other"])
@@ -312,7 +315,7 @@ def test_error_does_not_repeat_the_token(wire):
 
 def test_requests_are_written_down_without_the_token(wire):
     wire.ask("hi")
-    assert wire.server.door.keys.bearer_token not in repr(wire.server.seen)
+    assert wire.server.authenticator.keys.bearer_token not in repr(wire.server.seen)
 
 
 # --- models and addresses
@@ -717,7 +720,7 @@ def test_each_request_leaves_less(wire):
 
 
 def test_version_1_counts_tokens_together(wire):
-    keys = wire.server.door.keys
+    keys = wire.server.authenticator.keys
     query = {"grant_type": "client_credentials", "client_id": keys.ak, "client_secret": keys.sk}
     token = wire.send("POST", "/oauth/2.0/token", params=query).json()["access_token"]
     answer = wire.post({"messages": [user("hi")]}, OLD_CHAT, params={"access_token": token})
@@ -729,7 +732,7 @@ def test_version_1_counts_tokens_together(wire):
 
 def test_quota_is_whole_again_after_a_minute():
     times = iter([0.0, 59.9, 60.0, 60.0])
-    quota = Quota(clock=lambda: next(times))
+    quota = RateLimits(clock=lambda: next(times))
     left = [quota.use(1, 1)["Requests"] for _ in range(3)]
     assert left == [2_999, 2_998, 2_999]
 

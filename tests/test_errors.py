@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan_magic.codes import CODES, api_error, token_error
+from qianfan_magic.api.wire.error_codes import CODES, api_error, token_error
 from qianfan_magic.errors import (
     APIError,
     AuthError,

@@ -19,7 +19,7 @@ from qianfan_magic import (
     TokenExpiredError,
     TransportError,
 )
-from qianfan_magic.exchange import Request, http_text, masked, written_down
+from qianfan_magic.api.http.exchange import Request, exchange_to_dict, http_text, masked
 
 BEARER = "bce-v3/ALTAK-EXAMPLE0123456789/0123456789abcdef0123456789abcdef01234567"
 SIGNING = {"access_key": "ALTAKEXAMPLE0123456789", "secret_key": "SKEXAMPLE0123456789abcdef"}
@@ -437,7 +437,7 @@ def test_what_is_told_of_a_request_is_what_went_out(raw_server, make_client, let
     raw_server.script += [fine(version, "chat")]
     call = called(make_client(**keys), version, "chat", TEXTS["Chinese"])
     assert run(call) is None
-    told = written_down(call.exchange)["request"]
+    told = exchange_to_dict(call.exchange)["request"]
     assert told == mask_by_hand(text_of(raw_server.requests[0]))
 
 
@@ -445,7 +445,7 @@ def test_all_of_an_exchange_is_told(raw_server, make_client):
     raw_server.script += [refusal("internal_error", 500), fine(2, "chat")]
     call = called(make_client(bearer_token=BEARER), 2, "chat")
     assert run(call) is None
-    told = written_down(call.exchange)
+    told = exchange_to_dict(call.exchange)
     assert [attempt["status"] for attempt in told["attempts"]] == [500, 200]
     assert "internal_error" in told["attempts"][0]["error"]
     assert (told["status"], told["headers"]["Content-Type"]) == (200, "application/json")
@@ -457,12 +457,12 @@ def test_events_are_told_as_they_came(raw_server, make_client):
     raw_server.script += [streamed("a", "b")]
     call = called(make_client(bearer_token=BEARER), 2, "chat", stream=True)
     assert run(call) is None
-    events = written_down(call.exchange)["response"].split("\n\n")
+    events = exchange_to_dict(call.exchange)["response"].split("\n\n")
     assert (len(events), events[-2:]) == (4, ["data: [DONE]", ""])
 
 
 def test_exchange_that_has_not_begun_can_be_told(make_client):
-    told = written_down(called(make_client(bearer_token=BEARER), 2, "chat").exchange)
+    told = exchange_to_dict(called(make_client(bearer_token=BEARER), 2, "chat").exchange)
     assert (told["request"], told["attempts"], told["status"]) == ("", [], None)
 
 
@@ -474,7 +474,7 @@ def test_what_the_service_echoes_is_told_masked(raw_server, make_client):
     raw_server.script += [echo]
     call = called(make_client(bearer_token=BEARER), 2, "chat")
     assert run(call) is None
-    assert BEARER not in repr(written_down(call.exchange))
+    assert BEARER not in repr(exchange_to_dict(call.exchange))
 
 
 def test_cookie_of_a_server_is_told_nowhere(raw_server, make_client):
@@ -485,7 +485,7 @@ def test_cookie_of_a_server_is_told_nowhere(raw_server, make_client):
     client = make_client(bearer_token=BEARER)
     calls = [called(client, 2, "chat") for _ in range(2)]
     assert [run(call) for call in calls] == [None, None]
-    told = [written_down(call.exchange) for call in calls]
+    told = [exchange_to_dict(call.exchange) for call in calls]
     assert "opensesame" not in repr(told) + client.describe(prepared(client, 2, "chat"))
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from qianfan_magic import ParameterError
-from qianfan_magic.fill import fill
+from qianfan_magic.magics.interpolate import interpolate
 
 PLACE = SimpleNamespace(city="Xi'an", _secret=1, size=SimpleNamespace(km=8))
 VARIABLES = {
@@ -46,7 +46,7 @@ VARIABLES = {
     ],
 )
 def test_text_is_filled(text, filled):
-    assert fill(text, VARIABLES) == filled
+    assert interpolate(text, VARIABLES) == filled
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,15 @@ def test_text_is_filled(text, filled):
     ],
 )
 def test_attributes_and_keys_are_looked_up(text, filled):
-    assert fill(text, VARIABLES) == filled
+    assert interpolate(text, VARIABLES) == filled
 
 
 def test_value_is_not_filled_again():
-    assert fill("{text}", VARIABLES) == "{name}"
+    assert interpolate("{text}", VARIABLES) == "{name}"
 
 
 def test_value_is_written_as_str_writes_it():
-    assert fill("{numbers}", {"numbers": [1, 2]}) == "[1, 2]"
+    assert interpolate("{numbers}", {"numbers": [1, 2]}) == "[1, 2]"
 
 
 # --- braces
@@ -91,18 +91,18 @@ def test_value_is_written_as_str_writes_it():
 )
 def test_braces_that_hold_no_variable_are_refused(text):
     with pytest.raises(ParameterError, match="takes a variable"):
-        fill(text, {**VARIABLES, "0": "zero"})
+        interpolate(text, {**VARIABLES, "0": "zero"})
 
 
 @pytest.mark.parametrize("text", ["{", "}", "{name", "name}", "{name}}", "{name!}", "{rows[0}"])
 def test_unbalanced_braces_are_refused(text):
     with pytest.raises(ParameterError, match="--fill"):
-        fill(text, VARIABLES)
+        interpolate(text, VARIABLES)
 
 
 def test_hint_says_how_a_brace_is_written():
     with pytest.raises(ParameterError) as caught:
-        fill("if (x) { return }", VARIABLES)
+        interpolate("if (x) { return }", VARIABLES)
     assert "{{ or }}" in caught.value.hint
 
 
@@ -111,12 +111,12 @@ def test_hint_says_how_a_brace_is_written():
 
 def test_unknown_name_is_an_error():
     with pytest.raises(ParameterError, match="there is no variable nothing_like_it"):
-        fill("{nothing_like_it}", VARIABLES)
+        interpolate("{nothing_like_it}", VARIABLES)
 
 
 def test_builtin_is_not_a_variable_of_the_notebook():
     with pytest.raises(ParameterError, match="there is no variable print"):
-        fill("{print}", VARIABLES)
+        interpolate("{print}", VARIABLES)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_builtin_is_not_a_variable_of_the_notebook():
 )
 def test_unknown_attribute_or_key_is_an_error(text, says):
     with pytest.raises(ParameterError) as caught:
-        fill(text, VARIABLES)
+        interpolate(text, VARIABLES)
     assert says in caught.value.message
 
 
@@ -150,21 +150,21 @@ def test_hidden_names_are_not_suggested(text):
 
 
 def test_key_of_digits_is_text_where_there_is_no_such_number():
-    assert fill("{prices[1]}", {"prices": {"1": 9}}) == "9"
+    assert interpolate("{prices[1]}", {"prices": {"1": 9}}) == "9"
 
 
 def test_key_of_digits_is_a_number_first():
-    assert fill("{prices[1]}", {"prices": {"1": 9, 1: 8}}) == "8"
+    assert interpolate("{prices[1]}", {"prices": {"1": 9, 1: 8}}) == "8"
 
 
 def test_name_keys_of_an_object_need_not_be_a_method():
     with pytest.raises(ParameterError, match="has no"):
-        fill("{piano[a]}", {"piano": SimpleNamespace(keys=88)})
+        interpolate("{piano[a]}", {"piano": SimpleNamespace(keys=88)})
 
 
 def hint_of(text, variables) -> str:
     with pytest.raises(ParameterError) as caught:
-        fill(text, variables)
+        interpolate(text, variables)
     return caught.value.hint
 
 
@@ -176,19 +176,21 @@ def hint_of(text, variables) -> str:
 )
 def test_private_attribute_is_refused(text):
     with pytest.raises(ParameterError, match="asks for the private _"):
-        fill(text, VARIABLES)
+        interpolate(text, VARIABLES)
 
 
 @pytest.mark.parametrize("text", ["{rows.clear}", "{name.upper}", "{rows[0].items}"])
 def test_method_is_refused(text):
     with pytest.raises(ParameterError, match="is a function, and nothing is called"):
-        fill(text, VARIABLES)
+        interpolate(text, VARIABLES)
 
 
-@pytest.mark.parametrize("function", [len, fill, lambda: 1], ids=["built in", "def", "lambda"])
+@pytest.mark.parametrize(
+    "function", [len, interpolate, lambda: 1], ids=["built in", "def", "lambda"]
+)
 def test_function_is_refused(function):
     with pytest.raises(ParameterError, match="is a function, and nothing is called"):
-        fill("{function}", {"function": function})
+        interpolate("{function}", {"function": function})
 
 
 def test_hint_says_what_to_do_with_a_function():
@@ -199,13 +201,13 @@ class Watched:
     """Writes down what is called of it."""
 
     def __init__(self) -> None:
-        self.called: list[str] = []
+        self.label: list[str] = []
 
     def __call__(self):
-        self.called.append("itself")
+        self.label.append("itself")
 
     def keys(self):
-        self.called.append("keys")
+        self.label.append("keys")
         return ()
 
     def __str__(self):
@@ -214,26 +216,26 @@ class Watched:
 
 def test_object_that_can_be_called_is_written_and_not_called():
     watched = Watched()
-    assert (fill("{watched}", {"watched": watched}), watched.called) == ("watched", [])
+    assert (interpolate("{watched}", {"watched": watched}), watched.label) == ("watched", [])
 
 
 def test_class_is_written_and_not_called():
-    assert fill("{what}", {"what": Watched}) == str(Watched)
+    assert interpolate("{what}", {"what": Watched}) == str(Watched)
 
 
 @pytest.mark.parametrize("text", ["{watched.kees}", "{watched[a]}", "{watched.keys}"])
 def test_nothing_of_an_object_is_called_where_it_lacks_something(text):
     watched = Watched()
     with pytest.raises(ParameterError):
-        fill(text, {"watched": watched})
-    assert watched.called == []
+        interpolate(text, {"watched": watched})
+    assert watched.label == []
 
 
 # --- a table
 
 
 def table(frame: pd.DataFrame) -> str:
-    return fill("{frame}", {"frame": frame})
+    return interpolate("{frame}", {"frame": frame})
 
 
 def read(text: str) -> list[list[str]]:
@@ -259,18 +261,18 @@ def test_frame_is_a_markdown_table():
 
 
 def test_frame_stands_in_the_text():
-    filled = fill("Which is longer?\n\n{frame}\n", {"frame": pd.DataFrame({"km": [1]})})
+    filled = interpolate("Which is longer?\n\n{frame}\n", {"frame": pd.DataFrame({"km": [1]})})
     assert filled == "Which is longer?\n\n| km |\n|---|\n| 1 |\n"
 
 
 def test_frame_that_is_an_attribute_is_a_table_too():
     held = SimpleNamespace(frame=pd.DataFrame({"km": [1]}))
-    assert read(fill("{held.frame}", {"held": held})) == [["km"], ["1"]]
+    assert read(interpolate("{held.frame}", {"held": held})) == [["km"], ["1"]]
 
 
 def test_column_of_a_frame_is_written_as_str_writes_it():
     frame = pd.DataFrame(CITIES)
-    assert fill("{frame[city]}", {"frame": frame}) == str(frame["city"])
+    assert interpolate("{frame[city]}", {"frame": frame}) == str(frame["city"])
 
 
 def test_near_column_is_suggested():
@@ -404,13 +406,15 @@ def test_frame_stays_as_it_was():
 @settings(deadline=None)
 @given(st.text())
 def test_doubled_braces_give_the_text_back(text):
-    assert fill(text.replace("{", "{{").replace("}", "}}"), {}) == text
+    assert interpolate(text.replace("{", "{{").replace("}", "}}"), {}) == text
 
 
 @settings(deadline=None)
 @given(st.text(), st.text())
 def test_any_value_goes_in_whole(before, value):
-    assert fill(before.replace("{", "").replace("}", "") + "{x}", {"x": value}).endswith(value)
+    assert interpolate(before.replace("{", "").replace("}", "") + "{x}", {"x": value}).endswith(
+        value
+    )
 
 
 @settings(deadline=None)
@@ -418,7 +422,7 @@ def test_any_value_goes_in_whole(before, value):
 def test_any_text_is_filled_or_refused(text):
     variables = {"a": {"b": "x"}, "b": ["y"], "x": SimpleNamespace(a=1, y=len)}
     with contextlib.suppress(ParameterError):
-        assert isinstance(fill(text, variables), str)
+        assert isinstance(interpolate(text, variables), str)
 
 
 CELL = st.text("ab|\\\n\r\u2028 `*_$<>-:{}&长", max_size=6)
@@ -449,12 +453,12 @@ class Broken:
 @pytest.mark.parametrize("text", ["{broken}", "{broken.part}", "{broken[key]}"])
 def test_object_that_fails_is_told_in_one_line(text):
     with pytest.raises(ParameterError, match=r"cannot be written as text: \w+Error") as caught:
-        fill(text, {"broken": Broken()})
+        interpolate(text, {"broken": Broken()})
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["{x!r}", "{x:>9}"])
 def test_refused_braces_are_quoted_whole(text):
     with pytest.raises(ParameterError) as caught:
-        fill(text, {"x": 1})
+        interpolate(text, {"x": 1})
     assert text in caught.value.message

@@ -33,12 +33,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from qianfan_magic import ParameterError, QianfanError
-from qianfan_magic.conversation import Conversation
+from qianfan_magic.conversation.conversation import Conversation
+from qianfan_magic.conversation.notebook_file import read_outputs
+from qianfan_magic.conversation.restore import restore
+from qianfan_magic.conversation.save_file import load_conversations, save_conversations
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.notebook import read_outputs
-from qianfan_magic.restoring import restore
-from qianfan_magic.talk_file import read_talks, write_talks
 from qianfan_magic.views.plain import FinalView
 
 #: Dolly-12B takes so many characters.
@@ -604,8 +604,8 @@ class Following(RuleBasedStateMachine):
     @invariant()
     def file_holds_the_conversations(self) -> None:
         copy = self.folder / "copy.json"
-        write_talks(copy, list(self.kernel.values()))
-        assert {one.name: one for one in read_talks(copy)} == self.kernel
+        save_conversations(copy, list(self.kernel.values()))
+        assert {one.name: one for one in load_conversations(copy)} == self.kernel
 
 
 @pytest.fixture

@@ -14,11 +14,17 @@ from test_views import is_hidden
 
 from qianfan_magic import ParameterError, QianfanError
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.views.formats import body, code_of, pretty, unfenced
-from qianfan_magic.views.highlight import COLOURS, LONGEST, coloured, highlight, style_sheet
-from qianfan_magic.views.markdown import to_html
-from qianfan_magic.views.mathematics import LONGEST as LONGEST_FORMULA
-from qianfan_magic.views.shown import Shown
+from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.formats import body, extract_code, pretty, without_fence
+from qianfan_magic.views.rendering.highlight import (
+    COLORS,
+    LONGEST,
+    highlight,
+    inline_colors,
+    style_sheet,
+)
+from qianfan_magic.views.rendering.markdown import to_html
+from qianfan_magic.views.rendering.math import LONGEST as LONGEST_FORMULA
 
 # A real shell, and two real kernels of this file's own: one unwatched, one watched.
 shell, bare, notebook = test_magics.shell, test_magics.bare, test_magics.notebook
@@ -39,7 +45,7 @@ def words(html: str) -> str:
 
 @pytest.mark.parametrize("text", ["**a**", "<b>a</b>", "$a$", '{"a": 1}', "```\na\n```", "  a\n b"])
 def test_text_is_shown_letter_by_letter(text):
-    shown = Shown(text, "text").bundle()["text/html"]
+    shown = AnswerOutput(text, "text").bundle()["text/html"]
     assert re.search(r"<pre [^>]*>(.*)</pre>", shown, re.DOTALL)[1] == text.replace(
         "<", "&lt;"
     ).replace(">", "&gt;").replace('"', "&quot;")
@@ -60,7 +66,7 @@ FENCED = "```json\n[1]\n```"
     ],
 )
 def test_fence_around_the_whole_answer_is_removed(text, inside):
-    assert unfenced(text) == inside
+    assert without_fence(text) == inside
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,7 @@ def test_fence_around_the_whole_answer_is_removed(text, inside):
     ],
 )
 def test_answer_that_is_more_than_one_fence_stays_as_it_is(text):
-    assert unfenced(text) == text
+    assert without_fence(text) == text
 
 
 @pytest.mark.parametrize(
@@ -94,12 +100,12 @@ def test_answer_that_is_more_than_one_fence_stays_as_it_is(text):
     ],
 )
 def test_code_of_an_answer(text, code):
-    assert code_of(text) == code
+    assert extract_code(text) == code
 
 
 @pytest.mark.parametrize("text", ["a\x1b[2J", "```\na\u202eb\u200b\n```"])
 def test_code_has_no_hidden_characters(text):
-    assert [c for c in code_of(text) if is_hidden(c) or c == "\u200b"] == []
+    assert [c for c in extract_code(text) if is_hidden(c) or c == "\u200b"] == []
 
 
 # --- json
@@ -130,7 +136,7 @@ def test_what_is_no_json_is_shown_as_it_came():
 
 
 def test_json_is_coloured():
-    assert f'<span style="{COLOURS["m"]}">1</span>' in body('{"a": 1}', "json")
+    assert f'<span style="{COLORS["m"]}">1</span>' in body('{"a": 1}', "json")
 
 
 def test_json_can_run_nothing():
@@ -138,7 +144,7 @@ def test_json_can_run_nothing():
 
 
 def test_plain_text_of_json_is_written_one_value_a_line():
-    assert Shown("[1]", "json").bundle()["text/plain"] == "[\n  1\n]"
+    assert AnswerOutput("[1]", "json").bundle()["text/plain"] == "[\n  1\n]"
 
 
 ESCAPES = ["\\u202e", "\\u009b", "\\u200b", "\\ud800", "\\u007f", "\\u2066"]
@@ -146,7 +152,7 @@ ESCAPES = ["\\u202e", "\\u009b", "\\u200b", "\\ud800", "\\u007f", "\\u2066"]
 
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_json_escape_brings_no_hidden_character_into_the_page(escape):
-    shown = "".join(Shown(f'["{escape}"]', "json").bundle().values())
+    shown = "".join(AnswerOutput(f'["{escape}"]', "json").bundle().values())
     assert [c for c in shown if is_hidden(c) or c == "\u200b"] == []
 
 
@@ -204,7 +210,7 @@ def test_json_with_any_escape_is_displayed_by_a_kernel(quiet, escape):
 def test_json_in_a_kernel_is_coloured(kernel):
     kernel.server.fail(Fault(fields={"result": FENCED}))
     shown = kernel.run("%%qianfan_chat --format json --no-stream\nhi").bundles[-1]["text/html"]
-    assert f'[\n  <span style="{COLOURS["m"]}">1</span>\n]' in shown
+    assert f'[\n  <span style="{COLORS["m"]}">1</span>\n]' in shown
 
 
 def test_json_that_fails_in_a_kernel_keeps_its_text(kernel):
@@ -270,7 +276,7 @@ CODE = "Here:\n```python\na = 1\n```\nGood luck."
 
 
 def test_key_that_an_answer_quotes_is_not_put_into_the_next_cell(kernel):
-    key = kernel.server.door.keys.sk
+    key = kernel.server.authenticator.keys.sk
     kernel.server.fail(Fault(fields={"result": f"```python\nsk = {key!r}\n```"}))
     ran = kernel.run("%%qianfan_chat --format code --no-stream\nhi")
     assert next_cells(ran) == ["sk = '***'"]
@@ -361,21 +367,21 @@ def test_colours_change_no_letter(language, code):
 
 
 def test_colours_stand_in_a_page_of_their_own():
-    assert coloured('<span class="k">if</span>') == f'<span style="{COLOURS["k"]}">if</span>'
+    assert inline_colors('<span class="k">if</span>') == f'<span style="{COLORS["k"]}">if</span>'
 
 
 def test_fence_is_coloured():
-    assert f'<span style="{COLOURS["k"]}">if</span>' in to_html("```python\nif a: b\n```")
+    assert f'<span style="{COLORS["k"]}">if</span>' in to_html("```python\nif a: b\n```")
 
 
-@pytest.mark.parametrize("short", COLOURS)
+@pytest.mark.parametrize("short", COLORS)
 def test_style_sheet_has_the_colour(short):
-    assert f".here .{short} {{ {COLOURS[short]} }}" in style_sheet(".here")
+    assert f".here .{short} {{ {COLORS[short]} }}" in style_sheet(".here")
 
 
 def test_tag_that_an_answer_writes_is_not_coloured():
     shown = to_html('<span class="k">a</span> `<span class="k">`')
-    assert COLOURS["k"] not in shown
+    assert COLORS["k"] not in shown
 
 
 # --- mathematics
@@ -490,7 +496,7 @@ def test_formula_that_is_too_long_is_not_typeset(formula):
 
 
 def test_page_typesets_nothing_else():
-    shown = Shown("**a** $5 and $6", "markdown").bundle()["text/html"]
+    shown = AnswerOutput("**a** $5 and $6", "markdown").bundle()["text/html"]
     assert shown.startswith('<div class="qianfan-answer mathjax_ignore tex2jax_ignore"')
 
 

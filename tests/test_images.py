@@ -21,8 +21,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
 
 from qianfan_magic import ParameterError
-from qianfan_magic.images import read_picture
-from qianfan_magic.picture import MOST_BYTES, MOST_PIXELS, MOST_READ, Picture
+from qianfan_magic.api.images.image import MOST_BYTES, MOST_PIXELS, MOST_READ
+from qianfan_magic.api.images.source import read_image
 
 FORMS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -49,7 +49,7 @@ def file_of(image, form="PNG", **options):
 
 def of(value):
     """Read the picture of a variable."""
-    return read_picture("pic", {"pic": value}, Path())
+    return read_image("pic", {"pic": value}, Path())
 
 
 def pixels(picture):
@@ -98,7 +98,7 @@ def test_variable_holds_an_absolute_path(wrap, tmp_path):
 def test_paths_start_in_the_folder(named, tmp_path):
     (tmp_path / "in").mkdir()
     drawing().save(tmp_path / "in" / "a.png")
-    picture = read_picture(named, {"photo": "a.png"}, tmp_path / "in")
+    picture = read_image(named, {"photo": "a.png"}, tmp_path / "in")
     assert (picture.name, picture.width) == (named, 12)
 
 
@@ -106,24 +106,24 @@ def test_home_folder_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     drawing().save(tmp_path / "a.png")
-    assert read_picture("~/a.png", {}, Path("/")).width == 12
+    assert read_image("~/a.png", {}, Path("/")).width == 12
 
 
 def test_variable_goes_before_a_file(tmp_path):
     drawing().save(tmp_path / "photo", "PNG")
-    found = read_picture("photo", {"photo": drawing(size=(5, 4))}, tmp_path)
+    found = read_image("photo", {"photo": drawing(size=(5, 4))}, tmp_path)
     assert found.width == 5
 
 
 def test_file_without_a_dot_is_found(tmp_path):
     drawing().save(tmp_path / "photo", "PNG")
-    assert read_picture("photo", {}, tmp_path).width == 12
+    assert read_image("photo", {}, tmp_path).width == 12
 
 
 @pytest.mark.parametrize("named", ["_hidden", "a.png", "a b"])
 def test_name_that_cannot_be_a_variable_is_a_file(named, tmp_path):
     drawing().save(tmp_path / named, "PNG")
-    assert read_picture(named, {named: drawing(size=(5, 4))}, tmp_path).width == 12
+    assert read_image(named, {named: drawing(size=(5, 4))}, tmp_path).width == 12
 
 
 def test_display_image_with_data():
@@ -197,7 +197,7 @@ def test_figure_that_draws_nothing():
     assert "not a picture" in refusal(SimpleNamespace(savefig=lambda *_, **__: None))
 
 
-@pytest.mark.parametrize("value", [None, 3, [1], {"data": b""}, object(), Picture, max])
+@pytest.mark.parametrize("value", [None, 3, [1], {"data": b""}, object(), Image, max])
 def test_other_objects_are_refused(value):
     said = refusal(value)
     assert f"-i pic: this {type(value).__name__} is not a picture" in said
@@ -209,13 +209,13 @@ def test_other_objects_are_refused(value):
 
 def test_neither_a_variable_nor_a_file(tmp_path):
     with pytest.raises(ParameterError, match="neither a variable nor a file") as caught:
-        read_picture("photo", {"x": 1}, tmp_path)
+        read_image("photo", {"x": 1}, tmp_path)
     assert str(tmp_path) in caught.value.hint
 
 
 def test_name_near_a_variable(tmp_path):
     with pytest.raises(ParameterError) as caught:
-        read_picture("phto", {"photo": 1, "_phto": 1}, tmp_path)
+        read_image("phto", {"photo": 1, "_phto": 1}, tmp_path)
     assert caught.value.hint == "Did you mean photo?"
 
 
@@ -224,26 +224,26 @@ def test_name_near_a_variable(tmp_path):
 )
 def test_no_such_file(named, tmp_path):
     with pytest.raises(ParameterError, match="there is no file of that name"):
-        read_picture(named, {}, tmp_path)
+        read_image(named, {}, tmp_path)
 
 
 @pytest.mark.parametrize("named", [".", "in", "in/"])
 def test_folder(named, tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(ParameterError, match="this is a folder"):
-        read_picture(named, {}, tmp_path)
+        read_image(named, {}, tmp_path)
 
 
 def test_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ParameterError, match="this is not a file"):
-        read_picture("pipe", {}, tmp_path)
+        read_image("pipe", {}, tmp_path)
 
 
 def test_link_that_leads_nowhere(tmp_path):
     (tmp_path / "a.png").symlink_to("a.png")
     with pytest.raises(ParameterError, match="no file of that name"):
-        read_picture("a.png", {}, tmp_path)
+        read_image("a.png", {}, tmp_path)
 
 
 def test_path_that_is_a_picture_in_base64_is_not_quoted():
@@ -300,7 +300,7 @@ def test_file_of_too_many_bytes(tmp_path):
     with (tmp_path / "a.png").open("wb") as file:
         file.truncate(MOST_READ + 1)
     with pytest.raises(ParameterError, match="more than 104,857,600 bytes"):
-        read_picture("a.png", {}, tmp_path)
+        read_image("a.png", {}, tmp_path)
 
 
 def chunk(kind, body):
@@ -321,7 +321,7 @@ def test_most_pixels_are_read_without_a_warning():
     data = file_of(Image.new("1", (10_000, 10_000)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert of(data).small().width == 240
+        assert of(data).thumbnail().width == 240
 
 
 # Metadata
@@ -627,7 +627,7 @@ def test_limit_is_exact(over):
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
 def test_small_copy_is_small(mode, size):
     picture = of(noise(mode, size))
-    small = picture.small()
+    small = picture.thumbnail()
     assert pixels(small).size == (small.width, small.height)
     assert max(small.width, small.height) <= 240
     assert len(small.data) <= 20_000
@@ -636,29 +636,29 @@ def test_small_copy_is_small(mode, size):
 
 
 def test_small_copy_of_a_drawing_has_240_pixels():
-    small = of(drawing(size=(960, 480))).small()
+    small = of(drawing(size=(960, 480))).thumbnail()
     assert (small.width, small.height, small.media_type) == (240, 120, "image/png")
 
 
 def test_small_copy_of_a_photo_is_a_jpeg():
-    assert of(file_of(drawing(size=(960, 480)), "JPEG")).small().media_type == "image/jpeg"
+    assert of(file_of(drawing(size=(960, 480)), "JPEG")).thumbnail().media_type == "image/jpeg"
 
 
 def test_small_picture_is_its_own_copy():
     picture = of(drawing())
-    assert picture.small() is picture
+    assert picture.thumbnail() is picture
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 def test_small_copies_of_equal_data_are_equal(form):
     data = file_of(noise("RGB", (500, 400)), form)
-    assert of(data).small() == of(bytes(data)).small()
+    assert of(data).thumbnail() == of(bytes(data)).thumbnail()
 
 
 def test_small_copy_keeps_transparency():
     image = Image.new("RGBA", (960, 480), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 480, 480))
-    assert pixels(of(image).small()).getchannel("A").getextrema() == (0, 255)
+    assert pixels(of(image).thumbnail()).getchannel("A").getextrema() == (0, 255)
 
 
 # The value itself
@@ -677,7 +677,7 @@ def test_digest_is_of_the_data():
 
 def test_data_are_not_shown():
     shown = repr(of(drawing()))
-    assert shown == "Picture(name='pic', media_type='image/png', width=12, height=8)"
+    assert shown == "Image(name='pic', media_type='image/png', width=12, height=8)"
 
 
 def test_picture_cannot_be_changed():
@@ -691,7 +691,9 @@ def run(code):
 
 
 def test_pillow_is_imported_late():
-    assert run("import sys, qianfan_magic.images; print('PIL' in sys.modules)") == "False\n"
+    assert (
+        run("import sys, qianfan_magic.api.images.source; print('PIL' in sys.modules)") == "False\n"
+    )
 
 
 def test_missing_pillow_is_told():
@@ -700,9 +702,9 @@ def test_missing_pillow_is_told():
         sys.modules["PIL"] = None  # as Python itself notes what must not be imported
         from pathlib import Path
         from qianfan_magic.errors import QianfanError
-        from qianfan_magic.images import read_picture
+        from qianfan_magic.api.images.source import read_image
         try:
-            read_picture("a.png", {}, Path())
+            read_image("a.png", {}, Path())
         except QianfanError as error:
             print(error)
     """

@@ -328,15 +328,15 @@ def test_widget_says_who_is_waited_for(watched):
 # Each piece at once, where it would otherwise wait for the eye.
 GROW = """
 from qianfan_magic.views import live
-from qianfan_magic.views.place import UnderCell
-from qianfan_magic.views.shown import Shown
-from qianfan_magic.wire.types import Chunk, Usage
+from qianfan_magic.views.output_area import CellOutput
+from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.api.types import Chunk, Usage
 piece = lambda text: Chunk(text, False, Usage(), {{}})
 interval, live.INTERVAL = live.INTERVAL, 0
-view = live.LiveView(UnderCell(), ["asked"], markdown=True)
+view = live.LiveView(CellOutput(), ["asked"], markdown=True)
 for number in range({count}):
     view.write(piece("eight by"))
-view.end(Shown("eight by" * {count}, "markdown"))
+view.end(AnswerOutput("eight by" * {count}, "markdown"))
 live.INTERVAL = interval
 """
 
@@ -535,16 +535,16 @@ def test_answer_writes_nothing_to_stderr(watched):
 PAUSE = """
 import time
 from qianfan_magic.views import live
-from qianfan_magic.views.place import UnderCell
-from qianfan_magic.views.shown import Shown
-from qianfan_magic.wire.types import Chunk, Usage
+from qianfan_magic.views.output_area import CellOutput
+from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.api.types import Chunk, Usage
 piece = lambda text: Chunk(text, False, Usage(), {})
-view = live.LiveView(UnderCell(), ["asked"], markdown=True)
+view = live.LiveView(CellOutput(), ["asked"], markdown=True)
 view.write(piece("first "))
 view.write(piece("second"))
 while view._columns[0].wait() is not None:
     time.sleep(0.01)
-view.end(Shown("first second", "markdown"))
+view.end(AnswerOutput("first second", "markdown"))
 """
 
 

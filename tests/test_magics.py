@@ -26,9 +26,9 @@ from qianfan_magic import (
     StreamError,
     TransportError,
 )
+from qianfan_magic.conversation.turn import Turn
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.turn import Turn
 
 PATIENCE = 20.0  # seconds; only a test that fails waits so long
 WALL = "Please introduce The Great Wall"
@@ -490,10 +490,12 @@ def test_dry_run_keeps_nothing(notebook):
 
 
 def test_dry_run_shows_no_key(own, bare):
-    keys = own.door.keys
+    keys = own.authenticator.keys
     bare.run("%%qianfan_chat\nhi")
     shown = bare.run("%%qianfan_chat --dry-run\nhi")
-    assert [secret for secret in (keys.ak, keys.sk, *own.door.tokens) if secret in shown] == []
+    assert [
+        secret for secret in (keys.ak, keys.sk, *own.authenticator.tokens) if secret in shown
+    ] == []
 
 
 def test_dry_run_of_a_signed_request_shows_no_key(monkeypatch, bare):
@@ -859,7 +861,7 @@ def test_status_names_the_kind_of_keys(own, bare):
 
 def test_status_shows_no_key(own, bare):
     shown = bare.run("%%qianfan_chat\nhi", "%qianfan")
-    secrets = (own.door.keys.ak, own.door.keys.sk, *own.door.tokens)
+    secrets = (own.authenticator.keys.ak, own.authenticator.keys.sk, *own.authenticator.tokens)
     assert [secret for secret in secrets if secret in shown] == []
 
 

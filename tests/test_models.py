@@ -20,10 +20,10 @@ from test_magics import Notebook
 from test_thinking import bodies
 
 from qianfan_magic import QianfanClient, QianfanError
-from qianfan_magic.cards import CARDS
+from qianfan_magic.api.catalogue.cards import CARDS
+from qianfan_magic.api.http.model_list import A_DAY, ModelList
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.model_list import A_DAY, ModelList
 
 shell, bare, notebook = test_magics.shell, test_magics.bare, test_magics.notebook
 own = test_magics.own
@@ -293,7 +293,7 @@ def kept(tmp_path: Path) -> Path:
 def test_file_of_the_list_names_no_key(own, bare, tmp_path):
     bare.run("%qianfan models")
     path = kept(tmp_path)
-    assert own.door.keys.bearer_token not in path.name + path.read_text(encoding="utf-8")
+    assert own.authenticator.keys.bearer_token not in path.name + path.read_text(encoding="utf-8")
 
 
 def test_nothing_else_is_left_in_the_cache(own, bare, tmp_path):
@@ -495,8 +495,8 @@ def test_note_stands_below_the_table_in_html(quiet):
 def test_access_keys_ask_with_a_fetched_token(monkeypatch, own, bare):
     for name in ("AK", "SK", "BEARER_TOKEN"):
         monkeypatch.delenv(f"QIANFAN_{name}")
-    monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.door.keys.access_key)
-    monkeypatch.setenv("QIANFAN_SECRET_KEY", own.door.keys.secret_key)
+    monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.authenticator.keys.access_key)
+    monkeypatch.setenv("QIANFAN_SECRET_KEY", own.authenticator.keys.secret_key)
     assert table(bare.run("%qianfan models"))["ernie-5.1"]["listed"] == "yes"
 
 

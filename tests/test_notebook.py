@@ -12,8 +12,8 @@ import nbformat
 import pytest
 
 from qianfan_magic import QianfanError
-from qianfan_magic.notebook import Layout, Output, path_of_notebook, read_outputs
-from qianfan_magic.record import KEY
+from qianfan_magic.conversation.notebook_file import CellOrder, Output, notebook_path, read_outputs
+from qianfan_magic.conversation.record import KEY
 
 HERE = Path("notebook.ipynb")
 
@@ -49,35 +49,35 @@ def refused(path: Path) -> QianfanError:
 
 def test_path_is_what_jupyter_names(monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/talk.ipynb")
-    assert path_of_notebook({}) == Path("/home/ada/talk.ipynb")
+    assert notebook_path({}) == Path("/home/ada/talk.ipynb")
 
 
 def test_path_is_what_vs_code_names():
     named = {"__vsc_ipynb_file__": "/home/ada/talk.ipynb"}
-    assert path_of_notebook(named) == Path("/home/ada/talk.ipynb")
+    assert notebook_path(named) == Path("/home/ada/talk.ipynb")
 
 
 def test_path_of_vs_code_wins(monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/server.ipynb")
     named = {"__vsc_ipynb_file__": "/home/ada/talk.ipynb"}
-    assert path_of_notebook(named) == Path("/home/ada/talk.ipynb")
+    assert notebook_path(named) == Path("/home/ada/talk.ipynb")
 
 
 def test_notebook_of_which_nobody_says_a_path_has_none(monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    assert path_of_notebook({}) is None
+    assert notebook_path({}) is None
 
 
 @pytest.mark.parametrize("named", ["", "a1b2-c3d4", "/home/ada/console.py"])
 def test_session_that_is_no_notebook_has_no_path(monkeypatch, named):
     monkeypatch.setenv("JPY_SESSION_NAME", named)
-    assert path_of_notebook({}) is None
+    assert notebook_path({}) is None
 
 
 @pytest.mark.parametrize("named", [None, 1, ["talk.ipynb"], Path("talk.ipynb")], ids=str)
 def test_variable_that_is_no_text_names_no_path(monkeypatch, named):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    assert path_of_notebook({"__vsc_ipynb_file__": named}) is None
+    assert notebook_path({"__vsc_ipynb_file__": named}) is None
 
 
 # --- what its outputs carry
@@ -244,9 +244,9 @@ def test_damaged_text_leaves_the_record(value):
 
 
 @pytest.fixture
-def layout() -> Layout:
+def layout() -> CellOrder:
     """Give the layout of the notebook here, which VS Code names."""
-    return Layout({"__vsc_ipynb_file__": str(HERE)})
+    return CellOrder({"__vsc_ipynb_file__": str(HERE)})
 
 
 def test_cells_below_one_are_those_that_follow_it(layout):
@@ -289,7 +289,7 @@ def test_order_is_that_of_the_notebook_that_is_named_now():
     write(cell("a"), cell("b"), path=Path("one.ipynb"))
     write(cell("b"), cell("a"), path=Path("two.ipynb"))
     variables = {"__vsc_ipynb_file__": "one.ipynb"}
-    layout = Layout(variables)
+    layout = CellOrder(variables)
     layout.below("a")
     variables["__vsc_ipynb_file__"] = "two.ipynb"
     assert layout.below("b") == {"a"}
@@ -298,13 +298,13 @@ def test_order_is_that_of_the_notebook_that_is_named_now():
 def test_path_of_jupyter_counts_too(monkeypatch):
     write(cell("a"), cell("b"))
     monkeypatch.setenv("JPY_SESSION_NAME", str(HERE.resolve()))
-    assert Layout({}).below("a") == {"b"}
+    assert CellOrder({}).below("a") == {"b"}
 
 
 def test_notebook_without_a_path_has_no_order(monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     write(cell("a"), cell("b"))
-    assert Layout({}).below("a") == set()
+    assert CellOrder({}).below("a") == set()
 
 
 def test_notebook_that_was_never_saved_has_no_order(layout):
@@ -333,7 +333,7 @@ def test_notebook_that_was_repaired_has_an_order(layout):
 
 
 def test_path_that_no_file_can_have_has_no_order():
-    assert Layout({"__vsc_ipynb_file__": "a\0b.ipynb"}).below("a") == set()
+    assert CellOrder({"__vsc_ipynb_file__": "a\0b.ipynb"}).below("a") == set()
 
 
 @pytest.mark.parametrize("value", WRONG, ids=ascii)
@@ -362,35 +362,35 @@ def test_none_is_below_a_cell_without_an_id(layout):
 
 def test_clock_is_the_largest_of_the_records(layout):
     write(cell("a", output({"clock": 7})), cell("b", output({"clock": 3})))
-    layout.look()
+    layout.refresh()
     assert layout.clock == 7
 
 
 def test_clock_never_goes_back(layout):
     write(cell("a", output({"clock": 7})))
-    layout.look()
+    layout.refresh()
     write(cell("a"))
-    layout.look()
+    layout.refresh()
     assert layout.clock == 7
 
 
 def test_notebook_without_records_has_a_clock_of_0(layout):
     write(cell("a", output()))
-    layout.look()
+    layout.refresh()
     assert layout.clock == 0
 
 
 @pytest.mark.parametrize("record", [None, 1, "x", [], {}, {"clock": None}, {"clock": "9"}], ids=str)
 def test_clock_is_read_past_a_damaged_record(layout, record):
     write(cell("a", output(metadata={KEY: record})), cell("b", output({"clock": 7})))
-    layout.look()
+    layout.refresh()
     assert layout.clock == 7
 
 
 @pytest.mark.parametrize("value", [None, 1, []], ids=str)
 def test_clock_is_read_past_damaged_metadata(layout, value):
     write(cell("a", output(metadata=value)), cell("b", output({"clock": 7})))
-    layout.look()
+    layout.refresh()
     assert layout.clock == 7
 
 
@@ -399,5 +399,5 @@ def test_clock_is_read_past_damaged_metadata(layout, value):
 )
 def test_clock_that_no_browser_can_count_on_is_passed_over(layout, clock):
     write(cell("a", output({"clock": clock})), cell("b", output({"clock": 7})))
-    layout.look()
+    layout.refresh()
     assert layout.clock == 7

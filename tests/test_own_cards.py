@@ -14,7 +14,7 @@ from test_magics import Notebook
 from test_thinking import JSON, bodies, tried, two_lines, with_keys
 
 from qianfan_magic import ParameterError, SettingsError
-from qianfan_magic.own_cards import FIELDS, FILE, read_cards
+from qianfan_magic.api.catalogue.user_cards import FIELDS, FILE, read_cards
 
 shell, bare, notebook = test_magics.shell, test_magics.bare, test_magics.notebook
 

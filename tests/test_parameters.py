@@ -7,17 +7,17 @@ from numbers import Integral, Real
 
 import pytest
 
-from qianfan_magic.errors import ParameterError
-from qianfan_magic.parameter import BOTH
-from qianfan_magic.parameters import (
+from qianfan_magic.api.catalogue.parameters import (
     BY_NAME,
     FLAGGED,
     PARAMETERS,
     SENDING,
     check_parameters,
     check_text,
-    is_known,
+    is_supported,
 )
+from qianfan_magic.api.types import BOTH
+from qianfan_magic.errors import ParameterError
 
 SENDING_BY_NAME = {row.name: row for row in SENDING}
 
@@ -454,7 +454,7 @@ def test_none_is_left_out_wherever_it_stands(name, value, version, kind, wire):
 @pytest.mark.parametrize(("name", "value", "version", "kind", "wire"), THERE)
 def test_what_is_known_is_what_is_taken(name, value, version, kind, wire):
     del value
-    assert is_known(BY_NAME[name], kind, version) is bool(wire)
+    assert is_supported(BY_NAME[name], kind, version) is bool(wire)
 
 
 @pytest.mark.parametrize("row", PARAMETERS, ids=lambda row: row.name)

@@ -22,11 +22,11 @@ from test_rerun import Page, records_of, text_of
 from test_thinking import V2, bodies, two_lines
 
 from qianfan_magic import ParameterError, QianfanError
-from qianfan_magic.checked import Unreadable
+from qianfan_magic.conversation.json_fields import InvalidRecord
+from qianfan_magic.conversation.record import KEY, record_from_json
+from qianfan_magic.conversation.turn import ImageAttachment, Turn
+from qianfan_magic.conversation.turn_json import turn_from_json, turn_to_json
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.record import KEY, record_from_json
-from qianfan_magic.turn import Attached, Turn
-from qianfan_magic.turn_json import turn_from_json, turn_to_json
 
 shell, bare = test_magics.shell, test_magics.bare
 
@@ -530,21 +530,21 @@ def test_strangers_file_with_an_address_is_refused(notebook, address):
     ],
 )
 def test_turn_with_pictures_that_are_none_is_unreadable(pictures):
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         turn_from_json({"user": "a", "assistant": "b", "pictures": pictures})
 
 
 # --- ids
 
-PICTURE = Attached("red", "0123456789abcdef", f"{DATA}AAAA")
+PICTURE = ImageAttachment("red", "0123456789abcdef", f"{DATA}AAAA")
 
 
-def turn(*pictures: Attached) -> Turn:
+def turn(*pictures: ImageAttachment) -> Turn:
     return Turn("a", "b", pictures=pictures)
 
 
 def test_id_of_a_turn_depends_on_its_pictures():
-    other = Attached("red", "f" * 16)
+    other = ImageAttachment("red", "f" * 16)
     ids = {one.id for one in (turn(), turn(PICTURE), turn(other), turn(PICTURE, other))}
     assert (len(ids), turn(PICTURE, other).id == turn(other, PICTURE).id) == (4, False)
 

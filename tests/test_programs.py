@@ -16,9 +16,9 @@ from raw_server import RawServer, event, json_answer, stream_answer
 
 from qianfan_magic import ParameterError, QianfanClient
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.programs import LANGUAGES, program
-from qianfan_magic.programs.literal import literal
-from qianfan_magic.programs.sent import Sent
+from qianfan_magic.snippets import LANGUAGES, program
+from qianfan_magic.snippets.python_literal import literal
+from qianfan_magic.snippets.request import SnippetRequest
 
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
 WAYS = ["access_token", "ak", "access_key"]
@@ -60,7 +60,7 @@ def v1(server, way="access_token", kind="chat", **body):
     service, folder = (CHAT, "chat") if kind == "chat" else ("starcoder", "completions")
     asked = {"messages": MESSAGES} if kind == "chat" else {"prompt": PROMPT}
     base = getattr(server, "base_url", None) or server.url
-    return Sent(
+    return SnippetRequest(
         version=1,
         kind=kind,
         service=service,
@@ -75,7 +75,7 @@ def v2(server, way="bearer_token", kind="chat", **body):
     """Give a request; to a raw server, through a gateway whose address has a path."""
     asked = {"messages": MESSAGES} if kind == "chat" else {"prompt": PROMPT}
     base = getattr(server, "base_url", None) or f"{server.url}/gateway"
-    return Sent(
+    return SnippetRequest(
         version=2,
         kind=kind,
         service="ernie-5.1",
@@ -89,8 +89,8 @@ def v2(server, way="bearer_token", kind="chat", **body):
 
 def keys_of(server):
     """Give all that lets into an embedded server."""
-    keys = server.door.keys
-    token = server.door.give_token(keys.ak, keys.sk)["access_token"]
+    keys = server.authenticator.keys
+    token = server.authenticator.issue_token(keys.ak, keys.sk)["access_token"]
     pairs = {"AK": keys.ak, "SK": keys.sk, "ACCESS_TOKEN": token}
     pairs |= {"ACCESS_KEY": keys.access_key, "SECRET_KEY": keys.secret_key}
     return {f"QIANFAN_{name}": value for name, value in pairs.items()}
@@ -365,7 +365,7 @@ def test_arguments_of_curl_hold_no_secret(raw_server, run, tmp_path, version, wa
     assert [token for token in given if token in arguments] == []
 
 
-SIGNED = Sent(
+SIGNED = SnippetRequest(
     version=1,
     kind="chat",
     service="ep",

@@ -10,26 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qianfan_magic import ParameterError, QianfanClient, Reply, Usage
-from qianfan_magic.conversation import Conversation
-from qianfan_magic.flags import Ask
-from qianfan_magic.notebook import Layout
-from qianfan_magic.question import GO_ON, GO_ON_CHINESE, Question
-from qianfan_magic.running import Run
-from qianfan_magic.session import Session
-from qianfan_magic.turn import Turn
+from qianfan_magic.conversation.conversation import Conversation
+from qianfan_magic.conversation.notebook_file import CellOrder
+from qianfan_magic.conversation.turn import CellRun, Turn
+from qianfan_magic.session.cell_options import CellOptions
+from qianfan_magic.session.cell_request import GO_ON, GO_ON_CHINESE, CellRequest
+from qianfan_magic.session.session import Session
 
-NOW = Run("a", "now")
+NOW = CellRun("a", "now")
 
 
-def make_question(text: str = "hi", options: Any = (), **flags: Any) -> Question:
+def make_question(text: str = "hi", options: Any = (), **flags: Any) -> CellRequest:
     """Make what a chat cell asks, not yet within its conversation."""
-    ask = Ask(**flags)
-    return Question(kind="chat", text=text, options=dict(options), form="markdown", ask=ask)
+    ask = CellOptions(**flags)
+    return CellRequest(kind="chat", text=text, options=dict(options), form="markdown", ask=ask)
 
 
 def make_session(*conversations: Conversation) -> Session:
     """Make a session of a notebook that has never been saved."""
-    session = Session(Layout({}))
+    session = Session(CellOrder({}))
     session.keep(*conversations)
     return session
 
@@ -40,16 +39,16 @@ def asked(*cells: str, name: str = "default", stopped: bool = False) -> Conversa
     for number, cell in enumerate(cells, 1):
         end = stopped and number == len(cells)
         turn = Turn(f"q{number}", "so far", stopped=end, cell=cell, run=f"run {number}")
-        conversation = conversation.taken(turn)
+        conversation = conversation.append(turn)
     return conversation
 
 
-def within(*conversations: Conversation, run: Run = NOW, **given: Any) -> Question:
+def within(*conversations: Conversation, run: CellRun = NOW, **given: Any) -> CellRequest:
     """Make a question as one of the conversation that its flags name."""
     return make_question(**given).within(make_session(*conversations), run, None)
 
 
-def take(question: Question, text: str = "answer", **given: Any) -> Any:
+def take(question: CellRequest, text: str = "answer", **given: Any) -> Any:
     """Let the conversation take an answer of which all has been sent."""
     reply = {name: given.pop(name) for name in list(given) if name in Reply.__slots__}
     return question.taken(Reply(text=text, **reply), left_out=0, model="m", **given)
@@ -87,7 +86,7 @@ def test_other_conversations_are_left_alone():
 
 def test_question_keeps_its_run_and_how_many_turns_go_along():
     question = make_question().within(make_session(), NOW, 5)
-    assert (question.run, question.most) == (NOW, 5)
+    assert (question.run, question.max_turns) == (NOW, 5)
 
 
 def test_earlier_turn_of_the_cell_is_not_in_the_conversation():
@@ -117,16 +116,16 @@ def test_cell_that_appends_changes_nothing():
 
 
 def test_cell_without_an_id_changes_nothing():
-    assert questions(within(asked("", ""), run=Run()).conversation) == ["q1", "q2"]
+    assert questions(within(asked("", ""), run=CellRun()).conversation) == ["q1", "q2"]
 
 
 @pytest.mark.parametrize(("run", "kept"), [("a", []), ("b", ["q1"]), ("c", ["q1", "q2"])])
 def test_turns_of_cells_below_in_the_saved_notebook_go(tmp_path, run, kept):
     path = tmp_path / "talk.ipynb"
     path.write_text(json.dumps({"cells": [{"id": one} for one in "abc"]}))
-    session = Session(Layout({"__vsc_ipynb_file__": str(path)}))
+    session = Session(CellOrder({"__vsc_ipynb_file__": str(path)}))
     session.keep(asked("a", "b", "c"))
-    question = make_question().within(session, Run(run, "now"), None)
+    question = make_question().within(session, CellRun(run, "now"), None)
     assert questions(question.conversation) == kept
 
 
@@ -134,7 +133,7 @@ def test_turns_of_cells_below_in_the_saved_notebook_go(tmp_path, run, kept):
 
 
 def talk(system: str) -> Conversation:
-    return Conversation("default").taken(Turn("q", "a", system=system))
+    return Conversation("default").append(Turn("q", "a", system=system))
 
 
 def test_system_text_of_the_conversation_goes_along():
@@ -186,7 +185,7 @@ def test_rest_is_asked_for_where_the_cell_says_nothing_else(text):
 
 
 def test_rest_is_asked_for_in_chinese_where_the_question_was_chinese():
-    said = Conversation("default").taken(Turn("长城有多长", "It", truncated=True))
+    said = Conversation("default").append(Turn("长城有多长", "It", truncated=True))
     assert within(said, text="", continues=True).text == GO_ON_CHINESE
 
 
@@ -204,7 +203,7 @@ def test_only_an_unfinished_answer_goes_on(conversation, state):
 
 
 def test_whole_answer_after_an_unfinished_one_does_not_go_on():
-    said = asked("x", stopped=True).taken(Turn("q2", "whole"))
+    said = asked("x", stopped=True).append(Turn("q2", "whole"))
     with pytest.raises(ParameterError, match="whole answer"):
         within(said, continues=True)
 
@@ -225,7 +224,7 @@ def test_hint_says_what_goes_on():
 def test_cell_that_goes_on_twice_goes_on_from_what_it_left():
     session = make_session(asked("a", stopped=True))
     for text in ("so far, and more", "so far, and more, and more"):
-        question = make_question(continues=True).within(session, Run("b", text), None)
+        question = make_question(continues=True).within(session, CellRun("b", text), None)
         after = take(question, text, stopped=True)
         session.keep(after)
     (turn,) = session.conversation("default").turns
@@ -238,14 +237,16 @@ def test_cell_that_goes_on_twice_goes_on_from_what_it_left():
 
 def test_cell_that_went_on_to_the_end_does_so_again_from_the_same_place():
     session = make_session(asked("x", stopped=True))
-    after = take(make_question(continues=True).within(session, Run("b", "1"), None), "so far, end")
+    after = take(
+        make_question(continues=True).within(session, CellRun("b", "1"), None), "so far, end"
+    )
     session.keep(after)
-    question = make_question(continues=True).within(session, Run("b", "2"), None)
+    question = make_question(continues=True).within(session, CellRun("b", "2"), None)
     assert question.continues.assistant == "so far"
 
 
 def test_system_text_is_that_of_the_answer_that_goes_on():
-    said = Conversation("default").taken(Turn("q", "a", stopped=True, system="Be brief."))
+    said = Conversation("default").append(Turn("q", "a", stopped=True, system="Be brief."))
     assert within(said, continues=True).options["system"] == "Be brief."
 
 
@@ -253,7 +254,9 @@ def test_system_text_is_that_of_the_answer_that_goes_on():
 
 
 def test_completion_is_sent_alone(client):
-    question = Question(kind="completion", text="def f(", options={}, form="text", ask=Ask())
+    question = CellRequest(
+        kind="completion", text="def f(", options={}, form="text", ask=CellOptions()
+    )
     assert question.asked(question.fit(client)) == "def f("
 
 
@@ -272,7 +275,7 @@ def long_talk(*lengths: int, system: str = "", stopped: bool = False) -> Convers
     conversation = Conversation("default")
     for length in lengths:
         turn = Turn("q", "a" * (length - 1), system=system, stopped=stopped, cell="x")
-        conversation = conversation.taken(turn)
+        conversation = conversation.append(turn)
     return conversation
 
 
@@ -308,15 +311,15 @@ def test_no_more_turns_are_sent_than_the_notebook_wants(client):
     assert contents(question.fit(client).messages)[::2] == ["q2", "q3", "hi"]
 
 
-@pytest.mark.parametrize(("fewer", "left_out"), [(0, 0), (1, 1), (2, 2), (3, 2)])
-def test_fewer_turns_are_sent_where_the_service_counts_otherwise(client, fewer, left_out):
-    assert within(asked("x", "y")).fit(client, fewer=fewer).left_out == left_out
+@pytest.mark.parametrize(("drop", "left_out"), [(0, 0), (1, 1), (2, 2), (3, 2)])
+def test_fewer_turns_are_sent_where_the_service_counts_otherwise(client, drop, left_out):
+    assert within(asked("x", "y")).fit(client, drop=drop).left_out == left_out
 
 
-@pytest.mark.parametrize("fewer", [0, 9])
-def test_answer_that_goes_on_is_sent_whatever_its_length(client, fewer):
+@pytest.mark.parametrize("drop", [0, 9])
+def test_answer_that_goes_on_is_sent_whatever_its_length(client, drop):
     question = within(long_talk(1, 5_000, stopped=True), continues=True)
-    assert question.fit(client, fewer=fewer).left_out == 1
+    assert question.fit(client, drop=drop).left_out == 1
 
 
 def test_answer_that_goes_on_is_sent_where_the_notebook_wants_no_turns(client):
@@ -334,7 +337,9 @@ def test_dry_run_shows_what_asks_for_the_rest(client):
 
 
 def test_completion_has_no_conversation():
-    question = Question(kind="completion", text="def f(", options={}, form="text", ask=Ask())
+    question = CellRequest(
+        kind="completion", text="def f(", options={}, form="text", ask=CellOptions()
+    )
     assert take(question) is None
 
 
@@ -438,7 +443,7 @@ def test_however_often_an_answer_goes_on_it_is_one_turn(runs):
     for number, (cell, truncated) in enumerate(runs):
         question = make_question(continues=True)
         try:
-            question = question.within(session, Run(cell, str(number)), None)
+            question = question.within(session, CellRun(cell, str(number)), None)
         except ParameterError:  # it is whole, and another cell made it so
             continue
         after = take(question, question.continues.assistant + "+", is_truncated=truncated)
@@ -451,7 +456,7 @@ def test_however_often_an_answer_goes_on_it_is_one_turn(runs):
 # --- what the service finds unsafe
 
 
-def unsafe(question: Question, ban_round: int | None, *, left_out: int = 0, **given: Any) -> Any:
+def unsafe(question: CellRequest, ban_round: int | None, *, left_out: int = 0, **given: Any) -> Any:
     reply = Reply(text="I cannot say.", need_clear_history=True, ban_round=ban_round)
     return questions(question.taken(reply, left_out=left_out, model="m", **given))
 

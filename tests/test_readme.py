@@ -6,8 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
-from qianfan_magic import magics, subcommands
-from qianfan_magic.own_cards import read_cards
+from qianfan_magic.api.catalogue.user_cards import read_cards
+from qianfan_magic.magics import line_magic, magics
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def test_every_dependency_has_its_line_in_the_table() -> None:
 
 def test_every_subcommand_is_told() -> None:
     told = set(re.findall(r"`%qianfan (\w+)", README))
-    assert set(subcommands.SUBCOMMANDS) - told == {"status"}  # told as plain %qianfan
+    assert set(line_magic.SUBCOMMANDS) - told == {"status"}  # told as plain %qianfan
 
 
 def test_cards_of_the_readme_are_cards():

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan_magic.checked import Unreadable
-from qianfan_magic.conversation import Conversation
-from qianfan_magic.masking import remember
-from qianfan_magic.record import (
+from qianfan_magic.conversation.conversation import Conversation
+from qianfan_magic.conversation.json_fields import InvalidRecord
+from qianfan_magic.conversation.record import (
     KEY,
     Head,
     Record,
@@ -25,10 +24,11 @@ from qianfan_magic.record import (
     is_edited,
     record_from_json,
     record_to_json,
-    sealed,
+    with_digest,
 )
-from qianfan_magic.turn import Turn
-from qianfan_magic.turn_json import turn_from_json, turn_to_json
+from qianfan_magic.conversation.turn import Turn
+from qianfan_magic.conversation.turn_json import turn_from_json, turn_to_json
+from qianfan_magic.masking import remember
 
 SECRET = 'Wenxin-k3y/"with\\marks'
 HUGE = 10**4299  # json reads no longer numbers
@@ -74,14 +74,14 @@ JSON = st.recursive(
 def conversations(draw: st.DrawFn) -> Conversation:
     conversation = Conversation(draw(SAID), draw(TEXT))
     for turn in draw(st.lists(TURNS, max_size=4)):
-        conversation = conversation.taken(turn)
+        conversation = conversation.append(turn)
     return conversation
 
 
 def talk(*turns: Turn) -> Conversation:
     conversation = Conversation("default")
     for turn in turns:
-        conversation = conversation.taken(turn)
+        conversation = conversation.append(turn)
     return conversation
 
 
@@ -307,29 +307,29 @@ def test_turn_written_before_its_key_was_known_can_be_read():
 
 @pytest.mark.parametrize("version", [0, 2, -1, HUGE, "1", True, None, 1.5, float("nan"), [1], {}])
 def test_record_of_another_version_is_unreadable(version):
-    with pytest.raises(Unreadable, match="it is of version"):
+    with pytest.raises(InvalidRecord, match="it is of version"):
         record_from_json(told(talk(Turn("a", "b"))) | {"version": version})
 
 
 def test_other_version_is_named():
-    with pytest.raises(Unreadable, match=r"^it is of version 2, and this package reads 1$"):
+    with pytest.raises(InvalidRecord, match=r"^it is of version 2, and this package reads 1$"):
         record_from_json({"version": 2})
 
 
 @pytest.mark.parametrize("value", [None, True, 1, 1.5, "x", [], {}, [{"version": 1}]], ids=str)
 def test_what_is_no_record_is_unreadable(value):
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         record_from_json(value)
 
 
 def test_version_is_named_shortly():
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(InvalidRecord) as caught:
         record_from_json({"version": "x" * 100_000})
     assert len(str(caught.value)) < 1_000
 
 
 def test_version_of_any_depth_is_unreadable():
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         record_from_json({"version": nested(DEEP)})
 
 
@@ -373,7 +373,7 @@ def cases(wrong: dict[str, list[Any]]) -> list[Any]:
 
 @pytest.mark.parametrize(("field", "value"), cases(WRONG))
 def test_damaged_record_is_unreadable(field, value):
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         record_from_json(told(talk(Turn("hi", "hello"))) | {field: value})
 
 
@@ -381,7 +381,7 @@ def test_damaged_record_is_unreadable(field, value):
 def test_record_with_a_damaged_head_is_unreadable(field, value):
     record = told(talk(Turn("hi", "hello")))
     record["heads"]["default"][field] = value
-    with pytest.raises(Unreadable, match=f"^'{field}' is missing or of the wrong type$"):
+    with pytest.raises(InvalidRecord, match=f"^'{field}' is missing or of the wrong type$"):
         record_from_json(record)
 
 
@@ -469,22 +469,22 @@ def test_conversation_with_anything_in_it_has_whole_turns(place, value):
 
 
 def read_or_unreadable(read: Any, value: Any) -> Any:
-    """Read it; anything raised but `Unreadable` fails the test."""
+    """Read it; anything raised but `InvalidRecord` fails the test."""
     try:
         return read(value)
-    except Unreadable:
+    except InvalidRecord:
         return None
 
 
 @pytest.mark.parametrize("clock", [2**53, HUGE * 10 - 1], ids=["2**53", "huge"])
 def test_clock_that_no_browser_can_count_on_is_unreadable(clock):
-    with pytest.raises(Unreadable, match="clock"):
+    with pytest.raises(InvalidRecord, match="clock"):
         record_from_json(told(talk(), clock=1) | {"clock": clock})
 
 
 @pytest.mark.parametrize("name", ["", " ", "half \ud83d"])
 def test_name_that_cannot_be_one_is_unreadable(name):
-    with pytest.raises(Unreadable, match="name"):
+    with pytest.raises(InvalidRecord, match="name"):
         record_from_json({"version": 1, "heads": {name: {}}})
 
 
@@ -499,7 +499,7 @@ def test_clock_of_another_computer_may_be_an_hour_ahead():
 
 
 def test_clock_that_is_days_ahead_is_refused():
-    with pytest.raises(Unreadable, match="ahead of this computer's"):
+    with pytest.raises(InvalidRecord, match="ahead of this computer's"):
         record_from_json(told(talk(), clock=time.time_ns() // 10**6 + 2 * 86_400_000))
 
 
@@ -507,7 +507,7 @@ def test_answer_that_goes_on_endlessly_is_unreadable():
     turn: dict[str, Any] = {"user": "a", "assistant": "b"}
     for _ in range(DEEP):
         turn = {"user": "a", "assistant": "b", "continues": turn}
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         turn_from_json(turn)
 
 
@@ -542,31 +542,31 @@ def test_parameters_of_any_depth_can_be_written_again():
 
 
 def test_sealed_text_is_not_edited():
-    assert not is_edited(sealed(record_to_json(1, [], []), "hello")[KEY], "hello")
+    assert not is_edited(with_digest(record_to_json(1, [], []), "hello")[KEY], "hello")
 
 
 @pytest.mark.parametrize("text", ["", "hello ", "Hello", "hello\n"])
 def test_other_text_is_edited(text):
-    assert is_edited(sealed(record_to_json(1, [], []), "hello")[KEY], text)
+    assert is_edited(with_digest(record_to_json(1, [], []), "hello")[KEY], text)
 
 
 def test_seal_leaves_the_record_as_it_is():
     record = record_to_json(1, [talk()], [])
-    assert sealed(record, "hello")[KEY].items() > record[KEY].items()
+    assert with_digest(record, "hello")[KEY].items() > record[KEY].items()
 
 
 def test_seal_does_not_change_the_record_that_it_is_given():
     record = record_to_json(1, [talk()], [])
-    sealed(record, "hello")
+    with_digest(record, "hello")
     assert "shown" not in record[KEY]
 
 
 def test_output_without_a_record_has_no_seal():
-    assert sealed({}, "hello") == {}
+    assert with_digest({}, "hello") == {}
 
 
 def test_half_a_character_can_be_sealed():
-    assert not is_edited(sealed(record_to_json(1, [], []), "\ud83d")[KEY], "\ud83d")
+    assert not is_edited(with_digest(record_to_json(1, [], []), "\ud83d")[KEY], "\ud83d")
 
 
 def test_record_without_a_seal_is_not_edited():
@@ -583,20 +583,22 @@ def test_forged_seal_is_edited(seal):
 
 @pytest.mark.parametrize("name", [None, "", " ", 1, [], True])
 def test_conversation_without_a_name_is_unreadable(name):
-    with pytest.raises(Unreadable, match="name"):
+    with pytest.raises(InvalidRecord, match="name"):
         conversation_from_json({"name": name, "turns": []})
 
 
 @pytest.mark.parametrize("turns", [None, {}, "x", 1])
 def test_conversation_without_a_list_of_turns_is_unreadable(turns):
-    with pytest.raises(Unreadable, match="turns"):
+    with pytest.raises(InvalidRecord, match="turns"):
         conversation_from_json({"name": "default", "turns": turns})
 
 
 def test_damaged_turn_is_named_by_its_number():
     file = written(conversation_to_json(talk(Turn("a", "b"), Turn("c", "d"))))
     file["turns"][1]["assistant"] = ""
-    with pytest.raises(Unreadable, match=r"^turn 2 of 'default': 'assistant' is missing or empty$"):
+    with pytest.raises(
+        InvalidRecord, match=r"^turn 2 of 'default': 'assistant' is missing or empty$"
+    ):
         conversation_from_json(file)
 
 

@@ -20,7 +20,7 @@ from test_thinking import THINK, V2, bodies, two_lines
 from qianfan_magic import ParameterError, QianfanError
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.programs import LANGUAGES
+from qianfan_magic.snippets import LANGUAGES
 
 shell, bare, notebook = test_magics.shell, test_magics.bare, test_magics.notebook
 own = test_magics.own
@@ -46,8 +46,8 @@ def parts(shown: str) -> dict[str, str]:
 
 
 def secrets_of(server: EmbeddedServer) -> list[str]:
-    keys = server.door.keys
-    given = (*server.door.tokens, *server.door.bearers)
+    keys = server.authenticator.keys
+    given = (*server.authenticator.tokens, *server.authenticator.bearers)
     return [keys.ak, keys.sk, keys.access_key, keys.secret_key, keys.bearer_token, *given]
 
 
@@ -395,7 +395,7 @@ def test_only_the_answer_of_the_last_attempt_is_shown(bare, own):
 
 def test_token_that_was_replaced_is_shown_as_an_attempt(bare, own):
     bare.run("%%qianfan_chat\nhi")
-    own.door.tokens.clear()
+    own.authenticator.tokens.clear()
     bare.run("%%qianfan_chat\nhi")
     errors = [attempt["error"].partition(",")[0] for attempt in written(bare)["attempts"]]
     assert errors == ["Qianfan answered error 110", ""]
@@ -553,7 +553,7 @@ def test_no_secret_is_shown_of_an_error(wire, raw_server, keys, cell):
 
 
 def test_key_that_the_question_quotes_is_not_shown(notebook):
-    key = notebook.server.door.keys.bearer_token
+    key = notebook.server.authenticator.keys.bearer_token
     notebook.run(f"{NEW}\nMy key is {key}.")
     shown = notebook.run(LINE) + notebook.run(f"{LINE} --as python") + str(written(notebook))
     assert ("My key is ***." in shown, key in shown) == (True, False)

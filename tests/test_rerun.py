@@ -21,7 +21,7 @@ from test_kernel import WIDGET, Kernel, Ran, until
 from qianfan_magic import ParameterError, QianfanError, Reply
 from qianfan_magic.embedded.engines.scripted import BEIJING
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.question import GO_ON, GO_ON_CHINESE
+from qianfan_magic.session.cell_request import GO_ON, GO_ON_CHINESE
 
 shell, bare, notebook = test_magics.shell, test_magics.bare, test_magics.notebook
 
@@ -1811,8 +1811,8 @@ def test_answer_of_each_form_carries_its_record(page, form):
 
 def secrets(page: Page) -> list[str]:
     """List the server's keys, and the tokens that it gave."""
-    keys = page.server.door.keys
-    return [keys.ak, keys.sk, keys.access_key, keys.secret_key, *page.server.door.tokens]
+    keys = page.server.authenticator.keys
+    return [keys.ak, keys.sk, keys.access_key, keys.secret_key, *page.server.authenticator.tokens]
 
 
 @pytest.mark.parametrize(
@@ -1821,21 +1821,24 @@ def secrets(page: Page) -> list[str]:
 def test_no_secret_is_published(page, flags):
     ran = page.ask("a", "hi", flags)
     published = json.dumps(ran.published, default=str)
-    assert (page.server.door.tokens != {}, [s for s in secrets(page) if s in published]) == (
+    assert (
+        page.server.authenticator.tokens != {},
+        [s for s in secrets(page) if s in published],
+    ) == (
         True,
         [],
     )
 
 
 def test_key_that_a_question_quotes_is_not_in_the_record(page):
-    keys = page.server.door.keys
+    keys = page.server.authenticator.keys
     ran = page.ask("a", f"Is {keys.ak} or {keys.sk} my key?", f"-s 'Never say {keys.sk}.'")
     kept = json.dumps(records_of(ran))
     assert (records_of(ran) != [], [k for k in (keys.ak, keys.sk) if k in kept]) == (True, [])
 
 
 def test_key_that_a_question_quotes_does_not_keep_it_from_being_restored(page):
-    page.ask("a", f"Is {page.server.door.keys.sk} my key?")
+    page.ask("a", f"Is {page.server.authenticator.keys.sk} my key?")
     page.ask("b", "two")
     page.save()
     page.restart()

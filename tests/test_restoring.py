@@ -15,14 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan_magic.conversation import Conversation
+from qianfan_magic.conversation.conversation import Conversation
+from qianfan_magic.conversation.notebook_file import CellOrder, read_outputs
+from qianfan_magic.conversation.record import KEY, record_to_json, with_digest
+from qianfan_magic.conversation.restore import Restoration, restore
+from qianfan_magic.conversation.turn import CellRun, Turn
 from qianfan_magic.masking import remember
-from qianfan_magic.notebook import Layout, read_outputs
-from qianfan_magic.record import KEY, record_to_json, sealed
-from qianfan_magic.restoring import Restored, restore
-from qianfan_magic.running import Run
-from qianfan_magic.session import Session
-from qianfan_magic.turn import Turn
+from qianfan_magic.session.session import Session
 
 SECRET = "Wenxin-k3y-of-mine"
 
@@ -31,7 +30,7 @@ class Notebook:
     """A notebook whose cells chat, as the magics have them do it, without the asking."""
 
     def __init__(self) -> None:
-        self.session = Session(Layout({}))
+        self.session = Session(CellOrder({}))
         self.cells: dict[str, list[dict[str, Any]]] = {}
         self._runs = 0
 
@@ -42,26 +41,26 @@ class Notebook:
         run, others = self._run(cell), []
         conversation = self.session.conversation(name)
         if not append:
-            rewound, others = self.session.before(name, run)
+            rewound, others = self.session.rewind(name, run)
             conversation = rewound.conversation
         turn = Turn(user, said.pop("assistant", user.upper()), cell=cell, run=run.id, **said)
-        self._took(run, conversation.taken(turn), *(other.conversation for other in others))
+        self._took(run, conversation.append(turn), *(other.conversation for other in others))
 
     def go_on(self, cell: str, rest: str) -> None:
         """Run a cell with ``--continue``."""
         run = self._run(cell)
-        rewound, _ = self.session.before("default", run, to_continue=True)
+        rewound, _ = self.session.rewind("default", run, to_continue=True)
         last = rewound.conversation.turns[-1]
-        before = rewound.conversation.first(len(rewound.conversation.turns) - 1)
+        before = rewound.conversation.truncate(len(rewound.conversation.turns) - 1)
         whole = Turn(
             last.user, last.assistant + rest, cell=cell, run=run.id, system=last.system,
             continues=last,
         )  # fmt: skip
-        self._took(run, before.taken(whole))
+        self._took(run, before.append(whole))
 
     def undo(self, cell: str, name: str = "default") -> None:
         conversation = self.session.conversation(name)
-        left = conversation.first(len(conversation.turns) - 1)
+        left = conversation.truncate(len(conversation.turns) - 1)
         self.session.keep(left)
         self._shows(cell, self.session.record(run=self._run(cell)), "undone")
 
@@ -96,7 +95,7 @@ class Notebook:
         nbformat.write(notebook, path)
         return path
 
-    def restore(self) -> Restored:
+    def restore(self) -> Restoration:
         return restore(read_outputs(self.save()))
 
     def said(self, name: str = "default") -> list[str]:
@@ -104,20 +103,20 @@ class Notebook:
         return [turn.user for turn in self.restore().conversations[name].turns]
 
     def account(self) -> list[str]:
-        return self.restore().account
+        return self.restore().summary
 
-    def _run(self, cell: str) -> Run:
+    def _run(self, cell: str) -> CellRun:
         self._runs += 1
-        return Run(cell, f"run-{self._runs}")
+        return CellRun(cell, f"run-{self._runs}")
 
-    def _took(self, run: Run, *conversations: Conversation) -> None:
+    def _took(self, run: CellRun, *conversations: Conversation) -> None:
         self.session.keep(*conversations)
         record = self.session.record(conversations[0], run=run, last=1)
         self._shows(run.cell, record, conversations[0].turns[-1].assistant)
 
     def _shows(self, cell: str, record: dict[str, Any], text: str) -> None:
         made = nbformat.v4.new_output(
-            "display_data", data={"text/plain": text}, metadata=sealed(record, text)
+            "display_data", data={"text/plain": text}, metadata=with_digest(record, text)
         )
         self.cells[cell] = [made]
 
@@ -159,7 +158,7 @@ def test_account_of_one_turn_is_in_the_singular(empty):
 
 def test_notebook_without_records_tells_nothing(empty):
     empty.cells["a"] = [nbformat.v4.new_output("stream", text="hello")]
-    assert empty.restore() == Restored()
+    assert empty.restore() == Restoration()
 
 
 def test_clock_is_that_of_the_newest_record(notebook):
@@ -177,7 +176,7 @@ def test_turns_that_were_not_saved_are_lacking(notebook):
 
 
 def test_turns_of_an_unknown_conversation_are_lacking(notebook):
-    stranger = Conversation("stranger").taken(Turn("ask a", "ASK A"))
+    stranger = Conversation("stranger").append(Turn("ask a", "ASK A"))
     assert notebook.restore().lacks(stranger) == 1
 
 
@@ -189,7 +188,7 @@ def test_dropped_turns_are_not_lacking(notebook):
 
 def test_restored_conversation_goes_on_and_comes_back(notebook):
     restored = notebook.restore()
-    notebook.session = Session(Layout({}), clock=restored.clock)
+    notebook.session = Session(CellOrder({}), clock=restored.clock)
     notebook.session.keep(*restored.conversations.values())
     notebook.ask("d", "ask d")
     assert notebook.said() == ["ask a", "ask b", "ask c", "ask d"]
@@ -197,7 +196,7 @@ def test_restored_conversation_goes_on_and_comes_back(notebook):
 
 def test_restored_cell_is_known_when_it_runs_again(notebook):
     conversation = notebook.restore().conversations["default"]
-    assert conversation.before(Run("b", "later")).replaced == (2,)
+    assert conversation.rewind(CellRun("b", "later")).replaced == (2,)
 
 
 def test_system_text_comes_back(empty):
@@ -422,7 +421,7 @@ def test_account_tells_gaps_apart(notebook):
 def test_cell_that_was_cleared_and_run_again_after_restore_is_the_last(notebook):
     notebook.clear("b")
     restored = notebook.restore()
-    notebook.session = Session(Layout({}), clock=restored.clock)
+    notebook.session = Session(CellOrder({}), clock=restored.clock)
     notebook.session.keep(*restored.conversations.values())
     notebook.ask("b", "ask b")
     assert notebook.said() == ["ask a", "ask c", "ask b"]
@@ -611,7 +610,7 @@ def test_markdown_counts_among_the_cells(notebook):
     read.cells.insert(0, nbformat.v4.new_markdown_cell("# A talk"))
     read.cells[2].outputs[0].data["text/plain"] = "edited"
     nbformat.write(read, path)
-    assert restore(read_outputs(path)).account[1].startswith("Cell 3: the text")
+    assert restore(read_outputs(path)).summary[1].startswith("Cell 3: the text")
 
 
 # --- load, --append, --continue, keep
@@ -620,7 +619,7 @@ def test_markdown_counts_among_the_cells(notebook):
 def loaded(count: int) -> Conversation:
     conversation = Conversation("default")
     for number in range(count):
-        conversation = conversation.taken(Turn(f"old {number}", "x", cell="elsewhere"))
+        conversation = conversation.append(Turn(f"old {number}", "x", cell="elsewhere"))
     return conversation
 
 
@@ -644,7 +643,7 @@ def test_conversation_goes_on_after_load(notebook):
 
 
 def test_loaded_conversations_come_back_apart(empty):
-    empty.load("l", loaded(2), Conversation("tutor", "Teach.").taken(Turn("hi", "ho")))
+    empty.load("l", loaded(2), Conversation("tutor", "Teach.").append(Turn("hi", "ho")))
     assert (empty.said(), empty.said("tutor")) == (["old 0", "old 1"], ["hi"])
 
 
@@ -705,7 +704,7 @@ def test_answer_that_went_on_comes_back_with_what_it_continues(going_on):
 def test_cell_that_went_on_can_be_taken_back_after_restore(empty):
     empty.ask("a", "tell", assistant="Once ", truncated=True)
     empty.go_on("b", "upon a time.")
-    rewound = empty.restore().conversations["default"].before(Run("b", "later"))
+    rewound = empty.restore().conversations["default"].rewind(CellRun("b", "later"))
     assert rewound.conversation.turns[0].assistant == "Once "
 
 
@@ -734,7 +733,7 @@ def test_notebook_without_cell_ids_comes_back(notebook, minor):
 
 @pytest.mark.parametrize("minor", range(5))
 def test_notebook_without_cell_ids_is_whole(notebook, minor):
-    assert restore(read_outputs(without_ids(notebook, minor))).account == [
+    assert restore(read_outputs(without_ids(notebook, minor))).summary == [
         "default: 3 turns restored."
     ]
 
@@ -783,7 +782,7 @@ def test_turns_saved_before_their_key_was_known_are_restored(empty):
     empty.ask("b", "Why?")
     path = empty.save()
     remember(SECRET)
-    assert restore(read_outputs(path)).account == ["default: 2 turns restored."]
+    assert restore(read_outputs(path)).summary == ["default: 2 turns restored."]
 
 
 # --- forged records
@@ -808,7 +807,7 @@ def test_record_from_the_future_is_left_out(notebook):
 def test_record_from_the_future_spoils_no_later_one(notebook):
     forge(notebook, "b", lambda record: record.update(clock=2**53 - 2)).save()
     later = Notebook()
-    later.session.layout = Layout({"__vsc_ipynb_file__": str(Path("notebook.ipynb").resolve())})
+    later.session.layout = CellOrder({"__vsc_ipynb_file__": str(Path("notebook.ipynb").resolve())})
     later.ask("a", "hi")
     assert later.said() == ["hi"]
 

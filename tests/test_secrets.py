@@ -19,7 +19,7 @@ import trustme
 from raw_server import Answer, RawServer, Seen, bearer_answer, json_answer, stream_answer
 
 from qianfan_magic import QianfanError
-from qianfan_magic.codes import CODES
+from qianfan_magic.api.wire.error_codes import CODES
 
 HELLO = [{"role": "user", "content": "hi"}]
 FIRST = {"result": "he"}

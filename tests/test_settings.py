@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from qianfan_magic.dot_env import DOT_ENV_VARIABLE
+from qianfan_magic.api.config.credentials import Credentials
+from qianfan_magic.api.config.dotenv import DOT_ENV_VARIABLE
+from qianfan_magic.api.config.settings import VARIABLES, Settings, load_settings
 from qianfan_magic.errors import SettingsError
-from qianfan_magic.settings import (
-    VARIABLES,
-    Credentials,
-    Settings,
-    load_settings,
-)
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
 PAIR = {"QIANFAN_AK": "ak-of-the-app", "QIANFAN_SK": "sk-of-the-app"}

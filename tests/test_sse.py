@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan_magic.sse import EventDecoder
+from qianfan_magic.api.wire.sse import EventDecoder
 
 MEBIBYTE = b"x" * (1024 * 1024)
 

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan_magic import QianfanError
-from qianfan_magic.conversation import Conversation
+from qianfan_magic.conversation.conversation import Conversation
+from qianfan_magic.conversation.save_file import FORMAT, load_conversations, save_conversations
+from qianfan_magic.conversation.turn import Turn
 from qianfan_magic.masking import remember
-from qianfan_magic.talk_file import FORMAT, read_talks, write_talks
-from qianfan_magic.turn import Turn
 
 SECRET = 'Wenxin-k3y/"with\\marks'
 FILE = Path("talk.json")
@@ -41,7 +41,7 @@ def talk(*questions: str, name: str = "default", **said: Any) -> Conversation:
     """Make a conversation; each answer is the question in capitals."""
     conversation = Conversation(name)
     for question in questions:
-        conversation = conversation.taken(Turn(question, question.upper(), **said))
+        conversation = conversation.append(Turn(question, question.upper(), **said))
     return conversation
 
 
@@ -58,7 +58,7 @@ GOOD = {"user": "hi", "assistant": "HI"}
 
 def not_written(path: Path, *conversations: Conversation, force: bool = False) -> QianfanError:
     with pytest.raises(QianfanError) as caught:
-        write_talks(path, conversations or [talk("hi")], force=force)
+        save_conversations(path, conversations or [talk("hi")], force=force)
     return caught.value
 
 
@@ -66,7 +66,7 @@ def not_read(written: Any = None, path: Path = FILE) -> QianfanError:
     if written is not None:
         path.write_text(json.dumps(written), encoding="utf-8")
     with pytest.raises(QianfanError) as caught:
-        read_talks(path)
+        load_conversations(path)
     return caught.value
 
 
@@ -90,79 +90,79 @@ def test_conversations_come_back_as_they_were(said):
     for name, turns in said.items():
         conversation = Conversation(name, "Be brief.")
         for turn in turns:
-            conversation = conversation.taken(turn)
+            conversation = conversation.append(turn)
         talks.append(conversation)
     with tempfile.TemporaryDirectory() as folder:
-        write_talks(Path(folder) / "talk.json", talks)
-        assert read_talks(Path(folder) / "talk.json") == talks
+        save_conversations(Path(folder) / "talk.json", talks)
+        assert load_conversations(Path(folder) / "talk.json") == talks
 
 
 def test_system_text_of_a_conversation_without_a_turn_comes_back():
-    write_talks(FILE, [Conversation("default", "Be brief.")])
-    assert read_talks(FILE) == [Conversation("default", "Be brief.")]
+    save_conversations(FILE, [Conversation("default", "Be brief.")])
+    assert load_conversations(FILE) == [Conversation("default", "Be brief.")]
 
 
 def test_answer_that_went_on_comes_back():
     begun = Turn("tell", "Once ", truncated=True)
-    whole = Conversation("default").taken(Turn("tell", "Once upon a time.", continues=begun))
-    write_talks(FILE, [whole])
-    assert read_talks(FILE) == [whole]
+    whole = Conversation("default").append(Turn("tell", "Once upon a time.", continues=begun))
+    save_conversations(FILE, [whole])
+    assert load_conversations(FILE) == [whole]
 
 
 def test_500_turns_come_back():
-    write_talks(FILE, [talk(*map(str, range(500)))])
-    assert read_talks(FILE) == [talk(*map(str, range(500)))]
+    save_conversations(FILE, [talk(*map(str, range(500)))])
+    assert load_conversations(FILE) == [talk(*map(str, range(500)))]
 
 
 def test_what_was_read_and_written_is_the_same_file():
-    write_talks(FILE, [talk("hi", "ho"), talk("hi", name="tutor")])
+    save_conversations(FILE, [talk("hi", "ho"), talk("hi", name="tutor")])
     before = FILE.read_bytes()
-    write_talks(FILE, read_talks(FILE))
+    save_conversations(FILE, load_conversations(FILE))
     assert FILE.read_bytes() == before
 
 
 def test_no_conversations_come_back_as_none():
-    write_talks(FILE, [])
-    assert read_talks(FILE) == []
+    save_conversations(FILE, [])
+    assert load_conversations(FILE) == []
 
 
 def test_file_says_what_it_is():
-    write_talks(FILE, [talk("hi")])
+    save_conversations(FILE, [talk("hi")])
     written = json.loads(FILE.read_text())
     assert (written["format"], written["version"]) == ("qianfan_magic conversations", 1)
 
 
 def test_chinese_stands_in_the_file_as_it_is():
-    write_talks(FILE, [talk("长城")])
+    save_conversations(FILE, [talk("长城")])
     assert "长城" in FILE.read_text(encoding="utf-8")
 
 
 def test_key_stands_nowhere_in_the_file():
     remember(SECRET)
-    write_talks(FILE, [talk(f"Is {SECRET} safe?", system=f"Hide {SECRET}.")])
+    save_conversations(FILE, [talk(f"Is {SECRET} safe?", system=f"Hide {SECRET}.")])
     said = json.loads(FILE.read_text())["conversations"][0]["turns"][0]
     assert (said["user"], said["system"]) == ("Is *** safe?", "Hide ***.")
 
 
 def test_conversation_that_quotes_a_key_comes_back():
     remember(SECRET)
-    write_talks(FILE, [talk(f"Is {SECRET} safe?", "Why?")])
-    assert [turn.user for turn in read_talks(FILE)[0].turns] == ["Is *** safe?", "Why?"]
+    save_conversations(FILE, [talk(f"Is {SECRET} safe?", "Why?")])
+    assert [turn.user for turn in load_conversations(FILE)[0].turns] == ["Is *** safe?", "Why?"]
 
 
 # --- over what it is written
 
 
 def test_file_of_ours_is_replaced():
-    write_talks(FILE, [talk("old")])
-    write_talks(FILE, [talk("new")])
-    assert read_talks(FILE) == [talk("new")]
+    save_conversations(FILE, [talk("old")])
+    save_conversations(FILE, [talk("new")])
+    assert load_conversations(FILE) == [talk("new")]
 
 
 def test_file_of_ours_of_another_version_is_replaced():
     FILE.write_text(json.dumps(content(version=2)))
-    write_talks(FILE, [talk("new")])
-    assert read_talks(FILE) == [talk("new")]
+    save_conversations(FILE, [talk("new")])
+    assert load_conversations(FILE) == [talk("new")]
 
 
 FOREIGN = [
@@ -196,8 +196,8 @@ def test_file_that_is_not_ours_is_not_replaced(foreign):
 @pytest.mark.parametrize("foreign", FOREIGN, ids=NAMES)
 def test_file_that_is_not_ours_is_replaced_by_force(foreign):
     FILE.write_bytes(foreign)
-    write_talks(FILE, [talk("hi")], force=True)
-    assert read_talks(FILE) == [talk("hi")]
+    save_conversations(FILE, [talk("hi")], force=True)
+    assert load_conversations(FILE) == [talk("hi")]
 
 
 def test_refusal_to_replace_says_what_to_do():
@@ -210,8 +210,8 @@ def test_refusal_to_replace_says_what_to_do():
 
 
 def test_force_is_not_needed_for_a_new_file():
-    write_talks(FILE, [talk("hi")], force=True)
-    assert read_talks(FILE) == [talk("hi")]
+    save_conversations(FILE, [talk("hi")], force=True)
+    assert load_conversations(FILE) == [talk("hi")]
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -233,17 +233,17 @@ def test_folder_that_is_not_replaced_leaves_no_litter(tmp_path, force):
 
 
 def test_link_stays_a_link():
-    write_talks(Path("real.json"), [talk("old")])
+    save_conversations(Path("real.json"), [talk("old")])
     FILE.symlink_to("real.json")
-    write_talks(FILE, [talk("new")])
+    save_conversations(FILE, [talk("new")])
     assert FILE.is_symlink()
 
 
 def test_file_behind_a_link_is_replaced():
-    write_talks(Path("real.json"), [talk("old")])
+    save_conversations(Path("real.json"), [talk("old")])
     FILE.symlink_to("real.json")
-    write_talks(FILE, [talk("new")])
-    assert read_talks(Path("real.json")) == [talk("new")]
+    save_conversations(FILE, [talk("new")])
+    assert load_conversations(Path("real.json")) == [talk("new")]
 
 
 def test_file_that_is_not_ours_behind_a_link_is_not_replaced():
@@ -255,8 +255,8 @@ def test_file_that_is_not_ours_behind_a_link_is_not_replaced():
 
 def test_link_to_what_is_not_there_makes_it():
     FILE.symlink_to("real.json")
-    write_talks(FILE, [talk("hi")])
-    assert read_talks(Path("real.json")) == [talk("hi")]
+    save_conversations(FILE, [talk("hi")])
+    assert load_conversations(Path("real.json")) == [talk("hi")]
 
 
 def test_link_to_itself_is_not_written():
@@ -274,31 +274,31 @@ def test_link_to_itself_is_not_read():
 
 def test_relative_path_is_of_this_folder(tmp_path):
     Path("sub").mkdir()
-    write_talks(Path("sub/../sub/talk.json"), [talk("hi")])
-    assert read_talks(tmp_path / "sub" / "talk.json") == [talk("hi")]
+    save_conversations(Path("sub/../sub/talk.json"), [talk("hi")])
+    assert load_conversations(tmp_path / "sub" / "talk.json") == [talk("hi")]
 
 
 def test_tilde_is_the_home_when_written(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    write_talks(Path("~/talk.json"), [talk("hi")])
+    save_conversations(Path("~/talk.json"), [talk("hi")])
     assert (tmp_path / "talk.json").exists()
 
 
 def test_tilde_is_the_home_when_read(monkeypatch, tmp_path):
-    write_talks(tmp_path / "talk.json", [talk("hi")])
+    save_conversations(tmp_path / "talk.json", [talk("hi")])
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert read_talks(Path("~/talk.json")) == [talk("hi")]
+    assert load_conversations(Path("~/talk.json")) == [talk("hi")]
 
 
 def test_name_in_chinese_is_a_name():
-    write_talks(Path("长城.json"), [talk("hi")])
-    assert read_talks(Path("长城.json")) == [talk("hi")]
+    save_conversations(Path("长城.json"), [talk("hi")])
+    assert load_conversations(Path("长城.json")) == [talk("hi")]
 
 
 @pytest.mark.parametrize("name", ["x" * 250 + ".json", "长" * 83 + ".json"], ids=["ascii", "utf-8"])
 def test_longest_name_that_a_folder_takes_is_a_name(name):
-    write_talks(Path(name), [talk("hi")])
-    assert read_talks(Path(name)) == [talk("hi")]
+    save_conversations(Path(name), [talk("hi")])
+    assert load_conversations(Path(name)) == [talk("hi")]
 
 
 #: Where no file can be, also for root.
@@ -337,7 +337,7 @@ def test_missing_folder_is_told():
 
 @pytest.mark.parametrize("force", [False, True])
 def test_full_disk_leaves_the_file_as_it_was(force):
-    write_talks(FILE, [talk("old")])
+    save_conversations(FILE, [talk("old")])
     before = FILE.read_bytes()
     with full_disk():
         not_written(FILE, talk("new"), force=force)
@@ -345,7 +345,7 @@ def test_full_disk_leaves_the_file_as_it_was(force):
 
 
 def test_full_disk_leaves_no_litter(tmp_path):
-    write_talks(tmp_path / FILE, [talk("old")])
+    save_conversations(tmp_path / FILE, [talk("old")])
     with full_disk():
         not_written(tmp_path / FILE, talk("new"))
     assert [path.name for path in tmp_path.iterdir()] == [FILE.name]
@@ -367,28 +367,28 @@ def unwritable() -> Conversation:
 
 
 def test_what_cannot_be_written_leaves_the_file_as_it_was():
-    write_talks(FILE, [talk("old")])
+    save_conversations(FILE, [talk("old")])
     with pytest.raises((QianfanError, TypeError)):
-        write_talks(FILE, [unwritable()])
-    assert read_talks(FILE) == [talk("old")]
+        save_conversations(FILE, [unwritable()])
+    assert load_conversations(FILE) == [talk("old")]
 
 
 def test_what_cannot_be_written_leaves_no_litter(tmp_path):
     with pytest.raises((QianfanError, TypeError)):
-        write_talks(tmp_path / FILE, [unwritable()])
+        save_conversations(tmp_path / FILE, [unwritable()])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_but_the_file_is_left(tmp_path):
-    write_talks(tmp_path / FILE, [talk("old")])
-    write_talks(tmp_path / FILE, [talk("new")])
+    save_conversations(tmp_path / FILE, [talk("old")])
+    save_conversations(tmp_path / FILE, [talk("new")])
     assert [path.name for path in tmp_path.iterdir()] == [FILE.name]
 
 
 def test_who_reads_the_old_file_reads_it_to_its_end():
-    write_talks(FILE, [talk("old")])
+    save_conversations(FILE, [talk("old")])
     with FILE.open(encoding="utf-8") as reader:
-        write_talks(FILE, [talk("new")])
+        save_conversations(FILE, [talk("new")])
         assert json.load(reader)["conversations"][0]["turns"][0]["user"] == "old"
 
 
@@ -403,7 +403,7 @@ def rights(path: Path) -> int:
 def test_new_file_is_its_owners_alone(mask):
     before = os.umask(mask)
     try:
-        write_talks(FILE, [talk("hi")])
+        save_conversations(FILE, [talk("hi")])
     finally:
         os.umask(before)
     assert rights(FILE) == 0o600
@@ -411,16 +411,16 @@ def test_new_file_is_its_owners_alone(mask):
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o600, 0o664])
 def test_file_that_is_replaced_keeps_its_rights(mode):
-    write_talks(FILE, [talk("old")])
+    save_conversations(FILE, [talk("old")])
     FILE.chmod(mode)
-    write_talks(FILE, [talk("new")])
+    save_conversations(FILE, [talk("new")])
     assert rights(FILE) == mode
 
 
 def test_file_that_is_replaced_by_force_keeps_its_rights():
     FILE.write_text("mine")
     FILE.chmod(0o644)
-    write_talks(FILE, [talk("hi")], force=True)
+    save_conversations(FILE, [talk("hi")], force=True)
     assert rights(FILE) == 0o644
 
 
@@ -489,18 +489,18 @@ def test_what_is_no_conversation_is_not_read(value):
 def test_encodings_of_editors_are_read(encoding):
     text = json.dumps(content(one(GOOD | {"user": "长城"})), ensure_ascii=False)
     FILE.write_text(text, encoding=encoding)
-    assert read_talks(FILE)[0].turns[0].user == "长城"
+    assert load_conversations(FILE)[0].turns[0].user == "长城"
 
 
 def test_file_of_ours_with_a_byte_order_mark_is_replaced():
     FILE.write_text(json.dumps(content()), encoding="utf-8-sig")
-    write_talks(FILE, [talk("hi")])
-    assert read_talks(FILE) == [talk("hi")]
+    save_conversations(FILE, [talk("hi")])
+    assert load_conversations(FILE) == [talk("hi")]
 
 
 def test_fields_of_a_later_package_do_no_harm():
     FILE.write_text(json.dumps(content(one(GOOD | {"mood": "good"}), mood="good")))
-    assert read_talks(FILE) == [talk("hi")]
+    assert load_conversations(FILE) == [talk("hi")]
 
 
 #: Hostile turns: what of them is read can be written again.
@@ -516,11 +516,11 @@ HOSTILE = {
 def test_file_that_is_read_can_be_written_again(turn):
     FILE.write_text(json.dumps(content(one(turn))))
     try:
-        read = read_talks(FILE)
+        read = load_conversations(FILE)
     except QianfanError:
         return
-    write_talks(Path("again.json"), read)
-    assert len(read_talks(Path("again.json"))[0].turns) == 1
+    save_conversations(Path("again.json"), read)
+    assert len(load_conversations(Path("again.json"))[0].turns) == 1
 
 
 def test_turn_of_any_depth_is_read_or_refused():
@@ -530,4 +530,4 @@ def test_turn_of_any_depth_is_read_or_refused():
         turn = begin * depth + whole + "}" * depth
         FILE.write_text(json.dumps(content(one("TURN"))).replace('"TURN"', turn))
         with suppress(QianfanError):
-            read_talks(FILE)
+            load_conversations(FILE)

@@ -24,14 +24,14 @@ from qianfan_magic import (
     StreamError,
     TransportError,
 )
-from qianfan_magic.catalogue import estimate_tokens
-from qianfan_magic.embedded.engines.thoughts import BAT_AND_BALL
+from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
+from qianfan_magic.conversation.record import KEY
+from qianfan_magic.embedded.engines.reasoning import BAT_AND_BALL
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.flags import Ask
 from qianfan_magic.masking import remember
-from qianfan_magic.question import Question
-from qianfan_magic.record import KEY
+from qianfan_magic.session.cell_options import CellOptions
+from qianfan_magic.session.cell_request import CellRequest
 
 shell, bare, notebook = test_magics.shell, test_magics.bare, test_magics.notebook
 own = test_magics.own
@@ -342,7 +342,7 @@ def test_output_without_a_thought_has_no_fold(quiet):
 
 
 def test_key_in_a_thought_is_not_saved(quiet):
-    token = quiet.server.door.keys.bearer_token
+    token = quiet.server.authenticator.keys.bearer_token
     quiet.server.fail(streamed({"reasoning_content": f"a {token} b"}, {"content": "c"}))
     (shown,) = quiet.run(f"{NEW}\nhi").contents("display_data")
     told = json.dumps(shown)
@@ -588,7 +588,7 @@ def test_json_is_asked_for_by_each_column_that_can(notebook):
 
 def test_form_that_is_asked_for_is_not_overwritten(notebook):
     options = {"model": "ernie-5.1", "response_format": "text"}
-    question = Question(kind="chat", text="hi", options=options, form="json", ask=Ask())
+    question = CellRequest(kind="chat", text="hi", options=options, form="json", ask=CellOptions())
     with QianfanClient(notebook.server.settings()) as client:
         assert question.sent_options(client) == options
 
@@ -688,20 +688,20 @@ def test_status_says_for_which_version_there_are_no_keys(monkeypatch, bare, whic
 def test_version_2_is_asked_with_a_fetched_token(monkeypatch, own, bare):
     for name in ("AK", "SK", "BEARER_TOKEN"):
         monkeypatch.delenv(f"QIANFAN_{name}")
-    monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.door.keys.access_key)
-    monkeypatch.setenv("QIANFAN_SECRET_KEY", own.door.keys.secret_key)
+    monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.authenticator.keys.access_key)
+    monkeypatch.setenv("QIANFAN_SECRET_KEY", own.authenticator.keys.secret_key)
     bare.run(f"{NEW}\nhi")
-    (token,) = own.door.bearers
+    (token,) = own.authenticator.bearers
     assert own.seen[-1].headers["Authorization"] == f"Bearer {token}"
 
 
 def test_fetched_token_that_is_refused_is_replaced_once(monkeypatch, own, bare):
     for name in ("AK", "SK", "BEARER_TOKEN"):
         monkeypatch.delenv(f"QIANFAN_{name}")
-    monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.door.keys.access_key)
-    monkeypatch.setenv("QIANFAN_SECRET_KEY", own.door.keys.secret_key)
+    monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.authenticator.keys.access_key)
+    monkeypatch.setenv("QIANFAN_SECRET_KEY", own.authenticator.keys.secret_key)
     bare.run(f"{NEW}\nhi")
-    own.door.bearers.clear()
+    own.authenticator.bearers.clear()
     bare.run(f"{NEW}\nhi")
     assert [seen.path.rsplit("/", 1)[1] for seen in own.seen] == [
         *("token", "completions"),
@@ -841,10 +841,10 @@ def test_strange_application_is_told_by_its_name(monkeypatch, bare, own):
 
 
 def test_application_goes_along(monkeypatch, bare, own):
-    monkeypatch.setenv("QIANFAN_APP_ID", own.door.keys.app_id)
+    monkeypatch.setenv("QIANFAN_APP_ID", own.authenticator.keys.app_id)
     bare.run(f"{NEW}\nhi")
     headers = {name.lower(): value for name, value in own.seen[-1].headers.items()}
-    assert headers["appid"] == own.door.keys.app_id
+    assert headers["appid"] == own.authenticator.keys.app_id
 
 
 @pytest.mark.parametrize(
@@ -928,7 +928,7 @@ def test_card_of_version_2_cuts_the_conversation(notebook):
 
 @pytest.mark.parametrize("part", ["content", "reasoning_content"])
 def test_key_that_is_quoted_in_pieces_is_masked(notebook, part):
-    key = notebook.server.door.keys.bearer_token
+    key = notebook.server.authenticator.keys.bearer_token
     remember(key)  # as its Credentials did, before this test
     deltas = [{part: key[place : place + 5]} for place in range(0, len(key), 5)]
     notebook.server.fail(streamed({"content": "It is "}, *deltas, {"content": "."}))

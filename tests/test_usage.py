@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qianfan_magic import Usage
-from qianfan_magic.usage import Total, Used, add_up
-from qianfan_magic.views.usage import HEADS, usage_bundle
+from qianfan_magic.session.usage import AnswerStats, Total, totals_by_model
+from qianfan_magic.views.reports.usage import HEADS, usage_bundle
 
 
 def used(
@@ -20,13 +20,13 @@ def used(
     tokens: tuple[int, int] = (0, 0),
     first: float = 0.0,
     streamed: float = 0.0,
-) -> Used:
-    return Used(model, Usage(*tokens, sum(tokens)), first, streamed)
+) -> AnswerStats:
+    return AnswerStats(model, Usage(*tokens, sum(tokens)), first, streamed)
 
 
 def total(**changed) -> dict[str, object]:
     """Make the sums of a model that answered once."""
-    (one,) = add_up([used(tokens=(10, 20), first=0.5, streamed=2.0)])
+    (one,) = totals_by_model([used(tokens=(10, 20), first=0.5, streamed=2.0)])
     return one | changed
 
 
@@ -34,21 +34,21 @@ def total(**changed) -> dict[str, object]:
 
 
 def test_nothing_adds_up_to_nothing():
-    assert add_up([]) == []
+    assert totals_by_model([]) == []
 
 
 def test_sums_have_the_names_of_a_total():
-    (one,) = add_up([used()])
+    (one,) = totals_by_model([used()])
     assert list(one) == [field.name for field in fields(Total)]
 
 
 def test_models_stand_in_the_order_in_which_they_were_asked():
-    totals = add_up([used("b"), used("a"), used("b")])
+    totals = totals_by_model([used("b"), used("a"), used("b")])
     assert [(one["model"], one["calls"]) for one in totals] == [("b", 2), ("a", 1)]
 
 
 def test_tokens_are_added_up_in_and_out_apart():
-    (one,) = add_up([used(tokens=(1, 10)), used(tokens=(2, 20))])
+    (one,) = totals_by_model([used(tokens=(1, 10)), used(tokens=(2, 20))])
     assert (one["prompt_tokens"], one["completion_tokens"]) == (3, 30)
 
 
@@ -56,32 +56,34 @@ def test_tokens_are_added_up_in_and_out_apart():
     ("seconds", "median"), [([4.0], 4.0), ([9.0, 1.0, 2.0], 2.0), ([1.0, 9.0, 2.0, 3.0], 2.5)]
 )
 def test_time_to_the_first_token_is_the_median(seconds, median):
-    (one,) = add_up([used(first=first) for first in seconds])
+    (one,) = totals_by_model([used(first=first) for first in seconds])
     assert one["first_token"] == median
 
 
 def test_pace_is_that_of_all_streamed_tokens():
-    (one,) = add_up([used(tokens=(5, 10), streamed=1.0), used(tokens=(5, 80), streamed=2.0)])
+    (one,) = totals_by_model(
+        [used(tokens=(5, 10), streamed=1.0), used(tokens=(5, 80), streamed=2.0)]
+    )
     assert one["tokens_per_second"] == 30.0
 
 
 def test_time_to_the_first_token_does_not_slow_the_pace():
-    (one,) = add_up([used(tokens=(5, 10), first=9.0, streamed=1.0)])
+    (one,) = totals_by_model([used(tokens=(5, 10), first=9.0, streamed=1.0)])
     assert one["tokens_per_second"] == 10.0
 
 
 def test_answer_in_one_piece_does_not_change_the_pace():
-    (one,) = add_up([used(tokens=(5, 10), streamed=1.0), used(tokens=(5, 90), first=3.0)])
+    (one,) = totals_by_model([used(tokens=(5, 10), streamed=1.0), used(tokens=(5, 90), first=3.0)])
     assert one["tokens_per_second"] == 10.0
 
 
 def test_answers_in_one_piece_have_no_pace():
-    (one,) = add_up([used(tokens=(5, 10), first=1.0)])
+    (one,) = totals_by_model([used(tokens=(5, 10), first=1.0)])
     assert one["tokens_per_second"] is None
 
 
 def test_pace_of_one_model_is_not_that_of_another():
-    totals = add_up([used("a", tokens=(0, 10), streamed=1.0), used("b", tokens=(0, 90))])
+    totals = totals_by_model([used("a", tokens=(0, 10), streamed=1.0), used("b", tokens=(0, 90))])
     assert [one["tokens_per_second"] for one in totals] == [10.0, None]
 
 
@@ -98,7 +100,7 @@ USED = st.builds(
 @settings(deadline=None)
 @given(st.lists(USED))
 def test_no_answer_and_no_token_is_lost(answers):
-    totals = add_up(answers)
+    totals = totals_by_model(answers)
     sums = [sum(one[name] for one in totals) for name in ("calls", "prompt_tokens")]
     assert sums == [len(answers), sum(one.usage.prompt_tokens for one in answers)]
     assert sum(o["completion_tokens"] for o in totals) == sum(
@@ -109,7 +111,7 @@ def test_no_answer_and_no_token_is_lost(answers):
 @settings(deadline=None)
 @given(st.lists(USED))
 def test_each_model_has_one_row(answers):
-    models = [one["model"] for one in add_up(answers)]
+    models = [one["model"] for one in totals_by_model(answers)]
     assert sorted(models) == sorted({one.model for one in answers})
 
 

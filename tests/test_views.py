@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from qianfan_magic import Chunk, Reply, StreamError, Usage
-from qianfan_magic.conversation import Conversation, Fit
-from qianfan_magic.turn import Turn
-from qianfan_magic.views.choose import is_watched, make_view
-from qianfan_magic.views.history import history_bundle
-from qianfan_magic.views.markdown import inert_markdown, to_html
+from qianfan_magic.conversation.conversation import Conversation, Fit
+from qianfan_magic.conversation.turn import Turn
+from qianfan_magic.views.factory import is_watched, make_view
 from qianfan_magic.views.notes import left_out_note, reply_notes
-from qianfan_magic.views.place import UnderCell
+from qianfan_magic.views.output_area import CellOutput
 from qianfan_magic.views.plain import FinalView, TerminalView
 from qianfan_magic.views.play import Play
-from qianfan_magic.views.shown import Shown
-from qianfan_magic.views.visible import visible
+from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.markdown import inert_markdown, to_html
+from qianfan_magic.views.reports.history import history_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +184,7 @@ WHOLE = Fit([])
 
 
 def html_of(text: str, *, markdown: bool = True, notes: tuple[str, ...] = ()) -> str:
-    return Shown(text, "markdown" if markdown else "text", notes).bundle()["text/html"]
+    return AnswerOutput(text, "markdown" if markdown else "text", notes).bundle()["text/html"]
 
 
 def history_of(text: str) -> str:
@@ -219,7 +219,7 @@ def test_hostile_conversation_is_harmless(text):
 
 @hostile
 def test_hostile_markdown_is_inert_where_it_is_trusted(text):
-    assert faults(naive(Shown(text, "markdown").bundle()["text/markdown"])) == []
+    assert faults(naive(AnswerOutput(text, "markdown").bundle()["text/markdown"])) == []
 
 
 @active
@@ -229,7 +229,7 @@ def test_what_is_active_is_not_left_as_it_is(text):
 
 @hostile
 def test_no_hidden_character_is_shown(text):
-    shown = "".join(Shown(text, "markdown", notes=(text,)).bundle().values())
+    shown = "".join(AnswerOutput(text, "markdown", notes=(text,)).bundle().values())
     assert [c for c in shown if is_hidden(c)] == []
 
 
@@ -259,12 +259,12 @@ def test_any_answer_is_harmless(text):
 
 @given(MESSY)
 def test_any_markdown_is_inert(text):
-    assert faults(naive(Shown(text + "x", "markdown").bundle()["text/markdown"])) == []
+    assert faults(naive(AnswerOutput(text + "x", "markdown").bundle()["text/markdown"])) == []
 
 
 @given(MESSY)
 def test_any_answer_can_be_saved(text):
-    shown = "".join(Shown(text, "markdown", notes=(text,)).bundle().values())
+    shown = "".join(AnswerOutput(text, "markdown", notes=(text,)).bundle().values())
     assert shown.encode("utf-8").decode("utf-8") == shown
 
 
@@ -359,18 +359,18 @@ def test_harmless_markdown_stays_as_it_is(text):
     ],
 )
 def test_control_characters_are_written_out(text, seen):
-    assert visible(text) == seen
+    assert escape_invisible(text) == seen
 
 
 # --- Shown
 
 
 def test_text_plain_keeps_the_words():
-    assert Shown("**a** <b>\n长城", "markdown").bundle()["text/plain"] == "**a** <b>\n长城"
+    assert AnswerOutput("**a** <b>\n长城", "markdown").bundle()["text/plain"] == "**a** <b>\n长城"
 
 
 def test_text_plain_keeps_indentation():
-    shown = Shown("\n    return a\n").bundle()
+    shown = AnswerOutput("\n    return a\n").bundle()
     assert shown["text/plain"] == "    return a"
 
 
@@ -379,21 +379,21 @@ def test_text_is_shown_letter_by_letter():
 
 
 def test_text_has_no_markdown_beside_it():
-    assert "text/markdown" not in Shown("a").bundle()
+    assert "text/markdown" not in AnswerOutput("a").bundle()
 
 
 @pytest.mark.parametrize("kind", ["text/html", "text/plain", "text/markdown"])
 def test_notes_stand_under_the_answer(kind):
-    shown = Shown("answer", "markdown", notes=("first", "second")).bundle()[kind]
+    shown = AnswerOutput("answer", "markdown", notes=("first", "second")).bundle()[kind]
     assert re.search(r"answer.*first.*second", shown, re.DOTALL)
 
 
 def test_notes_alone_are_shown():
-    assert "stopped" in Shown("", "markdown", notes=("stopped",)).bundle()["text/html"]
+    assert "stopped" in AnswerOutput("", "markdown", notes=("stopped",)).bundle()["text/html"]
 
 
 def test_nothing_is_shown_as_nothing():
-    assert Shown("", "markdown").bundle() == {"text/plain": ""}
+    assert AnswerOutput("", "markdown").bundle() == {"text/plain": ""}
 
 
 # --- history
@@ -484,7 +484,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.written: list[str] = []
-        self.ended: list[Shown] = []
+        self.ended: list[AnswerOutput] = []
 
     def write(self, chunk: Chunk, _: int = 0) -> None:
         self.written.append(chunk.text)
@@ -492,7 +492,7 @@ class Recorder:
     def begin(self) -> None:
         self.begun = True
 
-    def end(self, shown: Shown, metadata: Mapping[str, Any]) -> None:
+    def end(self, shown: AnswerOutput, metadata: Mapping[str, Any]) -> None:
         self.ended.append(shown)
         self.metadata = metadata
 
@@ -535,7 +535,7 @@ def test_end_shows_the_whole_answer_with_its_notes():
     play = Play(view, form="text", asked="asked")
     play.run(Stream("a", "b").chunks())
     play.end("done", ["note"])
-    assert view.ended == [Shown("ab", notes=("note",), asked="asked", state="done")]
+    assert view.ended == [AnswerOutput("ab", notes=("note",), asked="asked", state="done")]
 
 
 def test_metadata_goes_with_the_end():
@@ -544,7 +544,7 @@ def test_metadata_goes_with_the_end():
     assert view.metadata == {"a": 1}
 
 
-def ended_as(state: str, stream: Stream, error: type[BaseException]) -> Shown:
+def ended_as(state: str, stream: Stream, error: type[BaseException]) -> AnswerOutput:
     """End an answer that was stopped or broke off, as its caller does."""
     view = Recorder()
     play = Play(view, form="markdown", asked="asked")
@@ -556,22 +556,22 @@ def ended_as(state: str, stream: Stream, error: type[BaseException]) -> Shown:
 
 def test_stopped_answer_stays_and_is_marked():
     shown = ended_as("stopped", Stream("a", "b", error=KeyboardInterrupt()), KeyboardInterrupt)
-    assert shown == Shown("ab", "markdown", asked="asked", state="stopped")
+    assert shown == AnswerOutput("ab", "markdown", asked="asked", state="stopped")
 
 
 def test_stopped_before_the_first_word_is_marked_too():
     shown = ended_as("stopped", Stream(error=KeyboardInterrupt()), KeyboardInterrupt)
-    assert shown == Shown("", "markdown", asked="asked", state="stopped")
+    assert shown == AnswerOutput("", "markdown", asked="asked", state="stopped")
 
 
 def test_broken_answer_stays_and_is_marked():
     shown = ended_as("broken off", Stream("a", error=StreamError("lost")), StreamError)
-    assert shown == Shown("a", "markdown", asked="asked", state="broken off")
+    assert shown == AnswerOutput("a", "markdown", asked="asked", state="broken off")
 
 
 def test_failure_before_the_first_word_shows_nothing():
     shown = ended_as("broken off", Stream(error=StreamError("lost")), StreamError)
-    assert shown == Shown("")
+    assert shown == AnswerOutput("")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), StreamError("lost")])
@@ -636,14 +636,14 @@ def test_notebook_in_vs_code_is_watched(monkeypatch):
 def test_terminal_gets_the_terminal_view():
     shell = SimpleNamespace(user_ns={})
     assert isinstance(
-        make_view(shell, "on", "asked", form="markdown", place=UnderCell()), TerminalView
+        make_view(shell, "on", "asked", form="markdown", place=CellOutput()), TerminalView
     )
 
 
 def test_notebook_that_nobody_watches_gets_the_final_view():
     shell = SimpleNamespace(user_ns={}, kernel=object())
     assert isinstance(
-        make_view(shell, "off", "asked", form="markdown", place=UnderCell()), FinalView
+        make_view(shell, "off", "asked", form="markdown", place=CellOutput()), FinalView
     )
 
 
@@ -654,7 +654,7 @@ def in_terminal(capsys, *pieces: str, notes: tuple[str, ...] = ()) -> str:
     view = TerminalView()
     for piece in pieces:
         view.write(chunk_of(piece))
-    view.end(Shown("".join(pieces), "markdown", notes=notes))
+    view.end(AnswerOutput("".join(pieces), "markdown", notes=notes))
     return capsys.readouterr().out
 
 

@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from qianfan_magic.cards import Card
-from qianfan_magic.catalogue import Catalogue
-from qianfan_magic.errors import ParameterError
-from qianfan_magic.wire import read_reply
-from qianfan_magic.wire.types import Chunk, Reply, Usage
-from qianfan_magic.wire.v1 import (
+from qianfan_magic.api.catalogue.cards import Card
+from qianfan_magic.api.catalogue.resolver import Catalogue
+from qianfan_magic.api.types import Chunk, Reply, Usage
+from qianfan_magic.api.wire import read_reply
+from qianfan_magic.api.wire.v1 import (
     chat_body,
     check_messages,
     complete_body,
@@ -17,6 +16,7 @@ from qianfan_magic.wire.v1 import (
     read_chunk,
     read_usage,
 )
+from qianfan_magic.errors import ParameterError
 
 # The examples of the documents of Dolly-12B, AquilaCode-multi (StarCoder's is the same) and
 # StableLM-Alpha-7B, word for word.

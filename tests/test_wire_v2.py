@@ -6,22 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qianfan_magic.cards import Card
-from qianfan_magic.catalogue import Catalogue, Service
-from qianfan_magic.errors import ParameterError
-from qianfan_magic.wire import read_reply
-from qianfan_magic.wire.text import written
-from qianfan_magic.wire.types import DONE, Reply, Usage
-from qianfan_magic.wire.v2 import (
+from qianfan_magic.api.catalogue.cards import Card
+from qianfan_magic.api.catalogue.resolver import Catalogue, Service
+from qianfan_magic.api.types import DONE, Reply, Usage
+from qianfan_magic.api.wire import read_reply
+from qianfan_magic.api.wire.encoding import encode_body
+from qianfan_magic.api.wire.v2 import (
     body,
     check_messages,
     path,
     read_chunk,
     read_error,
+    read_metadata,
     read_models,
-    read_said,
     read_usage,
 )
+from qianfan_magic.errors import ParameterError
 
 # The example of the document, and a recorded stream of qwen3-32b (2026-06), word for word.
 WHOLE = {
@@ -702,20 +702,20 @@ BODIES = st.dictionaries(st.text(max_size=8), JSON | st.lists(st.dictionaries(st
 @settings(deadline=None)
 @given(BODIES)
 def test_what_is_written_is_the_body(sent):
-    assert json.loads(written(sent)) == sent
+    assert json.loads(encode_body(sent)) == sent
 
 
 @settings(deadline=None)
 @given(st.lists(st.text(), min_size=1, max_size=5), st.text())
 def test_each_message_and_field_has_a_line(contents, model):
-    lines = written({"model": model, "messages": [user(c) for c in contents]}).split("\n")
+    lines = encode_body({"model": model, "messages": [user(c) for c in contents]}).split("\n")
     assert len(lines) == 1 + 1 + 1 + len(contents) + 1 + 1
     assert [json.loads(line.rstrip(",")) for line in lines[3:-2]] == [user(c) for c in contents]
 
 
 def test_body_is_written_as_people_read_it():
     sent = {"model": "ernie-5.1", "messages": [user("你好\n"), assistant("b")], "stop": ["a"]}
-    assert written(sent) == (
+    assert encode_body(sent) == (
         '{\n  "model": "ernie-5.1",\n  "messages": [\n'
         '    {"role": "user", "content": "你好\\n"},\n'
         '    {"role": "assistant", "content": "b"}\n  ],\n'
@@ -726,8 +726,8 @@ def test_body_is_written_as_people_read_it():
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1}, b"x"])
 def test_what_is_no_json_is_not_written(value):
     with pytest.raises((ValueError, TypeError)):
-        written({"a": value})
+        encode_body({"a": value})
 
 
 def test_said_of_no_choices_is_nothing():
-    assert read_said({"choices": []}) == {}
+    assert read_metadata({"choices": []}) == {}

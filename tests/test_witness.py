@@ -26,13 +26,13 @@ from qianfan_magic import (
     RateLimitError,
     TokenExpiredError,
 )
-from qianfan_magic.cards import CARDS
-from qianfan_magic.catalogue import Catalogue
-from qianfan_magic.embedded.engines import thoughts
+from qianfan_magic.api.catalogue.cards import CARDS
+from qianfan_magic.api.catalogue.resolver import Catalogue
+from qianfan_magic.api.config.settings import load_settings
+from qianfan_magic.api.wire import read_reply, v1
+from qianfan_magic.embedded.engines import reasoning as thoughts
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.settings import load_settings
-from qianfan_magic.wire import read_reply, v1
 
 
 def bear_witness():
@@ -151,9 +151,9 @@ def server():
 
 @pytest.fixture(scope="module")
 def environments(server):
-    keys, given = server.door.keys, server.environment()
+    keys, given = server.authenticator.keys, server.environment()
     bare = {name: value for name, value in given.items() if name.endswith("_BASE_URL")}
-    token = server.door.give_token(keys.ak, keys.sk)["access_token"]
+    token = server.authenticator.issue_token(keys.ak, keys.sk)["access_token"]
     account = {"QIANFAN_ACCESS_KEY": keys.access_key, "QIANFAN_SECRET_KEY": keys.secret_key}
     return {
         "application": given,
@@ -427,18 +427,18 @@ def test_sdk_is_let_in_the_way_it_was_told(server, theirs, way, before, begins):
 def test_sdk_uses_the_token_that_iam_gave_it(server, theirs):
     theirs(Case("account", 2, *NEW["chat"]))
     authorization = server.seen[-1].headers["Authorization"]
-    assert authorization.removeprefix("Bearer ") == list(server.door.bearers)[-1]
+    assert authorization.removeprefix("Bearer ") == list(server.authenticator.bearers)[-1]
 
 
 def test_sdk_uses_the_bearer_token_that_it_was_given(server, theirs):
     theirs(Case("application", 2, *NEW["chat"]))
     authorization = server.seen[-1].headers["Authorization"]
-    assert authorization.removeprefix("Bearer ") == server.door.keys.bearer_token
+    assert authorization.removeprefix("Bearer ") == server.authenticator.keys.bearer_token
 
 
 @pytest.mark.parametrize("app_id", ["its own", "another"])
 def test_application_is_checked(server, theirs, app_id):
-    given = {"app_id": server.door.keys.app_id if app_id == "its own" else "app-else"}
+    given = {"app_id": server.authenticator.keys.app_id if app_id == "its own" else "app-else"}
     case = Case("application", 2, *NEW["chat"], given=given)
     _, raised = theirs(case)
     assert server.seen[-1].headers["Appid"] == given["app_id"]

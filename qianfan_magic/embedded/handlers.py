@@ -8,41 +8,17 @@ import socket
 import struct
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
-from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.embedded.refused import Refused
-from qianfan_magic.embedded.shapes import Answer
+from qianfan_magic.embedded.faults import Fault, Refusal
+from qianfan_magic.embedded.responses import Answer
+from qianfan_magic.embedded.state import ReceivedRequest
 
 if TYPE_CHECKING:
     from qianfan_magic.embedded.server import EmbeddedServer
-
-
-@dataclass(slots=True)
-class Seen:
-    """A request that came in.
-
-    Attributes
-    ----------
-    method, path, headers, body
-        As they came; the path is without the query, which holds the token, and the repr without
-        the headers, which hold the other one.
-    sent
-        How many chunks of the answer went out.
-    closed_early
-        Whether the client closed the connection before its end.
-    """
-
-    method: str
-    path: str
-    headers: dict[str, str] = field(repr=False)
-    body: bytes
-    sent: int = 0
-    closed_early: bool = False
 
 
 class Handler(RequestHandler):
@@ -58,7 +34,9 @@ class Handler(RequestHandler):
         request = self.request
         # Each piece goes out at once: none waits for the one before to be acknowledged.
         request.connection.stream.set_nodelay(True)  # type: ignore[union-attr]
-        self.seen = Seen(request.method or "", request.path, dict(request.headers), request.body)
+        self.seen = ReceivedRequest(
+            request.method or "", request.path, dict(request.headers), request.body
+        )
         self.server.seen.append(self.seen)
         self.fault = self.server.take_fault(request.path)
 
@@ -68,9 +46,9 @@ class Handler(RequestHandler):
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Answer what tornado refuses by itself, such as a malformed form, as JSON too."""
-        self.say_error(336001, f"Invalid Argument: HTTP {status_code}")
+        self.write_error_payload(336001, f"Invalid Argument: HTTP {status_code}")
 
-    def say(self, payload: dict[str, Any]) -> None:
+    def write_payload(self, payload: dict[str, Any]) -> None:
         """Answer with JSON."""
         self.set_header("Content-Type", "application/json;charset=utf-8")
         self.write(json.dumps(payload, ensure_ascii=False))
@@ -79,13 +57,13 @@ class Handler(RequestHandler):
         """Send one event of a stream."""
         self.write(f"data: {json.dumps(payload, ensure_ascii=False)}\n\n")
 
-    def say_error(self, error_code: int | str, error_msg: str) -> None:
+    def write_error_payload(self, error_code: int | str, error_msg: str) -> None:
         """Answer with an error, which may also come in the middle of a stream."""
-        self.say({"error_code": error_code, "error_msg": error_msg})
+        self.write_payload({"error_code": error_code, "error_msg": error_msg})
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Refusal) -> None:
         """Answer that it is refused."""
-        self.say_error(refused.error_code, refused.error_msg)
+        self.write_error_payload(refused.error_code, refused.error_msg)
 
     @property
     def address(self) -> tuple[str, str, str]:
@@ -96,16 +74,16 @@ class Handler(RequestHandler):
         """Refuse, in IAM's words, a request that is not signed with the keys."""
         headers = {name.lower(): value for name, value in self.request.headers.items()}
         authorization = headers.get("authorization", "")
-        self.server.door.check_signature(authorization, self.address, headers)
+        self.server.authenticator.check_signature(authorization, self.address, headers)
 
-    async def go_wrong(self, fault: Fault) -> None:
+    async def inject_fault(self, fault: Fault) -> None:
         """Do what the fault says, in the place of the rest of the answer."""
         if not self._headers_written:
             self.set_status(fault.status)
             for name, value in fault.headers.items():
                 self.set_header(name, value)
         if fault.error_code:
-            self.say_error(fault.error_code, fault.error_msg)
+            self.write_error_payload(fault.error_code, fault.error_msg)
         elif fault.body is not None:
             self.write(fault.body)
         if fault.end:
@@ -131,7 +109,7 @@ class UnknownHandler(Handler):
 
     async def get(self) -> None:
         """Answer as the service does."""
-        self.say_error(3, "Unsupported openapi method")
+        self.write_error_payload(3, "Unsupported openapi method")
 
     post = put = delete = patch = options = get
 
@@ -153,7 +131,7 @@ class ServiceHandler(Handler):
 
         Raises
         ------
-        Refused
+        Refusal
             With the code and words of the service.
         """
 
@@ -168,11 +146,11 @@ class ServiceHandler(Handler):
     async def post(self, *named: str) -> None:
         """Let in, check, answer."""
         if self.fault and not self.fault.after and not self.fault.fields:
-            await self.go_wrong(self.fault)
+            await self.inject_fault(self.fault)
             return
         try:
             answer, stream = self.read(*named)
-        except Refused as refused:
+        except Refusal as refused:
             self.refuse(refused)
             return
         for name, value in self.limits(answer).items():
@@ -180,7 +158,7 @@ class ServiceHandler(Handler):
         if stream:
             await self._stream(answer)
         else:
-            self.say(self._faulty(answer.whole()))
+            self.write_payload(self._faulty(answer.whole()))
 
     def _faulty(self, payload: dict[str, Any]) -> dict[str, Any]:
         fields = self.fault.fields if self.fault else {}
@@ -192,7 +170,7 @@ class ServiceHandler(Handler):
         try:
             for number, chunk in enumerate(answer.chunks()):
                 if fault and number == fault.after:
-                    await self.go_wrong(fault)
+                    await self.inject_fault(fault)
                     return
                 self.write_event(self._faulty(chunk))
                 await self.flush()

@@ -17,22 +17,24 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from qianfan_magic.embedded.door import Door
+from qianfan_magic.api.config.credentials import Credentials
+from qianfan_magic.api.config.settings import Settings
+from qianfan_magic.api.wire import v1, v2
+from qianfan_magic.embedded.auth import Authenticator
 from qianfan_magic.embedded.engines import ENGINES
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.embedded.handlers import Handler, Seen, UnknownHandler
-from qianfan_magic.embedded.handlers_v1 import OldHandler, TokenHandler
+from qianfan_magic.embedded.handlers import Handler, UnknownHandler
+from qianfan_magic.embedded.handlers_v1 import TokenHandler, V1Handler
 from qianfan_magic.embedded.handlers_v2 import (
     IamHandler,
     ModelHandler,
     ModelsHandler,
-    NewUnknownHandler,
+    V2UnknownHandler,
 )
-from qianfan_magic.embedded.question import Question
-from qianfan_magic.embedded.quota import Quota
+from qianfan_magic.embedded.rate_limits import RateLimits
+from qianfan_magic.embedded.request import ServerRequest
+from qianfan_magic.embedded.state import ReceivedRequest
 from qianfan_magic.masking import guard_logs
-from qianfan_magic.settings import Credentials, Settings
-from qianfan_magic.wire import v1, v2
 
 HOST = "127.0.0.1"
 # tornado writes addresses, which hold the token, into its log.
@@ -71,14 +73,14 @@ class EmbeddedServer:
         pace: float = 0.0,
         token_life: float = 2_592_000,
     ) -> None:
-        self.engine: Callable[[Question], str] = ENGINES[engine]
+        self.engine: Callable[[ServerRequest], str] = ENGINES[engine]
         self.reasoning = ENGINES[engine].reasoning
         self.seed = seed
         self.pace = pace
-        self.door = Door(token_life=token_life)
-        self.quota = Quota()
+        self.authenticator = Authenticator(token_life=token_life)
+        self.rate_limits = RateLimits()
         self.faults: deque[Fault] = deque()
-        self.seen: list[Seen] = []
+        self.seen: list[ReceivedRequest] = []
         self._port = port
         self._started = threading.Event()
         self._failure: OSError | None = None
@@ -117,7 +119,7 @@ class EmbeddedServer:
 
     def settings(self, **others: Any) -> Settings:
         """Return settings that lead here, past every proxy; the token stays in memory."""
-        keys = self.door.keys
+        keys = self.authenticator.keys
         return Settings(
             credentials=Credentials(ak=keys.ak, sk=keys.sk, bearer_token=keys.bearer_token),
             base_url=self.base_url,
@@ -138,9 +140,9 @@ class EmbeddedServer:
             "QIANFAN_BASE_URL": self.base_url,
             "QIANFAN_CONSOLE_API_BASE_URL": self.base_url,
             "QIANFAN_IAM_BASE_URL": self.base_url,
-            "QIANFAN_AK": self.door.keys.ak,
-            "QIANFAN_SK": self.door.keys.sk,
-            "QIANFAN_BEARER_TOKEN": self.door.keys.bearer_token,
+            "QIANFAN_AK": self.authenticator.keys.ak,
+            "QIANFAN_SK": self.authenticator.keys.sk,
+            "QIANFAN_BEARER_TOKEN": self.authenticator.keys.bearer_token,
         }
 
     def fail(self, *faults: Fault) -> None:
@@ -162,11 +164,11 @@ class EmbeddedServer:
         given = {"server": self}
         return [
             (v1.TOKEN_PATH, TokenHandler, given),
-            (v1.PREFIX + r"/(chat|completions)/([^/]+)", OldHandler, given),
+            (v1.PREFIX + r"/(chat|completions)/([^/]+)", V1Handler, given),
             (v2.TOKEN_PATH, IamHandler, given),
             (v2.MODELS_PATH, ModelsHandler, given),
             *((path, ModelHandler, {**given, "kind": kind}) for kind, path in v2.PATHS.items()),
-            (r"/v2/.*", NewUnknownHandler, given),
+            (r"/v2/.*", V2UnknownHandler, given),
             (r".*", UnknownHandler, given),
         ]
 

@@ -11,13 +11,13 @@ from typing import Any
 import anywidget
 import traitlets
 
-from qianfan_magic.catalogue import estimate_tokens
-from qianfan_magic.views.blocks import BlockStream, LetterStream
-from qianfan_magic.views.highlight import style_sheet
-from qianfan_magic.views.place import Place
-from qianfan_magic.views.shown import NOTHING, Shows
-from qianfan_magic.views.visible import visible
-from qianfan_magic.wire.types import Chunk
+from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
+from qianfan_magic.api.types import Chunk
+from qianfan_magic.views.output_area import OutputArea
+from qianfan_magic.views.rendering.answer import NOTHING, PlainOutput
+from qianfan_magic.views.rendering.highlight import style_sheet
+from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
+from qianfan_magic.views.rendering.invisible import escape_invisible
 
 _HERE = Path(__file__).parent
 #: Seconds between two messages at least. One costs some 550 bytes whatever it carries, and the
@@ -47,7 +47,7 @@ class LiveReply(anywidget.AnyWidget):
     titles = traitlets.List(traitlets.Unicode(), help="Of the columns.").tag(sync=True)
 
 
-class Column:
+class LiveColumn:
     """One answer that grows: what of it the page has, and what is held back for a moment."""
 
     def __init__(self, number: int, *, markdown: bool) -> None:
@@ -88,7 +88,7 @@ class Column:
         before, self._held, self._open, self._sent = self._open, "", made.open, now
         self._took = time.monotonic() - now
         frame: dict[str, Any] = {"column": self._number} if self._number else {}
-        frame |= {"thinking": visible(thoughts)} if thoughts else {}
+        frame |= {"thinking": escape_invisible(thoughts)} if thoughts else {}
         frame |= {"closed": made.closed} if made.closed else {}
         frame |= changed(before, made.open) if made.more is None else {"more": made.more}
         frame |= {"tokens": self._tokens} if self._tokens else {"about": self._estimate}
@@ -126,11 +126,13 @@ class LiveView:
     """
 
     def __init__(
-        self, place: Place, asked: Sequence[str], titles: Sequence[str] = (), *, markdown: bool
+        self, place: OutputArea, asked: Sequence[str], titles: Sequence[str] = (), *, markdown: bool
     ) -> None:
         self._place = place
-        self.widget = LiveReply(asked=list(map(visible, asked)), titles=list(map(visible, titles)))
-        self._columns = [Column(number, markdown=markdown) for number in range(len(asked))]
+        self.widget = LiveReply(
+            asked=list(map(escape_invisible, asked)), titles=list(map(escape_invisible, titles))
+        )
+        self._columns = [LiveColumn(number, markdown=markdown) for number in range(len(asked))]
         self._shown = False
         self._sent = -INTERVAL
         self._lock = threading.Lock()
@@ -149,7 +151,7 @@ class LiveView:
             self._columns[column].take(chunk)
             self._send()
 
-    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
+    def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Put plain output into the widget's place; leave no widget behind."""
         self.begin()
         with self._lock:

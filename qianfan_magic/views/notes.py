@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from qianfan_magic.checked import short
-from qianfan_magic.conversation import Conversation, Fit, Rewound
-from qianfan_magic.running import Run
-from qianfan_magic.wire.types import Reply
+from qianfan_magic.api.types import Reply
+from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
+from qianfan_magic.conversation.turn import CellRun, short_name
 
 #: Said once, under the first answer for which it counts.
 UNORDERED = (
@@ -67,17 +66,17 @@ def rewound_notes(rewound: Rewound | None, others: Sequence[Rewound] = ()) -> li
     if rewound is None:
         return []
     lost = [UNORDERED] * rewound.is_unordered
-    named = [f"In {short(one.conversation.name)}: {_rewound(one)}" for one in others]
+    named = [f"In {short_name(one.conversation.name)}: {_rewound(one)}" for one in others]
     return [note for note in (_rewound(rewound), *named, *lost) if note]
 
 
-def unchanged_notes(conversations: Iterable[Conversation], run: Run) -> Iterator[str]:
+def unchanged_notes(conversations: Iterable[Conversation], run: CellRun) -> Iterator[str]:
     """Say which conversations still have the turns of a cell's earlier run."""
     for one in conversations:
         numbers = [number for number, turn in enumerate(one.turns, 1) if run.had_asked(turn)]
         if numbers:
             yield (
-                f"The conversation {short(one.name)} is as it was: it still has {_turns(numbers)}, "
+                f"The conversation {short_name(one.name)} is as it was: it still has {_turns(numbers)}, "
                 "which this cell had asked before."
             )
 

@@ -13,12 +13,10 @@ from typing import Any
 
 import anywidget
 import traitlets
-from ipywidgets import DOMWidget
 
-from qianfan_magic.parameter import Parameter
-from qianfan_magic.views.mathematics import IGNORED
-from qianfan_magic.views.shown import NOTHING
-from qianfan_magic.views.visible import visible
+from qianfan_magic.api.catalogue.parameter import Parameter
+from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.math import IGNORED
 
 _HERE = Path(__file__).parent
 #: From one end of a slider to the other, for a number that need not be whole.
@@ -57,32 +55,6 @@ class Panel(anywidget.AnyWidget):
     reply = traitlets.Unicode().tag(sync=True)
 
 
-class InPanel:
-    """The place beside the sliders, which keeps the widget of an answer when it is whole."""
-
-    keeps = True
-
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
-        self._widget: DOMWidget | None = None
-
-    def show(self, widget: DOMWidget) -> None:
-        """Show a widget in the place of the one before."""
-        self.close()
-        self._widget = widget
-        self._panel.reply = widget.model_id
-
-    def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
-        """Leave the widget: the panel is no part of the saved notebook."""
-
-    def close(self) -> None:
-        """Show nothing, and leave no widget behind."""
-        if self._widget:
-            self._panel.reply = ""
-            self._widget.close()
-            self._widget = None
-
-
 def row_of(parameter: Parameter) -> dict[str, Any]:
     """Describe a parameter's control: its name, sentence, and kind with bounds and step."""
     row: dict[str, Any] = {"name": parameter.name, "range": parameter.range}
@@ -108,7 +80,9 @@ def advice(values: Mapping[str, Any]) -> str:
 
 def panel_bundle(rows: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, str]:
     """Make the plain output: a table of the values, ``text/html`` and ``text/plain``."""
-    shown = {row.name: visible(repr(values[row.name])) for row in rows if row.name in values}
+    shown = {
+        row.name: escape_invisible(repr(values[row.name])) for row in rows if row.name in values
+    }
     cells = "\n".join(
         f'<tr><td style="text-align:left">{escape(row.name)}</td>'
         f'<td style="text-align:left">{escape(shown.get(row.name, UNSET))}</td>'

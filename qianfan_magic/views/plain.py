@@ -6,16 +6,16 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from qianfan_magic.views.place import Place
-from qianfan_magic.views.shown import ANSWER, NOTHING, THINKING, Shows
-from qianfan_magic.views.visible import visible
-from qianfan_magic.wire.types import Chunk
+from qianfan_magic.api.types import Chunk
+from qianfan_magic.views.output_area import OutputArea
+from qianfan_magic.views.rendering.answer import ANSWER, NOTHING, THINKING, PlainOutput
+from qianfan_magic.views.rendering.invisible import escape_invisible
 
 
 class FinalView:
     """Shows answers once, when they are whole: for notebooks that nobody watches."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: OutputArea) -> None:
         self._place = place
 
     def begin(self) -> None:
@@ -24,7 +24,7 @@ class FinalView:
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Wait for the rest."""
 
-    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
+    def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show what there is, if anything."""
         bundle = shown.bundle()
         if bundle.keys() != {"text/plain"} or bundle["text/plain"]:
@@ -58,18 +58,18 @@ class TerminalView:
         text = self._held + text
         self._held = "\r" if text.endswith("\r") else ""  # perhaps half of a line's end
         text = text.removesuffix("\r")
-        seen = visible(text) if self._begun else visible(text).lstrip("\n")
+        seen = escape_invisible(text) if self._begun else escape_invisible(text).lstrip("\n")
         self._begun = self._begun or bool(seen)
         sys.stdout.write(seen)
         sys.stdout.flush()
 
-    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
+    def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show what stands under the answer."""
         del metadata
         below = shown.below()
         if not (self._begun or below):
             return
-        sys.stdout.write("".join(f"\n[{visible(line)}]" for line in below) + "\n")
+        sys.stdout.write("".join(f"\n[{escape_invisible(line)}]" for line in below) + "\n")
         sys.stdout.flush()
 
 
@@ -82,7 +82,7 @@ class TerminalColumns:
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Wait for the rest."""
 
-    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
+    def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show them."""
         del metadata
         sys.stdout.write(shown.bundle()["text/plain"] + "\n")

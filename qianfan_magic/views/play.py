@@ -6,8 +6,8 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol
 
-from qianfan_magic.views.shown import NOTHING, Shown, Shows
-from qianfan_magic.wire.types import Chunk
+from qianfan_magic.api.types import Chunk
+from qianfan_magic.views.rendering.answer import NOTHING, AnswerOutput, PlainOutput
 
 
 class View(Protocol):
@@ -19,7 +19,7 @@ class View(Protocol):
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Show more of an answer."""
 
-    def end(self, shown: Shows, metadata: Mapping[str, Any] = NOTHING) -> None:
+    def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show the end; the metadata stays with it in the saved notebook."""
 
 
@@ -68,7 +68,7 @@ class Play:
 
     def end(
         self, state: str, notes: Sequence[str] = (), metadata: Mapping[str, Any] = NOTHING
-    ) -> Shown:
+    ) -> AnswerOutput:
         """Show the answer for good; return it as it is shown.
 
         Parameters
@@ -87,11 +87,11 @@ class Play:
 
 def shown(
     chunks: Sequence[Chunk], form: str, asked: str, state: str, notes: Sequence[str]
-) -> Shown:
+) -> AnswerOutput:
     """Make the end of an answer of its chunks; nothing, if it broke off before the first word."""
     text = "".join(chunk.text for chunk in chunks)
     reasoning = "".join(chunk.reasoning for chunk in chunks)
     if state == "broken off" and not (text or reasoning or notes):
-        return Shown("")
+        return AnswerOutput("")
     tokens = chunks[-1].usage.completion_tokens if chunks else 0
-    return Shown(text, form, tuple(notes), asked, state, tokens, reasoning)
+    return AnswerOutput(text, form, tuple(notes), asked, state, tokens, reasoning)

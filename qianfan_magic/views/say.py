@@ -9,13 +9,13 @@ from typing import Any
 def show(text: str, metadata: Mapping[str, Any] | None = None) -> None:
     """Show plain text, which the page wraps between words; the metadata is saved with it."""
     # What renders takes a tenth of a second to import; %load_ext does not need it yet.
-    from qianfan_magic.views.shown import Shown
+    from qianfan_magic.views.rendering.answer import AnswerOutput
 
-    publish(Shown(text.rstrip()).bundle(), metadata)
+    publish(AnswerOutput(text.rstrip()).bundle(), metadata)
 
 
 def publish(bundle: dict[str, str], metadata: Mapping[str, Any] | None = None) -> None:
     """Show a bundle under the cell that runs."""
-    from qianfan_magic.views.place import UnderCell
+    from qianfan_magic.views.output_area import CellOutput
 
-    UnderCell().put(bundle, metadata or {})
+    CellOutput().put(bundle, metadata or {})

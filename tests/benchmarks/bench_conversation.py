@@ -36,12 +36,12 @@ from serving import ROOT, TOKEN, Answer, json_answer, median, print_table, prose
 from traitlets.config import Config
 from urllib3.connectionpool import HTTPConnectionPool
 
-from qianfan_magic.conversation import Conversation
-from qianfan_magic.notebook import read_outputs
-from qianfan_magic.record import record_to_json, sealed
-from qianfan_magic.restoring import restore
-from qianfan_magic.turn import Turn
-from qianfan_magic.views.shown import Shown
+from qianfan_magic.conversation.conversation import Conversation
+from qianfan_magic.conversation.notebook_file import read_outputs
+from qianfan_magic.conversation.record import record_to_json, with_digest
+from qianfan_magic.conversation.restore import restore
+from qianfan_magic.conversation.turn import Turn
+from qianfan_magic.views.rendering.answer import AnswerOutput
 
 SECOND, LAST, ALL, RUNS, RESTORES = 2, 200, 500, 41, 7
 #: By the flags that choose them: who knows no limit, and models with one.
@@ -63,8 +63,8 @@ from pathlib import Path
 from IPython.core.interactiveshell import InteractiveShell
 InteractiveShell.instance().run_line_magic("load_ext", "qianfan_magic")
 begun = time.perf_counter()
-from qianfan_magic.notebook import read_outputs
-from qianfan_magic.restoring import restore
+from qianfan_magic.conversation.notebook_file import read_outputs
+from qianfan_magic.conversation.restore import restore
 restore(read_outputs(Path(sys.argv[1])))
 print(time.perf_counter() - begun)
 """
@@ -77,7 +77,7 @@ def talk_of(count: int) -> Conversation:
     for number in range(1, count + 1):
         question, answer = QUESTION.format(number), prose(number)
         run = {"cell": f"cell-{number}", "run": f"run-{number}"}
-        talk = talk.taken(Turn(question, answer, model="dolly_12b", tokens=(9, 120), **run))
+        talk = talk.append(Turn(question, answer, model="dolly_12b", tokens=(9, 120), **run))
     return talk
 
 
@@ -87,9 +87,9 @@ def notebook_of(talk: Conversation) -> str:
     for place, turn in enumerate(talk.turns):
         head = Conversation(talk.name, talk.system, talk.turns[: place + 1])
         record = record_to_json(place + 1, [head], [(head, place)])
-        bundle = Shown(turn.assistant, "markdown", (), "dolly_12b", "done", 120).bundle()
+        bundle = AnswerOutput(turn.assistant, "markdown", (), "dolly_12b", "done", 120).bundle()
         output = nbformat.v4.new_output(
-            "display_data", bundle, metadata=sealed(record, bundle["text/plain"])
+            "display_data", bundle, metadata=with_digest(record, bundle["text/plain"])
         )
         source = f"%%qianfan_chat\n{turn.user}"
         notebook.cells.append(nbformat.v4.new_code_cell(source, id=turn.cell, outputs=[output]))

@@ -55,7 +55,8 @@ def ready_made(version: int, *, chunked: bool) -> bytes:
 
 def ours(url: str, version: int) -> Reader:
     from qianfan_magic import QianfanClient
-    from qianfan_magic.settings import Credentials, Settings
+    from qianfan_magic.api.config.credentials import Credentials
+    from qianfan_magic.api.config.settings import Settings
 
     keys = Credentials(access_token=TOKEN, bearer_token=BEARER)
     client = QianfanClient(Settings(credentials=keys, base_url=url, console_api_base_url=url))

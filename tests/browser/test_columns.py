@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Run
+    from tests.browser.conftest import CellRun
 
 SLOWLY = 'get_ipython().magics_manager.registry["QianfanMagics"].session.server.pace = 0.2'
 COMPARE = "%%qianfan_chat --compare temperature=0.1,0.5,0.9\nPlease introduce The Great Wall"
@@ -19,7 +19,7 @@ def lefts(columns) -> list[float]:
     return [column.bounding_box()["x"] for column in columns.all()]
 
 
-def test_columns_stream_at_once(run: Run) -> None:
+def test_columns_stream_at_once(run: CellRun) -> None:
     notebook = run(SLOWLY, COMPARE)
     columns = notebook.page.locator(".qianfan-column")
     for number in range(3):
@@ -29,7 +29,7 @@ def test_columns_stream_at_once(run: Run) -> None:
     assert len(set(lefts(columns))) == 3
 
 
-def test_columns_end_as_a_plain_grid(run: Run) -> None:
+def test_columns_end_as_a_plain_grid(run: CellRun) -> None:
     notebook = run(COMPARE)
     notebook.wait_idle()
     notebook.screenshot("compare")
@@ -38,7 +38,7 @@ def test_columns_end_as_a_plain_grid(run: Run) -> None:
     assert "widget" not in json.dumps(notebook.save())
 
 
-def test_stop_ends_all_columns(run: Run) -> None:
+def test_stop_ends_all_columns(run: CellRun) -> None:
     notebook = run(SLOWLY, COMPARE, "print('went on')")
     notebook.page.locator(".qianfan-body", has_text="not one wall").nth(2).wait_for()
     notebook.page.get_by_role("button", name="Stop", exact=True).click()
@@ -49,7 +49,7 @@ def test_stop_ends_all_columns(run: Run) -> None:
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_columns_wrap_on_a_narrow_page(run: Run, theme: str) -> None:
+def test_columns_wrap_on_a_narrow_page(run: CellRun, theme: str) -> None:
     notebook = run(COMPARE, theme=theme, width=600, height=1400)
     notebook.wait_idle()
     notebook.screenshot(f"compare-{theme.split()[1].lower()}-600")
@@ -58,7 +58,7 @@ def test_columns_wrap_on_a_narrow_page(run: Run, theme: str) -> None:
     assert notebook.output(1).evaluate("area => area.scrollWidth - area.clientWidth") == 0
 
 
-def test_second_column_can_be_kept_instead(run: Run) -> None:
+def test_second_column_can_be_kept_instead(run: CellRun) -> None:
     notebook = run("%%qianfan_chat --compare temperature=0.1,0.9\nWhat did you receive?")
     notebook.wait_idle()
     notebook.run_code("%qianfan keep 2\n%qianfan history")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Lab, Notebook, Run
+    from tests.browser.conftest import CellRun, Lab, Notebook
 
 WALL = "%%qianfan_chat\nPlease introduce The Great Wall"
 LONG = "%%qianfan_chat\nHow long is it?"
@@ -24,7 +24,7 @@ BOX = "import ipywidgets\nbox = ipywidgets.Output()\nbox"
 
 
 @pytest.fixture
-def opened(lab: Lab, open_notebook: Run, request: pytest.FixtureRequest) -> Run:
+def opened(lab: Lab, open_notebook: CellRun, request: pytest.FixtureRequest) -> CellRun:
     """Open cells behind one that starts the embedded server, and run that alone."""
 
     def open_cells(*cells: str) -> Notebook:
@@ -50,7 +50,7 @@ def turn_of(notebook: Notebook, number: int) -> dict:
     return output["metadata"]["qianfan_magic"]["turns"][-1]
 
 
-def test_conversation_follows_re_run_restart_and_restore(opened: Run) -> None:
+def test_conversation_follows_re_run_restart_and_restore(opened: CellRun) -> None:
     notebook = opened(WALL, LONG, "%qianfan restore", FIRST, "%qianfan history")
     run_cells(notebook, 1, 2, 1)
     dropped = "Dropped, since said after that: turn 2 (\u201cHow long is it?\u201d)"
@@ -69,7 +69,7 @@ def test_conversation_follows_re_run_restart_and_restore(opened: Run) -> None:
     notebook.screenshot("history")
 
 
-def test_cells_run_from_below_are_asked_from_the_top(opened: Run) -> None:
+def test_cells_run_from_below_are_asked_from_the_top(opened: CellRun) -> None:
     notebook = opened(WALL, LONG)
     notebook.save()
     run_cells(notebook, 2, 1)
@@ -80,7 +80,7 @@ def test_cells_run_from_below_are_asked_from_the_top(opened: Run) -> None:
     assert (turn_of(notebook, 1)["turn"], turn_of(notebook, 2)["turn"]) == (1, 2)
 
 
-def test_cut_off_answer_goes_on_as_one(opened: Run) -> None:
+def test_cut_off_answer_goes_on_as_one(opened: CellRun) -> None:
     cut = "%%qianfan_chat --max-tokens 40\nPlease introduce Beijing"
     notebook = opened(cut, "%%qianfan_chat --continue")
     run_cells(notebook, 1, 2)
@@ -89,7 +89,7 @@ def test_cut_off_answer_goes_on_as_one(opened: Run) -> None:
     assert turn_of(notebook, 2)["assistant"].endswith("roast duck that people travel for.")
 
 
-def test_kept_column_is_what_the_saved_notebook_tells(opened: Run) -> None:
+def test_kept_column_is_what_the_saved_notebook_tells(opened: CellRun) -> None:
     notebook = opened(COMPARE, "%qianfan keep 2")
     run_cells(notebook, 1)
     first = turn_of(notebook, 1)["parameters"]
@@ -100,7 +100,7 @@ def test_kept_column_is_what_the_saved_notebook_tells(opened: Run) -> None:
     )
 
 
-def test_answer_that_was_kept_is_what_the_saved_notebook_tells(opened: Run) -> None:
+def test_answer_that_was_kept_is_what_the_saved_notebook_tells(opened: CellRun) -> None:
     notebook = opened("%%qianfan_chat\nSuggest a name for a cat.", PARAMS)
     run_cells(notebook, 1)
     run_cells(notebook, 2)
@@ -112,14 +112,14 @@ def test_answer_that_was_kept_is_what_the_saved_notebook_tells(opened: Run) -> N
     assert turn_of(notebook, 1)["parameters"] == {"temperature": 0.9}
 
 
-def test_answer_in_a_widget_leaves_its_record_under_the_cell(opened: Run) -> None:
+def test_answer_in_a_widget_leaves_its_record_under_the_cell(opened: CellRun) -> None:
     notebook = opened(BOX, "%%qianfan_chat --into box\nhi", "print('next')")
     run_cells(notebook, 1, 2, 3)
     notebook.screenshot("into-record")
     assert turn_of(notebook, 2)["user"] == "hi"
 
 
-def test_cell_that_fails_says_what_stays(opened: Run) -> None:
+def test_cell_that_fails_says_what_stays(opened: CellRun) -> None:
     notebook = opened("%%qianfan_chat\nhi")
     run_cells(notebook, 1)
     notebook.page.evaluate(

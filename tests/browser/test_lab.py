@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from tests.browser.conftest import Notebook, Run
+    from tests.browser.conftest import CellRun, Notebook
 
 ASK = "%%qianfan_chat\nPlease introduce The Great Wall"
 SLOWLY = 'get_ipython().magics_manager.registry["QianfanMagics"].session.server.pace = 0.3'
@@ -28,7 +28,7 @@ def saying(text: str) -> str:
     )
 
 
-def test_text_is_there_before_the_stream_has_ended(run: Run) -> None:
+def test_text_is_there_before_the_stream_has_ended(run: CellRun) -> None:
     notebook = run(SLOWLY, ASK)
     live = notebook.page.locator(".qianfan-reply")
     live.locator("strong", has_text="Great Wall").wait_for()
@@ -36,7 +36,7 @@ def test_text_is_there_before_the_stream_has_ended(run: Run) -> None:
     notebook.screenshot("streaming")
 
 
-def test_answer_ends_as_plain_output_without_a_widget(run: Run) -> None:
+def test_answer_ends_as_plain_output_without_a_widget(run: CellRun) -> None:
     notebook = run(ASK)
     notebook.output(1).locator("strong", has_text="Great Wall of China").wait_for()
     notebook.wait_idle()
@@ -44,7 +44,7 @@ def test_answer_ends_as_plain_output_without_a_widget(run: Run) -> None:
     assert notebook.page.locator(".qianfan-reply").count() == 0
 
 
-def test_saved_notebook_holds_the_answer_and_no_widget(run: Run) -> None:
+def test_saved_notebook_holds_the_answer_and_no_widget(run: CellRun) -> None:
     notebook = run(ASK)
     notebook.wait_idle()
     saved = notebook.save()
@@ -53,7 +53,7 @@ def test_saved_notebook_holds_the_answer_and_no_widget(run: Run) -> None:
     assert "widget" not in json.dumps(saved)
 
 
-def test_answer_is_there_after_the_kernel_is_gone(run: Run) -> None:
+def test_answer_is_there_after_the_kernel_is_gone(run: CellRun) -> None:
     notebook = run(ASK)
     notebook.wait_idle()
     notebook.save()
@@ -62,11 +62,11 @@ def test_answer_is_there_after_the_kernel_is_gone(run: Run) -> None:
     expect(notebook.output(1).locator("strong", has_text="Great Wall of China")).to_be_visible()
 
 
-def test_stop_keeps_the_text_and_stops_run_all(run: Run) -> None:
+def test_stop_keeps_the_text_and_stops_run_all(run: CellRun) -> None:
     notebook = run(SLOWLY, ASK, "print('went on')")
     notebook.page.locator(".qianfan-body", has_text="not one wall").wait_for()
     notebook.command("notebook:interrupt-kernel")
-    notebook.output(2).get_by_text("KeyboardInterrupt").first.wait_for()
+    notebook.output(2).get_by_text("KeyboardInterrupt").truncate.wait_for()
     notebook.screenshot("stopped")
     shown = notebook.output(2).inner_text()
     assert "not one wall" in shown
@@ -75,7 +75,7 @@ def test_stop_keeps_the_text_and_stops_run_all(run: Run) -> None:
     assert "went on" not in notebook.output(3).inner_text()
 
 
-def test_stop_button_keeps_the_text(run: Run) -> None:
+def test_stop_button_keeps_the_text(run: CellRun) -> None:
     notebook = run(SLOWLY, ASK)
     notebook.page.locator(".qianfan-body", has_text="not one wall").wait_for()
     notebook.page.get_by_role("button", name="Stop", exact=True).click()
@@ -83,7 +83,7 @@ def test_stop_button_keeps_the_text(run: Run) -> None:
     assert "stopped" in notebook.output(2).inner_text()
 
 
-def test_error_is_two_lines(run: Run) -> None:
+def test_error_is_two_lines(run: CellRun) -> None:
     notebook = run("%%qianfan_chat -t 3\nhi")
     error = notebook.output(1).locator("pre")
     error.get_by_text("ParameterError").wait_for()
@@ -105,7 +105,7 @@ HOSTILE = (
 
 
 @pytest.fixture
-def hostile(run: Run) -> Notebook:
+def hostile(run: CellRun) -> Notebook:
     """A notebook in which every hostile answer has been shown, and the requests it made."""
     cells = [cell for text in HOSTILE for cell in (saying(text), "%%qianfan_chat\nhi")]
     notebook = run(*cells, "print('all shown')")
@@ -132,7 +132,7 @@ def test_hostile_answers_run_nothing_in_an_exported_page(
     context.route("**/*", lambda route: (requested.append(route.request.url), route.abort()))
     page = context.new_page()
     page.set_content(html)
-    page.get_by_text("all shown").first.wait_for()
+    page.get_by_text("all shown").truncate.wait_for()
     assert page.evaluate("window.ran") is None
     assert [url for url in requested if ":9/" in url] == []
     context.close()
@@ -140,7 +140,7 @@ def test_hostile_answers_run_nothing_in_an_exported_page(
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 @pytest.mark.parametrize("width", [600, 1200])
-def test_answers_fit_themes_and_widths(run: Run, theme: str, width: int) -> None:
+def test_answers_fit_themes_and_widths(run: CellRun, theme: str, width: int) -> None:
     notebook = run(
         "%%qianfan_chat\nPlease introduce Beijing",
         "%%qianfan_chat\n请介绍长城",

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from qianfan_magic.embedded.engines.thoughts import BAT_AND_BALL, CHICKENS
+from qianfan_magic.embedded.engines.reasoning import BAT_AND_BALL, CHICKENS
 from tests.browser.hand_server import HandServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.browser.conftest import Lab, Notebook, Run
+    from tests.browser.conftest import CellRun, Lab, Notebook
 
 CELL = "%%qianfan_chat -m ernie-5.1 --enable-thinking"
 PUZZLES = {
@@ -75,7 +75,7 @@ def hand() -> Iterator[HandServer]:
 
 @pytest.mark.parametrize("language", PUZZLES)
 def test_thoughts_fit(
-    lab: Lab, open_notebook: Run, hand: HandServer, look: str, language: str
+    lab: Lab, open_notebook: CellRun, hand: HandServer, look: str, language: str
 ) -> None:
     question, puzzle = PUZZLES[language]
     name = f"thinking-{language}-{look}"
@@ -96,7 +96,7 @@ def test_thoughts_fit(
     assert notebook.output(1).evaluate(OVERFLOW) == 0
 
 
-def test_what_is_shown_fits(run: Run, look: str) -> None:
+def test_what_is_shown_fits(run: CellRun, look: str) -> None:
     notebook = run(DRAW, *(cell for cell, _ in SHOWN.values()), **LOOKS[look])
     wide = []
     for number, (name, (_, text)) in enumerate(SHOWN.items(), 2):

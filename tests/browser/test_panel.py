@@ -9,14 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Notebook, Run
+    from tests.browser.conftest import CellRun, Notebook
 
 SHOW = "%qianfan params"
 ASK = "%%qianfan_chat\nWhat did you receive?"
 
 
 @pytest.fixture
-def panel(run: Run) -> Notebook:
+def panel(run: CellRun) -> Notebook:
     """A notebook with an answer and the panel below it."""
     notebook = run(ASK, SHOW)
     notebook.wait_idle()
@@ -119,7 +119,7 @@ def test_table_is_there_after_the_kernel_is_gone(panel: Notebook) -> None:
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 @pytest.mark.parametrize("width", [600, 1200])
-def test_panel_fits_themes_and_widths(run: Run, theme: str, width: int) -> None:
+def test_panel_fits_themes_and_widths(run: CellRun, theme: str, width: int) -> None:
     notebook = run(
         ASK, "%qianfan params temperature=0.4 top_p=0.8 stop=END", theme=theme, width=width
     )

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import saying
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Notebook, Run
+    from tests.browser.conftest import CellRun, Notebook
 
 MIXED = r"""# Walls and numbers
 
@@ -45,7 +45,7 @@ WALL = "%%qianfan_chat\nPlease introduce The Great Wall"
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_everything_of_markdown_is_shown(run: Run, theme: str) -> None:
+def test_everything_of_markdown_is_shown(run: CellRun, theme: str) -> None:
     notebook = run(*saying(MIXED), theme=theme, height=1300)
     answer = notebook.output(2).locator(".qianfan-answer")
     answer.locator("mjx-container").nth(2).wait_for()
@@ -59,7 +59,7 @@ def test_everything_of_markdown_is_shown(run: Run, theme: str) -> None:
     assert keyword != plain
 
 
-def test_formulas_are_typeset_while_the_answer_arrives(run: Run) -> None:
+def test_formulas_are_typeset_while_the_answer_arrives(run: CellRun) -> None:
     notebook = run(*saying(MIXED + "more\n\n" * 40, pace=0.1))
     live = notebook.page.locator(".qianfan-reply")
     live.locator("mjx-container").nth(2).wait_for()
@@ -67,7 +67,7 @@ def test_formulas_are_typeset_while_the_answer_arrives(run: Run) -> None:
     expect(live).to_contain_text("streaming")
 
 
-def test_code_can_be_copied_from_the_plain_output(run: Run) -> None:
+def test_code_can_be_copied_from_the_plain_output(run: CellRun) -> None:
     notebook = run(*saying(MIXED))
     notebook.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     notebook.output(2).locator(".qianfan-answer pre").hover()
@@ -76,7 +76,7 @@ def test_code_can_be_copied_from_the_plain_output(run: Run) -> None:
     assert copied.startswith("def area(width, height=2):\n    # of a rectangle\n")
 
 
-def test_line_under_the_answer_tells_how_fast_it_comes(run: Run) -> None:
+def test_line_under_the_answer_tells_how_fast_it_comes(run: CellRun) -> None:
     notebook = run(SLOWLY, WALL)
     state = notebook.page.locator(".qianfan-state")
     expect(state).to_contain_text("dolly_12b: streaming")
@@ -105,7 +105,7 @@ def selected(notebook: Notebook) -> str:
     return notebook.page.evaluate("document.getSelection().toString()")
 
 
-def test_selected_text_stays_selected(run: Run) -> None:
+def test_selected_text_stays_selected(run: CellRun) -> None:
     notebook = run(SLOWLY, WALL)
     body = notebook.page.locator(".qianfan-body")
     body.get_by_text("not one wall").wait_for()
@@ -131,13 +131,13 @@ def scroller(notebook: Notebook):
     )
 
 
-def test_page_follows_the_end_where_the_reader_is_there(run: Run) -> None:
+def test_page_follows_the_end_where_the_reader_is_there(run: CellRun) -> None:
     notebook = run(*saying(LONG, pace=0.05), height=500)
     notebook.page.locator(".qianfan-body", has_text="Paragraph 30").wait_for()
     assert notebook.page.evaluate(BOTTOM) < 500
 
 
-def test_page_stays_where_the_reader_has_scrolled_up(run: Run) -> None:
+def test_page_stays_where_the_reader_has_scrolled_up(run: CellRun) -> None:
     notebook = run(*saying(LONG, pace=0.05), height=500)
     notebook.page.locator(".qianfan-body", has_text="Paragraph 25").wait_for()
     view = scroller(notebook)
@@ -149,7 +149,7 @@ def test_page_stays_where_the_reader_has_scrolled_up(run: Run) -> None:
     assert view.evaluate("e => e.scrollTop") == 40
 
 
-def test_page_does_not_jump_when_the_answer_ends(run: Run) -> None:
+def test_page_does_not_jump_when_the_answer_ends(run: CellRun) -> None:
     notebook = run(*saying(LONG, pace=0.02), height=500)
     notebook.page.locator(".qianfan-body", has_text="Paragraph 50").wait_for()
     notebook.page.evaluate(
@@ -168,7 +168,7 @@ def test_page_does_not_jump_when_the_answer_ends(run: Run) -> None:
     assert max(after - before for before, after in pairwise(tops)) < 60
 
 
-def test_answer_can_be_shown_inside_an_output_widget(run: Run) -> None:
+def test_answer_can_be_shown_inside_an_output_widget(run: CellRun) -> None:
     notebook = run(
         "import ipywidgets\nbox = ipywidgets.Output()\nbox", "%%qianfan_chat --into box\nhi"
     )
@@ -178,7 +178,7 @@ def test_answer_can_be_shown_inside_an_output_widget(run: Run) -> None:
     assert notebook.output(2).inner_text() == ""
 
 
-def test_code_goes_into_the_next_cell_and_is_not_run(run: Run) -> None:
+def test_code_goes_into_the_next_cell_and_is_not_run(run: CellRun) -> None:
     fenced = "Here:\n\n```python\nprint('it ran')\n```\n"
     say, ask = saying(fenced)
     notebook = run(
@@ -191,7 +191,7 @@ def test_code_goes_into_the_next_cell_and_is_not_run(run: Run) -> None:
     assert saved["cells"][3]["outputs"] == []
 
 
-def test_json_is_shown_pretty(run: Run) -> None:
+def test_json_is_shown_pretty(run: CellRun) -> None:
     say, ask = saying('{"wall": [1, 2.5, null, "长城"], "open": true}')
     notebook = run(say, ask.replace("%%qianfan_chat", "%%qianfan_chat --format json"))
     expect(notebook.output(2)).to_contain_text('"wall": [\n    1,')

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator
 
-    from tests.browser.conftest import Lab, Notebook, Run
+    from tests.browser.conftest import CellRun, Lab, Notebook
 
     Ask = Callable[..., Notebook]
 
@@ -38,7 +38,7 @@ def hand() -> Iterator[HandServer]:
 
 
 @pytest.fixture
-def ask(lab: Lab, open_notebook: Run, hand: HandServer, request: pytest.FixtureRequest) -> Ask:
+def ask(lab: Lab, open_notebook: CellRun, hand: HandServer, request: pytest.FixtureRequest) -> Ask:
     """Run cells that ask the server by hand; do not wait for them."""
 
     def ask_cells(*cells: str, **look: object) -> Notebook:
@@ -287,7 +287,7 @@ def test_fold_opens_by_the_keyboard(reloaded: Notebook) -> None:
 
 
 def test_fold_is_there_in_a_notebook_that_is_not_trusted(
-    answered: Notebook, lab: Lab, open_notebook: Run
+    answered: Notebook, lab: Lab, open_notebook: CellRun
 ) -> None:
     saved = answered.save()
     saved["cells"][1]["outputs"][0]["data"]["text/html"] += "\n"  # no signature fits it now
@@ -335,7 +335,7 @@ def test_thoughts_stand_above_other_forms_too(
     assert not is_open(notebook.page.locator(SAVED))
 
 
-def test_one_column_thinks_and_the_other_does_not(run: Run) -> None:
+def test_one_column_thinks_and_the_other_does_not(run: CellRun) -> None:
     notebook = run(
         "%%qianfan_chat -m ernie-5.1 --compare enable_thinking=true,false\n"
         "A bat and a ball cost 1.10 together; the bat costs 1.00 more. What does the ball cost?"

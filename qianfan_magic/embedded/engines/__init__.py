@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qianfan_magic.embedded.engines import scripted, thoughts
+from qianfan_magic.embedded.engines import reasoning, scripted
 
 if TYPE_CHECKING:
-    from qianfan_magic.embedded.question import Question
+    from qianfan_magic.embedded.request import ServerRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Engine:
         Returns what is thought before, if the question asks to think.
     """
 
-    answer: Callable[[Question], str]
-    reasoning: Callable[[Question], str]
+    answer: Callable[[ServerRequest], str]
+    reasoning: Callable[[ServerRequest], str]
 
-    def __call__(self, question: Question) -> str:
+    def __call__(self, question: ServerRequest) -> str:
         """Return what is said."""
         return self.answer(question)
 
 
-ENGINES = {"scripted": Engine(scripted.answer, thoughts.reasoning)}
+ENGINES = {"scripted": Engine(scripted.answer, reasoning.reasoning)}

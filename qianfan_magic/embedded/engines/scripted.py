@@ -6,11 +6,11 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from qianfan_magic.embedded.engines.continuations import COMPLETION, Say
-from qianfan_magic.embedded.engines.thoughts import PUZZLES, Puzzle
+from qianfan_magic.embedded.engines.completions import COMPLETION, Response
+from qianfan_magic.embedded.engines.reasoning import PUZZLES, Puzzle
 
 if TYPE_CHECKING:
-    from qianfan_magic.embedded.question import Question
+    from qianfan_magic.embedded.request import ServerRequest
 
 GREETINGS = (
     " Hello! It is good to meet you. What would you like to talk about?",
@@ -109,13 +109,13 @@ def mean(values):
 ```"""
 
 
-def _first_question(question: Question) -> str:
+def _first_question(question: ServerRequest) -> str:
     if len(question.messages) == 1:
         return " This is your first question."
     return f" Your first question was: “{question.messages[0].strip()}”"
 
 
-def _cat_name(question: Question) -> str:
+def _cat_name(question: ServerRequest) -> str:
     """Show what the parameter does: the hotter, the odder the name."""
     temperature = question.parameters.get("temperature", 0.5)
     name = CAT_NAMES[round(temperature * (len(CAT_NAMES) - 1))]
@@ -123,7 +123,7 @@ def _cat_name(question: Question) -> str:
 
 
 #: For a chat: a pattern of the question, a pattern of all before it, and what to say.
-CHAT: tuple[tuple[str, str, Say], ...] = (
+CHAT: tuple[tuple[str, str, Response], ...] = (
     (r"^(hi|hello|hey)\b[\s!.]*$", "", GREETINGS),
     (r"^(你好|您好)", "", ("你好！很高兴认识你。想聊些什么？", "您好！今天想了解什么？")),
     (r"my first question|i asked? (you )?first", "", _first_question),
@@ -144,7 +144,7 @@ CHAT: tuple[tuple[str, str, Say], ...] = (
 GO_ON = r"^(please )?(go on|continue)|继续"
 
 
-def answer(question: Question) -> str:
+def answer(question: ServerRequest) -> str:
     """Answer in this engine's own words.
 
     Parameters
@@ -168,52 +168,56 @@ def answer(question: Question) -> str:
     return _said(_known(question) or " " + _confession(question), question)
 
 
-def _completed(question: Question) -> str:
-    for pattern, say in COMPLETION:
+def _completed(question: ServerRequest) -> str:
+    for pattern, write_payload in COMPLETION:
         if re.search(pattern, question.text.strip(), re.IGNORECASE):
-            return _say(say, question)
+            return _say(write_payload, question)
     return "\n# " + _confession(question) + "\n" * bool(question.suffix)
 
 
-def _known(question: Question) -> str:
+def _known(question: ServerRequest) -> str:
     text, before = question.text.strip(), "\n".join(question.messages[:-1])
-    for pattern, context, say in CHAT:
+    for pattern, context, write_payload in CHAT:
         if re.search(pattern, text, re.IGNORECASE) and re.search(context, before, re.IGNORECASE):
-            return _say(say, question)
+            return _say(write_payload, question)
     return ""
 
 
-def _json(question: Question) -> str:
+def _json(question: ServerRequest) -> str:
     if re.search(r"rivers|河", question.text, re.IGNORECASE):
         return RIVERS
     said = _blind(question) if question.pictures else _confession(question)
     return json.dumps({"answer": said}, ensure_ascii=False)
 
 
-def _rest(question: Question) -> str:
+def _rest(question: ServerRequest) -> str:
     """Go on with the answer before, if it is the beginning of one that is known."""
     said = question.messages[-2]
-    known = [_said(one, question) for _, _, say in CHAT for one in _texts(say)]
+    known = [_said(one, question) for _, _, write_payload in CHAT for one in _texts(write_payload)]
     whole = [one for one in known if said and one.startswith(said)]
     return whole[0][len(said) :] if whole else _said(" " + _confession(question), question)
 
 
-def _texts(say: Say) -> tuple[str, ...]:
-    if isinstance(say, Puzzle):
-        return say.quick, say.right
-    return () if callable(say) else say
+def _texts(write_payload: Response) -> tuple[str, ...]:
+    if isinstance(write_payload, Puzzle):
+        return write_payload.quick, write_payload.right
+    return () if callable(write_payload) else write_payload
 
 
-def _said(text: str, question: Question) -> str:
+def _said(text: str, question: ServerRequest) -> str:
     """Begin as the model does: Dolly-12B with a space, those of version 2 without."""
     return text if question.card.version == 1 else text.lstrip()
 
 
-def _say(say: Say, question: Question) -> str:
-    return say(question) if callable(say) else question.random().choice(say)
+def _say(write_payload: Response, question: ServerRequest) -> str:
+    return (
+        write_payload(question)
+        if callable(write_payload)
+        else question.random().choice(write_payload)
+    )
 
 
-def _blind(question: Question) -> str:
+def _blind(question: ServerRequest) -> str:
     """Say of pictures what can be told without seeing them."""
     number = len(question.pictures)
     came = "1 picture" if number == 1 else f"{number} pictures"
@@ -224,7 +228,7 @@ def _blind(question: Question) -> str:
     )
 
 
-def _confession(question: Question) -> str:
+def _confession(question: ServerRequest) -> str:
     sent = ", ".join(f"{name}={value!r}" for name, value in question.parameters.items())
     turn = f" as message {len(question.messages)} of a conversation" * (len(question.messages) > 1)
     system = f" after a system text of {len(question.system):,}" * bool(question.system)

@@ -1,0 +1,1 @@
+"""The client library: it knows neither IPython nor widgets."""

@@ -1,0 +1,1 @@
+"""What is known of models and request parameters before a request is sent."""

@@ -1,0 +1,291 @@
+"""The one table of request parameters.
+
+Flags, checks, defaults in ``%config`` and the documentation are all derived from it. Names,
+types and ranges are those of the API documents of Dolly-12B, StarCoder, AquilaCode-multi and
+StableLM-Alpha-7B; `system`, `max_tokens`, `response_format`, `disable_search` and
+`enable_citation` are of the newer chat models' documents, and what only version 2 of the API knows
+is of its own documents ("对话Chat V2").
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from qianfan_magic.api.catalogue.parameter import Parameter, Support
+from qianfan_magic.api.types import Kind, Version
+from qianfan_magic.errors import ParameterError
+
+CHAT = Support(kinds=("chat",))
+COMPLETION = Support(kinds=("completion",))
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter(
+        name="temperature",
+        type=float,
+        flags=("-t", "--temperature"),
+        minimum=0,
+        above=True,
+        maximum=1,
+        help="higher is more random, lower more predictable; set only one of it and top_p",
+    ),
+    Parameter(
+        name="top_p",
+        type=float,
+        flags=("--top-p",),
+        minimum=0,
+        maximum=1,
+        help="higher gives more varied text; set only one of it and temperature",
+    ),
+    Parameter(
+        name="top_k",
+        type=int,
+        flags=("--top-k",),
+        minimum=1,
+        support={1: Support()},
+        help="the next token is drawn from this many of the likeliest",
+    ),
+    Parameter(
+        name="penalty_score",
+        type=float,
+        flags=("--penalty-score",),
+        support={1: Support(), 2: CHAT},
+        minimum=1,
+        maximum=2,
+        help="higher repeats less",
+    ),
+    Parameter(
+        name="stop",
+        type=list,
+        flags=("--stop",),
+        most_items=4,
+        longest=20,
+        help=r"the answer stops where it ends with this text (\n: a line's end); up to four times",
+    ),
+    Parameter(
+        name="max_tokens",
+        type=int,
+        flags=("--max-tokens",),
+        support={
+            1: Support(kinds=("chat",), wire="max_output_tokens", bounds=(2, 2048)),
+            2: Support(),
+        },
+        minimum=1,
+        help="the longest answer, in tokens; in version 1, chat models only, 2 to 2048",
+    ),
+    Parameter(
+        name="seed",
+        type=int,
+        flags=("--seed",),
+        support={2: CHAT},
+        minimum=1,
+        maximum=2_147_483_646,
+        help="the same seed gives the same answer, as far as the model can",
+    ),
+    Parameter(
+        name="frequency_penalty",
+        type=float,
+        support={2: CHAT},
+        minimum=-2,
+        maximum=2,
+        help="higher avoids words the more often they have come",
+    ),
+    Parameter(
+        name="presence_penalty",
+        type=float,
+        support={2: CHAT},
+        minimum=-2,
+        maximum=2,
+        help="higher avoids words that have come at all",
+    ),
+    Parameter(
+        name="enable_thinking",
+        type=bool,
+        flags=("--enable-thinking",),
+        support={2: CHAT},
+        help="whether a model that can think does so before it answers",
+    ),
+    Parameter(
+        name="thinking_budget",
+        type=int,
+        flags=("--thinking-budget",),
+        support={2: CHAT},
+        minimum=100,
+        help="so many tokens may be thought at most",
+    ),
+    Parameter(
+        name="suffix",
+        type=str,
+        flags=("--suffix",),
+        support={2: COMPLETION},
+        help="what comes behind the text, so that the model fills the middle",
+    ),
+    Parameter(
+        name="user_id",
+        type=str,
+        support={1: Support(), 2: Support(wire="user")},
+        flags=("--user-id",),
+        help="your own mark for the person who asks, so that misuse can be traced",
+    ),
+    Parameter(
+        name="system",
+        type=str,
+        support={1: CHAT, 2: CHAT},
+        help="how the model is to behave in the whole conversation; newer chat models only",
+    ),
+    Parameter(
+        name="response_format",
+        type=str,
+        support={1: CHAT, 2: CHAT},
+        choices=("text", "json_object"),
+        help="the form of the answer; newer chat models only",
+    ),
+    Parameter(
+        name="disable_search",
+        type=bool,
+        support={1: CHAT},
+        help="answer without searching the web; newer chat models only",
+    ),
+    Parameter(
+        name="enable_citation",
+        type=bool,
+        support={1: CHAT},
+        help="number the sources of a web search; newer chat models only",
+    ),
+    Parameter(
+        name="web_search",
+        type=object,
+        support={2: CHAT},
+        help='searching the web, such as {"enable": true}',
+    ),
+    Parameter(
+        name="tools",
+        type=object,
+        support={2: CHAT},
+        help="functions that the model may ask for, as version 2's document describes them",
+    ),
+    Parameter(
+        name="tool_choice",
+        type=object,
+        support={2: CHAT},
+        help='which of the tools: "none", "auto", "required", or one of them',
+    ),
+)
+#: What belongs to the sending of a request and not to its body.
+SENDING: tuple[Parameter, ...] = (
+    Parameter(
+        name="timeout",
+        type=float,
+        flags=("--timeout",),
+        minimum=0,
+        maximum=86_400,
+        help="seconds without a byte before giving up; 0 waits for ever",
+    ),
+    Parameter(
+        name="retries",
+        type=int,
+        flags=("--retries",),
+        minimum=1,
+        maximum=100,
+        help="attempts in total, as long as nothing of the answer has arrived",
+    ),
+)
+BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+#: Those with flags, which are those that a notebook may set for every cell.
+FLAGGED = tuple(parameter for parameter in PARAMETERS if parameter.flags)
+#: What shapes an answer; a mark for the person who asks does not.
+SHAPING = tuple(parameter for parameter in FLAGGED if parameter.type is not str)
+
+
+def check_parameters(values: Mapping[str, Any], kind: Kind, version: Version = 1) -> dict[str, Any]:
+    """Check the parameters of one request.
+
+    Parameters
+    ----------
+    values
+        By name; None stands for "let the service decide" and is left out.
+    kind
+        The service that is asked, ``"chat"`` or ``"completion"``.
+    version
+        Of the API, 1 or 2.
+
+    Returns
+    -------
+    dict
+        Plain JSON values by the names on the wire.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown name, one that this version of the API or this kind of service lacks, or a
+        value out of range.
+    """
+    checked = {}
+    for name, value in values.items():
+        parameter = BY_NAME.get(name)
+        if parameter is None:
+            raise _unknown(name)
+        if value is None:
+            continue
+        if not is_supported(parameter, kind, version):
+            raise _elsewhere(parameter, kind, version)
+        wire = parameter.support[version].wire or name
+        checked[wire] = parameter.within(version).check(value)
+    return checked
+
+
+def is_supported(parameter: Parameter, kind: Kind, version: Version) -> bool:
+    """Tell whether a version of the API has a parameter for a kind of service."""
+    support = parameter.support.get(version)
+    return support is not None and kind in support.kinds
+
+
+def _elsewhere(parameter: Parameter, kind: Kind, version: Version) -> ParameterError:
+    known = [
+        f"{' and '.join(support.kinds)} services of version {number} of the API"
+        for number, support in parameter.support.items()
+    ]
+    return ParameterError(
+        f"{parameter.name} is a parameter of {', and of '.join(known)}; "
+        f"this is a {kind} service of version {version}",
+        hint=f"Leave {parameter.name} out.",
+    )
+
+
+def _unknown(name: str) -> ParameterError:
+    wire_names = {w.wire: row.name for row in PARAMETERS for w in row.support.values() if w.wire}
+    near = [wire_names[name]] if name in wire_names else difflib.get_close_matches(name, BY_NAME)
+    return ParameterError(
+        f"There is no parameter {name!r}",
+        hint=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(BY_NAME)}.",
+    )
+
+
+def check_text(text: Any, what: str) -> str:
+    """Return a text that can go onto the wire.
+
+    Parameters
+    ----------
+    text
+        A prompt, or the content of a message.
+    what
+        Its name in the error.
+
+    Raises
+    ------
+    ParameterError
+        If it is no text, is blank, or holds a lone surrogate, which UTF-8 cannot carry.
+    """
+    if not isinstance(text, str):
+        raise ParameterError(f"{what} is {type(text).__name__}, but must be text (str)")
+    if not text.strip():
+        raise ParameterError(f"{what} is empty", hint="Write what you want to ask into the cell.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ParameterError(
+            f"{what} holds half of a character (a lone surrogate) at position {error.start}",
+            hint="It was cut or decoded wrongly; remove it, or read its file as UTF-8.",
+        ) from None
+    return text

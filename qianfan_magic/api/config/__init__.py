@@ -1,0 +1,1 @@
+"""Settings and credentials from the environment and ``.env``."""

@@ -1,0 +1,1 @@
+"""Requests over HTTP: authentication, tokens, retries, and how responses are read."""

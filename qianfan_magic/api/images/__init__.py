@@ -1,0 +1,1 @@
+"""Images for a request, from variables and files of the notebook."""

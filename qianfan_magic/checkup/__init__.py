@@ -1,1 +1,0 @@
-"""What `qianfan_magic.doctor` looks at, one room for each thing."""

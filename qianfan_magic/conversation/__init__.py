@@ -1,0 +1,1 @@
+"""Conversations: their turns, how they are trimmed, recorded and restored."""

@@ -1,0 +1,1 @@
+"""What `qianfan_magic.doctor.examine` looks at, one room for each thing."""

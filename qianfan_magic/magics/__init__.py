@@ -1,0 +1,1 @@
+"""The magics, their arguments and subcommands, as IPython sees them."""

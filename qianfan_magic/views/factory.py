@@ -1,0 +1,104 @@
+"""Which view suits the place where the code runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from qianfan_magic.errors import ParameterError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from qianfan_magic.views.output_area import OutputArea
+    from qianfan_magic.views.play import View
+
+
+def is_watched(shell: InteractiveShell, live: str) -> bool:
+    """Tell whether somebody may be watching this kernel's notebook.
+
+    Parameters
+    ----------
+    shell
+        Of the kernel.
+    live
+        QIANFAN_LIVE: ``on`` and ``off`` decide; ``auto`` looks for a front end. Jupyter's
+        servers give the kernel JPY_SESSION_NAME, VS Code the variable ``__vsc_ipynb_file__``;
+        nbclient, papermill and nbval give neither, and pytest sets PYTEST_VERSION.
+    """
+    if live != "auto":
+        return live == "on"
+    if "PYTEST_VERSION" in os.environ:
+        return False
+    named = "JPY_SESSION_NAME" in os.environ or "__vsc_ipynb_file__" in shell.user_ns
+    return named or "google.colab" in sys.modules
+
+
+def make_view(
+    shell: InteractiveShell,
+    live: str,
+    columns: Mapping[str, str] | str,
+    *,
+    form: str,
+    place: OutputArea,
+) -> View:
+    """Make the view of one answer, or of several: a widget, one final output, or a terminal's.
+
+    Parameters
+    ----------
+    shell
+        Where the cell runs.
+    live
+        QIANFAN_LIVE, see `is_watched`.
+    columns
+        Who answers; of several side by side, by the column's title.
+    form
+        ``markdown``, ``text``, ``json`` or ``html``.
+    place
+        Where a notebook shows it.
+    """
+    from qianfan_magic.views.plain import FinalView, TerminalColumns, TerminalView
+
+    several = not isinstance(columns, str)
+    if not hasattr(shell, "kernel"):
+        return TerminalColumns() if several else TerminalView()
+    if not is_watched(shell, live):
+        return FinalView(place)
+    from qianfan_magic.views.live import LiveView
+
+    markdown = form == "markdown"
+    if isinstance(columns, str):
+        return LiveView(place, [columns], markdown=markdown)
+    return LiveView(place, list(columns.values()), list(columns), markdown=markdown)
+
+
+def make_output_area(shell: InteractiveShell, into: str | None) -> OutputArea:
+    """Return where an answer is shown.
+
+    Parameters
+    ----------
+    shell
+        Where the cell runs.
+    into
+        The name of an `ipywidgets.Output`; None for the cell's own output.
+
+    Raises
+    ------
+    ParameterError
+        If there is no `ipywidgets.Output` of that name.
+    """
+    from qianfan_magic.views.output_area import CellOutput, TerminalOutput, WidgetOutput
+
+    if into is None:
+        return CellOutput() if hasattr(shell, "kernel") else TerminalOutput()
+    from ipywidgets import Output
+
+    output = shell.user_ns.get(into)
+    if not isinstance(output, Output):
+        raise ParameterError(
+            f"--into: {into!r} is no ipywidgets.Output of this notebook",
+            hint=f"Make one first: {into} = ipywidgets.Output(); display({into})",
+        )
+    return WidgetOutput(output)

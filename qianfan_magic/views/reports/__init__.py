@@ -1,0 +1,1 @@
+"""Reports of the ``%qianfan`` subcommands, as plain output."""

@@ -10,15 +10,37 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from raw_server import RawServer
+from support.kernel import fresh, kernel, kernels, live, quiet  # noqa: F401  fixtures
+from support.notebook import bare, notebook, own, shell  # noqa: F401  fixtures
+from support.raw_server import RawServer
 
 from qianfan_magic import QianfanClient, masking
 from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import Settings
 
-# A busy computer is no failure.
-settings.register_profile("at leisure", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("at leisure")
+# A busy computer is no failure. HYPOTHESIS_PROFILE=nightly looks at far more examples.
+for name, examples in {"ci": 100, "nightly": 2_000}.items():
+    settings.register_profile(
+        name,
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+#: Fixtures that start a kernel of its own process.
+KERNEL_FIXTURES = {"kernels", "pages", "executed"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a kernel or a browser, so that the inner loop can leave it out."""
+    for item in items:
+        if "browser" in item.path.parts:
+            item.add_marker("browser")
+        elif item.path.suffix == ".ipynb" or KERNEL_FIXTURES & set(
+            getattr(item, "fixturenames", ())
+        ):
+            item.add_marker("kernel")
+
 
 TOKEN = "24.0123456789abcdef0123456789abcdef.2592000"
 

@@ -15,7 +15,7 @@ from qianfan_magic.api.config.settings import Settings, load_settings, read_vari
 from qianfan_magic.api.http.call import Call
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Request
-from qianfan_magic.api.types import Chunk, Kind, Message, Reply
+from qianfan_magic.api.types import ApiVersion, Chunk, Kind, Message, Reply
 from qianfan_magic.api.wire import WIRES, read_reply
 from qianfan_magic.errors import ParameterError, QianfanError, brief
 
@@ -203,7 +203,9 @@ class QianfanClient:
         parameters = {name: value for name, value in options.items() if name not in apart}
         service = self.service(kind, options)
         wire, settings = WIRES[service.version], self.settings
-        base_url = settings.base_url if service.version == 1 else settings.console_api_base_url
+        base_url = (
+            settings.base_url if service.version == ApiVersion.V1 else settings.console_api_base_url
+        )
         return Request(
             version=service.version,
             kind=kind,

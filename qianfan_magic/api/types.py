@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
+
+Kind = Literal["chat", "completion"]
+BOTH: tuple[Kind, ...] = ("chat", "completion")
+
+
+class ApiVersion(IntEnum):
+    """A version of the API: version 1 has endpoints, version 2 the shape of OpenAI's API."""
+
+    V1 = 1
+    V2 = 2
+
 
 #: Stands for ``data: [DONE]``, the end of a stream of version 2.
 DONE: Mapping[str, Any] = MappingProxyType({})
@@ -104,9 +116,3 @@ def token_count(usage: Mapping[str, Any], name: str) -> int:
     if isinstance(count, int) and 0 <= count < LARGEST_COUNT:
         return count
     return int(count) if isinstance(count, float) and 0 <= count < LARGEST_COUNT else 0
-
-
-Kind = Literal["chat", "completion"]
-BOTH: tuple[Kind, ...] = ("chat", "completion")
-#: A version of the API.
-Version = Literal[1, 2]

@@ -12,7 +12,7 @@ from qianfan_magic.api.catalogue.user_cards import read_file
 from qianfan_magic.api.client import QianfanClient
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.connection import no_credentials_error
-from qianfan_magic.api.types import BOTH
+from qianfan_magic.api.types import BOTH, ApiVersion
 from qianfan_magic.doctor.cache import check_cache
 from qianfan_magic.doctor.environment import Found, inspect_variables, load_tolerantly
 from qianfan_magic.doctor.finding import Finding
@@ -90,7 +90,7 @@ def _check_credentials(
         opened = f"version{'s' * (len(keys.versions) > 1)} {opened} of the API"
         yield Finding("Credentials", "ok", f"{' and '.join(kinds)} (***), for {opened}")
     elif not any(finding.what == "Credentials" for finding in wrong):
-        error = no_credentials_error(2)
+        error = no_credentials_error(ApiVersion.V2)
         hint = f"{error.hint} For version 1: QIANFAN_AK and QIANFAN_SK."
         yield Finding("Credentials", "failed", "There are none", hint)
 

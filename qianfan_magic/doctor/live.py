@@ -12,7 +12,7 @@ from qianfan_magic.api.catalogue.resolver import Catalogue, Service
 from qianfan_magic.api.client import QianfanClient
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.connection import Connection
-from qianfan_magic.api.types import BOTH, Kind, Version
+from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.doctor.finding import Finding
 from qianfan_magic.errors import ParameterError, QianfanError
 
@@ -23,7 +23,10 @@ FEW = 16
 #: Seconds of silence in the place of "for ever".
 PATIENCE = 60.0
 #: Stands for a service where only the way to it is tried.
-_NOBODY: dict[Version, dict[str, str]] = {1: {"endpoint": "doctor"}, 2: {"model": "ernie-5.1"}}
+_NOBODY: dict[ApiVersion, dict[str, str]] = {
+    ApiVersion.V1: {"endpoint": "doctor"},
+    ApiVersion.V2: {"model": "ernie-5.1"},
+}
 
 
 def check_live(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
@@ -35,11 +38,11 @@ def check_live(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
             yield from _check_version(client, version)
 
 
-def _check_version(client: QianfanClient, version: Version) -> Iterator[Finding]:
+def _check_version(client: QianfanClient, version: ApiVersion) -> Iterator[Finding]:
     try:
         yield from _check_token(client, version)
         listed = None
-        if version == 2:  # noqa: PLR2004  version 2
+        if version == ApiVersion.V2:
             listed = client.models(fresh=True)
             shown = ", ".join(listed[:3]) + (", \u2026" if len(listed) > 3 else "")  # noqa: PLR2004
             yield Finding("Models", "ok", f"version 2 lists {len(listed)}: {shown or 'none'}")
@@ -48,10 +51,12 @@ def _check_version(client: QianfanClient, version: Version) -> Iterator[Finding]
         yield Finding.of(f"Live, version {version}", error)
 
 
-def _check_token(client: QianfanClient, version: Version) -> Iterator[Finding]:
+def _check_token(client: QianfanClient, version: ApiVersion) -> Iterator[Finding]:
     """Fetch a token, if this version takes one that is fetched."""
     keys = client.settings.credentials
-    fetches = bool(keys.ak if version == 1 else keys.access_key and not keys.bearer_token)
+    fetches = bool(
+        keys.ak if version == ApiVersion.V1 else keys.access_key and not keys.bearer_token
+    )
     if fetches:
         request = client.prepare("chat", [{"role": "user", "content": QUESTION}], _NOBODY[version])
         with closing(Connection(client.settings)) as connection:
@@ -59,14 +64,14 @@ def _check_token(client: QianfanClient, version: Version) -> Iterator[Finding]:
         yield Finding("Token", "ok", f"version {version} gives one for these keys")
 
 
-def _ask(client: QianfanClient, version: Version, listed: list[str]) -> Finding:
+def _ask(client: QianfanClient, version: ApiVersion, listed: list[str]) -> Finding:
     chosen = _choose(client, version, listed)
     if chosen is None:
         said = f"Nothing was asked of version {version}: no service of it is named"
         todo = "Set QIANFAN_CHAT_ENDPOINT, or QIANFAN_MODEL, to ask something."
         return Finding("Question", "note", said, todo)
     kind, named = chosen
-    few = {} if version == 1 else {"max_tokens": FEW}
+    few = {} if version == ApiVersion.V1 else {"max_tokens": FEW}
     begun = time.perf_counter()
     if kind == "chat":
         reply = client.chat([{"role": "user", "content": QUESTION}], **named, **few)
@@ -79,7 +84,7 @@ def _ask(client: QianfanClient, version: Version, listed: list[str]) -> Finding:
 
 
 def _choose(
-    client: QianfanClient, version: Version, listed: list[str]
+    client: QianfanClient, version: ApiVersion, listed: list[str]
 ) -> tuple[Kind, dict[str, Any]] | None:
     """Choose whom to ask: what a cell without flags does, or a model that is listed."""
     for kind in BOTH:

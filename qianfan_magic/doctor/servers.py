@@ -17,6 +17,7 @@ from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.http_errors import ADDRESS, content_type
 from qianfan_magic.api.http.session import CONNECT_TIMEOUT
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.api.wire.bce_signature import SIGNATURE_SECONDS
 from qianfan_magic.doctor.finding import Finding
@@ -67,11 +68,11 @@ class Reached:
 def servers_of(settings: Settings) -> list[Server]:
     """List the servers that the credentials lead to; without any, those of both versions."""
     keys = settings.credentials
-    versions = keys.versions or (1, 2)
+    versions = keys.versions or tuple(ApiVersion)
     found = []
-    if 1 in versions:
+    if ApiVersion.V1 in versions:
         found.append(Server("QIANFAN_BASE_URL", settings.base_url, v1.PREFIX))
-    if 2 in versions:  # noqa: PLR2004  version 2
+    if ApiVersion.V2 in versions:
         address = settings.console_api_base_url
         found.append(Server("QIANFAN_CONSOLE_API_BASE_URL", address, v2.MODELS_PATH))
     if keys.access_key and not keys.bearer_token:

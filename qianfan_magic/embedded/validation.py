@@ -9,7 +9,7 @@ from typing import Any
 
 from qianfan_magic.api.catalogue.parameters import PARAMETERS, is_supported
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
-from qianfan_magic.api.types import Kind, Version
+from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.embedded.faults import Refusal
 from qianfan_magic.embedded.request import ServerRequest
 from qianfan_magic.errors import ParameterError
@@ -33,7 +33,7 @@ class ErrorCodes:
         There are too many.
     """
 
-    version: Version
+    version: ApiVersion
     no_json: int | str
     missing: int | str
     wrong: int | str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qianfan_magic.api.catalogue.cards import CARDS
-from qianfan_magic.api.types import Kind
+from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.embedded.faults import Refusal
 from qianfan_magic.embedded.request import ServerRequest
 from qianfan_magic.embedded.validation import (
@@ -26,7 +26,12 @@ MODELS = {
 }
 FOLDERS: dict[str, Kind] = {"chat": "chat", "completions": "completion"}
 CODES = ErrorCodes(
-    version=1, no_json=336002, missing=336001, wrong=336003, characters=336007, tokens=336103
+    version=ApiVersion.V1,
+    no_json=336002,
+    missing=336001,
+    wrong=336003,
+    characters=336007,
+    tokens=336103,
 )
 
 

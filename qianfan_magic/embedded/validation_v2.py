@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qianfan_magic.api.catalogue.cards import CARDS, Card
-from qianfan_magic.api.types import Kind
+from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.api.wire.v2 import ROLES
 from qianfan_magic.embedded.faults import Refusal
 from qianfan_magic.embedded.images import ReceivedImage, read_image
@@ -22,9 +22,9 @@ from qianfan_magic.embedded.validation import (
 )
 
 #: The models that are served, by their names on the wire.
-MODELS = {card.model or card.name: card for card in CARDS if card.version == 2}  # noqa: PLR2004  of the API
+MODELS = {card.model or card.name: card for card in CARDS if card.version == ApiVersion.V2}
 CODES = ErrorCodes(
-    version=2,
+    version=ApiVersion.V2,
     no_json="malformed_json",
     missing="invalid_argument",
     wrong="invalid_argument",

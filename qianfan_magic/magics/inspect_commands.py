@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.masking import mask_known
@@ -64,9 +65,9 @@ class Seeing:
 
         listed, notes = None, []
         versions = self._session.settings.credentials.versions
-        if versions and 1 not in versions:
+        if versions and ApiVersion.V1 not in versions:
             notes.append("Version 1 is not open to your keys: it needs QIANFAN_AK and QIANFAN_SK.")
-        if 2 in versions:  # noqa: PLR2004  version 2
+        if ApiVersion.V2 in versions:
             try:
                 listed = self._session.client.models(fresh=read.fresh)
                 self._session.listed = listed

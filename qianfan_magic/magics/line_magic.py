@@ -6,6 +6,7 @@ import argparse
 import shlex
 from typing import TYPE_CHECKING, NoReturn
 
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.conversation.turn import excerpt, short_name
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.magics import inspect_commands as seeing
@@ -17,7 +18,7 @@ from qianfan_magic.views.say import publish, show
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qianfan_magic.api.types import Kind, Version
+    from qianfan_magic.api.types import Kind
     from qianfan_magic.magics.magics import QianfanMagics
     from qianfan_magic.session.last_answer import LastAnswer
 
@@ -137,8 +138,8 @@ class Subcommands:
         parameters = [f"{name}={value}" for name, value in magics.parameters().items()]
         kept = magics.session.conversations.values()
         rows = {
-            "Version 1": self._server(1),
-            "Version 2": self._server(2),
+            "Version 1": self._server(ApiVersion.V1),
+            "Version 2": self._server(ApiVersion.V2),
             "Credentials": "the embedded server's own" if demo else keys,
             "Chat": self._asked("chat"),
             "Completion": self._asked("completion"),
@@ -149,14 +150,14 @@ class Subcommands:
         width = max(map(len, shown)) + 1
         show("\n".join(f"{label + ':':<{width}} {value}" for label, value in shown.items()))
 
-    def _server(self, version: Version) -> str:
+    def _server(self, version: ApiVersion) -> str:
         """Say where requests of a version of the API go."""
         settings = self._magics.session.settings
         if version not in settings.credentials.versions:
             return "no credentials"
         if self._magics.session.server is not None:
             return "the embedded server on this computer"
-        return settings.base_url if version == 1 else settings.console_api_base_url
+        return settings.base_url if version == ApiVersion.V1 else settings.console_api_base_url
 
     def _asked(self, kind: Kind) -> str:
         """Name what a cell of a kind asks that has neither -e nor -m."""

@@ -15,7 +15,7 @@ from qianfan_magic.api.catalogue.parameters import FLAGGED, SENDING, check_text,
 from qianfan_magic.api.catalogue.user_cards import read_cards
 from qianfan_magic.api.types import Kind
 from qianfan_magic.conversation.notebook_file import CellOrder
-from qianfan_magic.conversation.turn import ImageAttachment, CellRun
+from qianfan_magic.conversation.turn import CellRun, ImageAttachment
 from qianfan_magic.errors import brief
 from qianfan_magic.magics.arguments import CHAT, flags, parse
 from qianfan_magic.magics.completer import make_matcher
@@ -183,7 +183,9 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
             return ""
         return check_text(interpolate(text, self.shell.user_ns) if ask.fill else text, "The cell")
 
-    def _run(self, kind: Kind, ask: CellOptions | None, cell: str, run: CellRun | None = None) -> None:
+    def _run(
+        self, kind: Kind, ask: CellOptions | None, cell: str, run: CellRun | None = None
+    ) -> None:
         from qianfan_magic.session.runner import CellRunner
 
         if ask is None:
@@ -196,7 +198,9 @@ class QianfanMagics(Magics, ParameterDefaults):  # type: ignore[misc,valid-type]
         else:
             CellRunner(self.shell, self.session).run(question)
 
-    def _question(self, kind: Kind, ask: CellOptions, text: str, run: CellRun | None) -> CellRequest:
+    def _question(
+        self, kind: Kind, ask: CellOptions, text: str, run: CellRun | None
+    ) -> CellRequest:
         from qianfan_magic.session.cell_request import CellRequest, default_format
 
         question = CellRequest(

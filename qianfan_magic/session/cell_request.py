@@ -10,7 +10,7 @@ from qianfan_magic.api.catalogue.parameters import SHAPING
 from qianfan_magic.api.catalogue.token_estimate import is_chinese
 from qianfan_magic.api.types import Kind, Message, Reply
 from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
-from qianfan_magic.conversation.turn import ImageAttachment, CellRun, Turn, with_images
+from qianfan_magic.conversation.turn import CellRun, ImageAttachment, Turn, with_images
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.session.cell_options import CellOptions
 

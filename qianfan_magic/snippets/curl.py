@@ -6,6 +6,7 @@ import json
 from shlex import quote as quoted
 from urllib.parse import quote, unquote, urlsplit
 
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.snippets.request import BEARER_SECONDS, SIGNATURE_SECONDS, SnippetRequest
 
 _LATER = """\
@@ -46,7 +47,7 @@ def _entry(sent: SnippetRequest) -> list[str]:
     if sent.way == "ak":
         return _access_token(sent)
     if sent.way == "access_key":
-        return _signature(sent) if sent.version == 1 else _bearer_token(sent)
+        return _signature(sent) if sent.version == ApiVersion.V1 else _bearer_token(sent)
     return []
 
 
@@ -66,12 +67,12 @@ def _signature(sent: SnippetRequest) -> list[str]:
     parts = urlsplit(sent.signed)
     default = ":443" if parts.scheme == "https" else ":80"  # which curl leaves out, too
     headers = ["host:" + quote(parts.netloc.removesuffix(default), safe="")]
-    if sent.version == 1:
+    if sent.version == ApiVersion.V1:
         headers.insert(0, "content-type:application%2Fjson")
     text = _SIGN.format(
         seconds=SIGNATURE_SECONDS,
-        method="POST" if sent.version == 1 else "GET",
-        query="" if sent.version == 1 else f"expireInSeconds={BEARER_SECONDS}",
+        method="POST" if sent.version == ApiVersion.V1 else "GET",
+        query="" if sent.version == ApiVersion.V1 else f"expireInSeconds={BEARER_SECONDS}",
         headers="\n".join(headers),
     )
     return [f"path={quoted(quote(unquote(parts.path)))}", text]
@@ -95,7 +96,7 @@ def _request(sent: SnippetRequest) -> list[str]:
         end += "_"
     start = "curl -sSN" if sent.stream else "curl -sS"
     start += " -H 'Content-Type: application/json' --data-binary @-"
-    if sent.version == 1 and sent.way == "access_key":
+    if sent.version == ApiVersion.V1 and sent.way == "access_key":
         signature = "$prefix/content-type;host;x-bce-date/$signature"
         start += f' \\\n  -H "x-bce-date: $now" \\\n  -H "Authorization: {signature}" \\\n  "$url"'
         return ["", f"{start} <<'{end}'", body, end]
@@ -105,7 +106,7 @@ def _request(sent: SnippetRequest) -> list[str]:
 
 def _secret(sent: SnippetRequest) -> list[str]:
     """Write a configuration for curl, in whose lines the shell puts the secrets."""
-    if sent.version == 1:
+    if sent.version == ApiVersion.V1:
         token = "$token" if sent.way == "ak" else "$QIANFAN_ACCESS_TOKEN"
         return [f'url = "$url?access_token={token}"']
     token = "$token" if sent.way == "access_key" else "$QIANFAN_BEARER_TOKEN"

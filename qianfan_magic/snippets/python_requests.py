@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.snippets.python_literal import literal
 from qianfan_magic.snippets.request import BEARER_SECONDS, SIGNATURE_SECONDS, SnippetRequest
 
@@ -85,7 +86,9 @@ def python(sent: SnippetRequest) -> str:
     """Write the program; it prints the text of the answer."""
     parts = [f"{sent.title('by requests')}\n", _imports(sent), *_constants(sent), _START]
     if sent.signed:
-        content_type = '"content-type": "application/json", ' if sent.version == 1 else ""
+        content_type = (
+            '"content-type": "application/json", ' if sent.version == ApiVersion.V1 else ""
+        )
         parts.append(_SIGN.format(content_type=content_type, seconds=SIGNATURE_SECONDS))
     token, entry = _entry(sent)
     return "".join([*parts, "\n\ntry:\n", token, _asking(sent, entry), _END])
@@ -112,7 +115,7 @@ def _constants(sent: SnippetRequest) -> list[str]:
 
 def _entry(sent: SnippetRequest) -> tuple[str, str]:
     """Give the lines that fetch a token, and the argument that lets the request in."""
-    if sent.version == 1:
+    if sent.version == ApiVersion.V1:
         if sent.way == "access_key":
             return "", "auth=sign"
         fetched = _FETCH_BY_KEYS if sent.way == "ak" else ""
@@ -128,14 +131,14 @@ def _entry(sent: SnippetRequest) -> tuple[str, str]:
 def _asking(sent: SnippetRequest, entry: str) -> str:
     if not sent.stream:
         return _ANSWER.format(entry=entry, text=answer_text(sent, "answer"))
-    show = _SHOW if sent.version == 1 else _SHOW_CHOICES
-    text = answer_text(sent, "answer" if sent.version == 1 else "choice")
+    show = _SHOW if sent.version == ApiVersion.V1 else _SHOW_CHOICES
+    text = answer_text(sent, "answer" if sent.version == ApiVersion.V1 else "choice")
     return _STREAM.format(entry=entry, show=show.format(text=text))
 
 
 def answer_text(sent: SnippetRequest, name: str) -> str:
     """Write how to reach the text of an answer, or of one choice of a stream's event."""
-    if sent.version == 1:
+    if sent.version == ApiVersion.V1:
         return f'{name}["result"]'
     if sent.stream:
         return f'{name}["delta"].get("content") or ""' if sent.kind == "chat" else f'{name}["text"]'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from keyword import iskeyword
 from urllib.parse import urlsplit
 
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.snippets.python_literal import literal
 from qianfan_magic.snippets.python_requests import answer_text
@@ -83,7 +84,7 @@ def sdk(sent: SnippetRequest) -> str:
 
 def _environment(sent: SnippetRequest) -> dict[str, str]:
     """Give what the SDK is to find in its environment, other than its defaults."""
-    if sent.version == 1:
+    if sent.version == ApiVersion.V1:
         found = {"QIANFAN_BASE_URL": sent.base_url}
         if sent.way == "access_key":  # else it first asks version 2's host for the list
             found["QIANFAN_ACCESS_TOKEN_REFRESH_MIN_INTERVAL"] = _NEVER
@@ -105,13 +106,13 @@ def _host(url: str) -> tuple[str, str]:
 
 def _by_requestor(sent: SnippetRequest) -> bool:
     """Tell whether the SDK has no class for this: its Completion knows version 1 alone."""
-    return sent.version != 1 and sent.kind == "completion"
+    return sent.version != ApiVersion.V1 and sent.kind == "completion"
 
 
 def _asking(sent: SnippetRequest) -> str:
     if not sent.stream:
         return _WHOLE.format(call=_call(sent), text=answer_text(sent, "answer"))
-    if sent.version == 1:
+    if sent.version == ApiVersion.V1:
         return _STREAM_1.format(call=_call(sent), text=answer_text(sent, "answer"))
     return _STREAM_2.format(call=_call(sent), text=answer_text(sent, "choice"))
 
@@ -124,13 +125,20 @@ def _call(sent: SnippetRequest) -> str:
         return _written("QfAPIV2Requestor().llm", [f"endpoint={literal(route)}", *given])
     name = "ChatCompletion" if sent.kind == "chat" else "Completion"
     _check(sent)
-    given = [f"endpoint={literal(sent.url.rpartition('/')[2])}"] if sent.version == 1 else []
+    given = (
+        [f"endpoint={literal(sent.url.rpartition('/')[2])}"]
+        if sent.version == ApiVersion.V1
+        else []
+    )
     plain = {k: v for k, v in sent.body.items() if k.isidentifier() and not iskeyword(k)}
     other = {k: v for k, v in sent.body.items() if k not in plain}
     given += [f"{key}={literal(value, 8)}" for key, value in plain.items()]
     given += [f"**{literal(other, 8)}"] if other else []
     given += [] if "extra_parameters" in sent.body else [_NOTHING_ELSE]
-    return _written(f"qianfan.{name}({'' if sent.version == 1 else 'version=2'}).do", given)
+    return _written(
+        f"qianfan.{name}({'' if sent.version == ApiVersion.V1 else 'version=2'}).do",
+        given,
+    )
 
 
 def _written(function: str, given: list[str]) -> str:
@@ -139,7 +147,9 @@ def _written(function: str, given: list[str]) -> str:
 
 
 def _check(sent: SnippetRequest) -> None:
-    taken = sorted((_TAKEN | ({"model"} if sent.version == 1 else set())) & sent.body.keys())
+    taken = sorted(
+        (_TAKEN | ({"model"} if sent.version == ApiVersion.V1 else set())) & sent.body.keys()
+    )
     if taken:
         raise ParameterError(
             f"The SDK takes {', '.join(taken)} for itself and would not send it",

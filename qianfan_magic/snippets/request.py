@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qianfan_magic.api.types import ApiVersion
+
 #: The variables of each way to be let in.
 _VARIABLES: dict[str, tuple[str, ...]] = {
     "access_token": ("QIANFAN_ACCESS_TOKEN",),
@@ -41,7 +43,7 @@ class SnippetRequest:
         Whether the header ``appid`` goes along (version 2).
     """
 
-    version: Literal[1, 2]
+    version: ApiVersion
     kind: Literal["chat", "completion"]
     service: str
     url: str
@@ -66,7 +68,7 @@ class SnippetRequest:
         """The address that is asked with a signature: the service's, a token's, or none."""
         if self.way != "access_key":
             return ""
-        return self.url if self.version == 1 else f"{self.iam_url}/v1/BCE-BEARER/token"
+        return self.url if self.version == ApiVersion.V1 else f"{self.iam_url}/v1/BCE-BEARER/token"
 
     def title(self, means: str) -> str:
         """Say in one line what a program is and which variables it needs."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from raw_server import (  # noqa: E402  the path is known only now
+from support.raw_server import (  # noqa: E402  the path is known only now
     Answer,
     RawServer,
     Seen,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from qianfan_magic.api.types import BOTH, Kind, Version
+from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 
 CHAT: tuple[Kind, ...] = ("chat",)
 COMPLETION: tuple[Kind, ...] = ("completion",)
@@ -45,7 +45,7 @@ class Card:
 
     name: str
     kinds: tuple[Kind, ...]
-    version: Version = 1
+    version: ApiVersion = ApiVersion.V1
     endpoint: str = ""
     model: str = ""
     max_characters: int | None = None
@@ -85,7 +85,7 @@ def _v2_card(
     return Card(
         name=name,
         kinds=kinds,
-        version=2,
+        version=ApiVersion.V2,
         max_tokens=tokens,
         sees=sees,
         thinks=thinks,

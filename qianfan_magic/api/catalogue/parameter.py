@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any
 
-from qianfan_magic.api.types import BOTH, Kind, Version
+from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -35,7 +35,7 @@ class Support:
     bounds: tuple[float | None, float | None] | None = None
 
 
-_EVERYWHERE: Mapping[Version, Support] = {1: Support(), 2: Support()}
+_EVERYWHERE: Mapping[ApiVersion, Support] = {ApiVersion.V1: Support(), ApiVersion.V2: Support()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Parameter:
     type: type
     help: str
     flags: tuple[str, ...] = ()
-    support: Mapping[Version, Support] = field(default_factory=lambda: _EVERYWHERE)
+    support: Mapping[ApiVersion, Support] = field(default_factory=lambda: _EVERYWHERE)
     minimum: float | None = None
     maximum: float | None = None
     above: bool = False
@@ -79,7 +79,7 @@ class Parameter:
         """The kinds of services that know it, in any version."""
         return tuple(kind for kind in BOTH if any(kind in w.kinds for w in self.support.values()))
 
-    def within(self, version: Version) -> Parameter:
+    def within(self, version: ApiVersion) -> Parameter:
         """Return the row with the bounds that one version of the API, which knows it, has."""
         bounds = self.support[version].bounds
         return replace(self, minimum=bounds[0], maximum=bounds[1]) if bounds else self

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qianfan_magic.api.catalogue.parameter import Parameter, Support
-from qianfan_magic.api.types import Kind, Version
+from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError
 
 CHAT = Support(kinds=("chat",))
@@ -43,14 +43,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         type=int,
         flags=("--top-k",),
         minimum=1,
-        support={1: Support()},
+        support={ApiVersion.V1: Support()},
         help="the next token is drawn from this many of the likeliest",
     ),
     Parameter(
         name="penalty_score",
         type=float,
         flags=("--penalty-score",),
-        support={1: Support(), 2: CHAT},
+        support={ApiVersion.V1: Support(), ApiVersion.V2: CHAT},
         minimum=1,
         maximum=2,
         help="higher repeats less",
@@ -68,8 +68,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         type=int,
         flags=("--max-tokens",),
         support={
-            1: Support(kinds=("chat",), wire="max_output_tokens", bounds=(2, 2048)),
-            2: Support(),
+            ApiVersion.V1: Support(kinds=("chat",), wire="max_output_tokens", bounds=(2, 2048)),
+            ApiVersion.V2: Support(),
         },
         minimum=1,
         help="the longest answer, in tokens; in version 1, chat models only, 2 to 2048",
@@ -78,7 +78,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         name="seed",
         type=int,
         flags=("--seed",),
-        support={2: CHAT},
+        support={ApiVersion.V2: CHAT},
         minimum=1,
         maximum=2_147_483_646,
         help="the same seed gives the same answer, as far as the model can",
@@ -86,7 +86,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         name="frequency_penalty",
         type=float,
-        support={2: CHAT},
+        support={ApiVersion.V2: CHAT},
         minimum=-2,
         maximum=2,
         help="higher avoids words the more often they have come",
@@ -94,7 +94,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         name="presence_penalty",
         type=float,
-        support={2: CHAT},
+        support={ApiVersion.V2: CHAT},
         minimum=-2,
         maximum=2,
         help="higher avoids words that have come at all",
@@ -103,14 +103,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         name="enable_thinking",
         type=bool,
         flags=("--enable-thinking",),
-        support={2: CHAT},
+        support={ApiVersion.V2: CHAT},
         help="whether a model that can think does so before it answers",
     ),
     Parameter(
         name="thinking_budget",
         type=int,
         flags=("--thinking-budget",),
-        support={2: CHAT},
+        support={ApiVersion.V2: CHAT},
         minimum=100,
         help="so many tokens may be thought at most",
     ),
@@ -118,57 +118,57 @@ PARAMETERS: tuple[Parameter, ...] = (
         name="suffix",
         type=str,
         flags=("--suffix",),
-        support={2: COMPLETION},
+        support={ApiVersion.V2: COMPLETION},
         help="what comes behind the text, so that the model fills the middle",
     ),
     Parameter(
         name="user_id",
         type=str,
-        support={1: Support(), 2: Support(wire="user")},
+        support={ApiVersion.V1: Support(), ApiVersion.V2: Support(wire="user")},
         flags=("--user-id",),
         help="your own mark for the person who asks, so that misuse can be traced",
     ),
     Parameter(
         name="system",
         type=str,
-        support={1: CHAT, 2: CHAT},
+        support={ApiVersion.V1: CHAT, ApiVersion.V2: CHAT},
         help="how the model is to behave in the whole conversation; newer chat models only",
     ),
     Parameter(
         name="response_format",
         type=str,
-        support={1: CHAT, 2: CHAT},
+        support={ApiVersion.V1: CHAT, ApiVersion.V2: CHAT},
         choices=("text", "json_object"),
         help="the form of the answer; newer chat models only",
     ),
     Parameter(
         name="disable_search",
         type=bool,
-        support={1: CHAT},
+        support={ApiVersion.V1: CHAT},
         help="answer without searching the web; newer chat models only",
     ),
     Parameter(
         name="enable_citation",
         type=bool,
-        support={1: CHAT},
+        support={ApiVersion.V1: CHAT},
         help="number the sources of a web search; newer chat models only",
     ),
     Parameter(
         name="web_search",
         type=object,
-        support={2: CHAT},
+        support={ApiVersion.V2: CHAT},
         help='searching the web, such as {"enable": true}',
     ),
     Parameter(
         name="tools",
         type=object,
-        support={2: CHAT},
+        support={ApiVersion.V2: CHAT},
         help="functions that the model may ask for, as version 2's document describes them",
     ),
     Parameter(
         name="tool_choice",
         type=object,
-        support={2: CHAT},
+        support={ApiVersion.V2: CHAT},
         help='which of the tools: "none", "auto", "required", or one of them',
     ),
 )
@@ -198,7 +198,9 @@ FLAGGED = tuple(parameter for parameter in PARAMETERS if parameter.flags)
 SHAPING = tuple(parameter for parameter in FLAGGED if parameter.type is not str)
 
 
-def check_parameters(values: Mapping[str, Any], kind: Kind, version: Version = 1) -> dict[str, Any]:
+def check_parameters(
+    values: Mapping[str, Any], kind: Kind, version: ApiVersion = ApiVersion.V1
+) -> dict[str, Any]:
     """Check the parameters of one request.
 
     Parameters
@@ -235,13 +237,13 @@ def check_parameters(values: Mapping[str, Any], kind: Kind, version: Version = 1
     return checked
 
 
-def is_supported(parameter: Parameter, kind: Kind, version: Version) -> bool:
+def is_supported(parameter: Parameter, kind: Kind, version: ApiVersion) -> bool:
     """Tell whether a version of the API has a parameter for a kind of service."""
     support = parameter.support.get(version)
     return support is not None and kind in support.kinds
 
 
-def _elsewhere(parameter: Parameter, kind: Kind, version: Version) -> ParameterError:
+def _elsewhere(parameter: Parameter, kind: Kind, version: ApiVersion) -> ParameterError:
     known = [
         f"{' and '.join(support.kinds)} services of version {number} of the API"
         for number, support in parameter.support.items()

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import KW_ONLY, dataclass
 
 from qianfan_magic.api.catalogue.cards import CARDS, Card, key_of
-from qianfan_magic.api.types import Kind, Version
+from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
 
 
@@ -28,13 +28,13 @@ class Service:
 
     name: str
     _: KW_ONLY
-    version: Version = 1
+    version: ApiVersion = ApiVersion.V1
     card: Card | None = None
 
     @property
     def can_json(self) -> bool:
         """Whether it can be told to answer in JSON, as the document of version 2 has it for all."""
-        return self.card.json if self.card else self.version == 2  # noqa: PLR2004  version 2
+        return self.card.json if self.card else self.version == ApiVersion.V2
 
 
 class Catalogue:
@@ -66,7 +66,7 @@ class Catalogue:
         the owner's word behind a prefix of its own (``ngxxxol8_test1``): so one that ends with a
         model's name (``ngxxxol8_dolly_12b``) is taken for that model.
         """
-        ours = [card for card in self.cards if card.version == 1 and kind in card.kinds]
+        ours = [card for card in self.cards if card.version == ApiVersion.V1 and kind in card.kinds]
         for card in ours:
             if card.endpoint == endpoint:
                 return card
@@ -81,7 +81,7 @@ class Catalogue:
         endpoint: str | None,
         model: str | None,
         kind: Kind,
-        versions: Collection[Version],
+        versions: Collection[ApiVersion],
     ) -> Service:
         """Decide who is asked, by which version of the API, and by whose limits.
 
@@ -119,17 +119,19 @@ class Catalogue:
         if len(cards) > 1 and not versions:
             raise _undecided(cards[-1])
         card = next((card for card in reversed(cards) if card.version in versions), cards[-1])
-        if card.version == 1 and not card.endpoint:
+        if card.version == ApiVersion.V1 and not card.endpoint:
             raise ParameterError(
                 f"{card.name} has no preset address: whoever publishes it chooses one",
                 hint=f"Name the address too: -m {card.name} -e NAME.",
             )
-        if card.version == 1 or (card.endpoint and 2 not in versions and versions):  # noqa: PLR2004
+        if card.version == ApiVersion.V1 or (
+            card.endpoint and ApiVersion.V2 not in versions and versions
+        ):
             return Service(card.endpoint, card=card)
-        return Service(card.model or card.name, version=2, card=card)
+        return Service(card.model or card.name, version=ApiVersion.V2, card=card)
 
     def default(
-        self, endpoint: str | None, model: str | None, kind: Kind, versions: Collection[Version]
+        self, endpoint: str | None, model: str | None, kind: Kind, versions: Collection[ApiVersion]
     ) -> tuple[str | None, str | None]:
         """Choose between the endpoint and the model that the settings name for a kind of cell.
 
@@ -142,10 +144,10 @@ class Catalogue:
             return endpoint, None
         if endpoint is None:
             return None, model
-        if 2 in versions and not (known and known[0].version == 1):  # noqa: PLR2004  version 2
+        if ApiVersion.V2 in versions and not (known and known[0].version == ApiVersion.V1):
             return None, model
         # A name that nobody knows is not passed over.
-        return endpoint, None if known and known[0].version != 1 else model
+        return endpoint, None if known and known[0].version != ApiVersion.V1 else model
 
     def _published(self, endpoint: str, model: str | None, kind: Kind) -> Service:
         """Ask an endpoint, which only version 1 has."""
@@ -154,7 +156,7 @@ class Catalogue:
         known = self.named(model)
         if not known:
             raise _no_such_model(model, self.cards)
-        if known[0].version != 1:
+        if known[0].version != ApiVersion.V1:
             raise ParameterError(
                 f"-e {endpoint} is a service of version 1 of the API, and {known[0].name} a model "
                 "of version 2",
@@ -164,16 +166,16 @@ class Catalogue:
             raise _other_kind(known[0])
         return Service(endpoint, card=known[0])
 
-    def _unknown(self, model: str, versions: Collection[Version]) -> Service:
+    def _unknown(self, model: str, versions: Collection[ApiVersion]) -> Service:
         """Ask for a model without a card, which only version 2 can have."""
-        if 2 not in versions:  # noqa: PLR2004  version 2
+        if ApiVersion.V2 not in versions:
             raise _no_such_model(model, self.cards)
         if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
             raise ParameterError(
                 f"The model {model!r} is not one name",
                 hint="Such as ernie-5.1; %qianfan models lists them.",
             )
-        return Service(model, version=2)
+        return Service(model, version=ApiVersion.V2)
 
 
 def _undecided(card: Card) -> SettingsError:

@@ -10,7 +10,7 @@ from typing import Any
 
 from qianfan_magic.api.catalogue.cards import CHAT, Card
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Catalogue, check_endpoint
-from qianfan_magic.api.types import BOTH, Kind
+from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
 
 #: Beside the notebook; its table ``[qianfan.models]`` counts.
@@ -126,11 +126,13 @@ def _base(name: str, fields: Mapping[str, Any], known: Catalogue) -> Card:
             check_endpoint(endpoint)
         except ParameterError as error:
             raise _Wrong(error.message) from None
-        card = next((card for card in cards if card.version == 1), None)
+        card = next((card for card in cards if card.version == ApiVersion.V1), None)
         card = card or Card(name=name, kinds=CHAT)
         return replace(card, name=name, endpoint=endpoint, source="yours")
     if not cards:
-        return Card(name=name, kinds=CHAT, version=2, model=model, json=True, source="yours")
+        return Card(
+            name=name, kinds=CHAT, version=ApiVersion.V2, model=model, json=True, source="yours"
+        )
     card = cards[-1]
     if len(cards) > 1:  # both versions have it: the keys decide, and the stricter limits count
         old = cards[0]

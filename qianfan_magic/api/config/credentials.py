@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from qianfan_magic.api.types import Version
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import SettingsError
 from qianfan_magic.masking import remember
 
@@ -66,16 +66,16 @@ class Credentials:
         return [way for way in WAYS if all(getattr(self, name) for name in way)]
 
     @property
-    def versions(self) -> tuple[Version, ...]:
+    def versions(self) -> tuple[ApiVersion, ...]:
         """The versions of the API that they are good for; access keys are for both."""
         signs = bool(self.access_key)
-        ones: tuple[Version, ...] = (1,) if self.ways else ()
-        twos: tuple[Version, ...] = (2,) if self.bearer_token or signs else ()
+        ones: tuple[ApiVersion, ...] = (ApiVersion.V1,) if self.ways else ()
+        twos: tuple[ApiVersion, ...] = (ApiVersion.V2,) if self.bearer_token or signs else ()
         return ones + twos
 
-    def way(self, version: Version) -> str:
+    def way(self, version: ApiVersion) -> str:
         """Return the field, or the first of two, by which a version lets them in; or nothing."""
-        if version == 1:
+        if version == ApiVersion.V1:
             return self.ways[0][0] if self.ways else ""
         return "bearer_token" if self.bearer_token else "access_key" * bool(self.access_key)
 

@@ -26,7 +26,7 @@ from qianfan_magic.api.http.response import raise_for_error, read_object
 from qianfan_magic.api.http.session import HttpSession, prepare, send
 from qianfan_magic.api.http.token_endpoints import read_bearer, read_token
 from qianfan_magic.api.http.tokens import TokenFile, TokenSource, token_digest
-from qianfan_magic.api.types import Version
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.api.wire.encoding import encode_body
 from qianfan_magic.errors import SettingsError, TokenExpiredError
@@ -52,7 +52,7 @@ class Connection:
         self._process = os.getpid()
         self._session = HttpSession()
         self._session.headers["User-Agent"] = f"qianfan-magic/{__version__}"
-        self._auths: dict[Version, NoAuth] = {}
+        self._auths: dict[ApiVersion, NoAuth] = {}
         self._models: ModelList | None = None
 
     def _after_fork(self) -> None:
@@ -98,14 +98,14 @@ class Connection:
         """Write down a request as it goes out, secrets masked; nothing is sent."""
         return masked(http_text(self._prepared(request, self.auth(request.version).masked)))
 
-    def renew(self, version: Version, refused: requests.PreparedRequest) -> bool:
+    def renew(self, version: ApiVersion, refused: requests.PreparedRequest) -> bool:
         """Replace the token that a refused request carried; False if there is no other."""
         return self.auth(version).renew(refused)
 
-    def auth(self, version: Version) -> NoAuth:
+    def auth(self, version: ApiVersion) -> NoAuth:
         """Return how requests of a version are let in, or raise a `SettingsError`."""
         if version not in self._auths:
-            self._auths[version] = self._auth_v1() if version == 1 else self._auth_v2()
+            self._auths[version] = self._auth_v1() if version == ApiVersion.V1 else self._auth_v2()
         return self._auths[version]
 
     def models(self, *, fresh: bool) -> list[str]:
@@ -117,7 +117,7 @@ class Connection:
             If there are no credentials for version 2, or the request fails.
         """
         self._after_fork()
-        self.auth(2)
+        self.auth(ApiVersion.V2)
         if self._models is None:
             keys = self._settings.credentials
             key = keys.bearer_token or f"{keys.access_key}\0{keys.secret_key}"
@@ -128,7 +128,7 @@ class Connection:
         return self._models.get(fresh=fresh)
 
     def _fetch_models(self) -> list[str]:
-        url, auth = self._settings.console_api_base_url + v2.MODELS_PATH, self.auth(2)
+        url, auth = self._settings.console_api_base_url + v2.MODELS_PATH, self.auth(ApiVersion.V2)
         with self._get(url, auth) as response:
             try:
                 return v2.read_models(raise_for_error(read_object(response), response, v2))
@@ -169,7 +169,7 @@ class Connection:
         if keys.ak and keys.sk:
             named = (self._settings.base_url, keys.ak, keys.sk)
             return AccessTokenAuth(self._source(self._fetch_token, *named))
-        raise no_credentials_error(1)
+        raise no_credentials_error(ApiVersion.V1)
 
     def _auth_v2(self) -> NoAuth:
         keys, app_id = self._settings.credentials, self._settings.app_id
@@ -179,7 +179,7 @@ class Connection:
             # Named apart from access tokens: the same keys are never used for both.
             named = ("bearer", self._settings.iam_base_url, keys.access_key, keys.secret_key)
             return BearerAuth(self._source(self._fetch_bearer, *named), app_id)
-        raise no_credentials_error(2)
+        raise no_credentials_error(ApiVersion.V2)
 
     def _source(self, fetch: Callable[[], tuple[str, float]], *named: str) -> TokenSource:
         folder = self._cache
@@ -222,11 +222,11 @@ class Connection:
         return route
 
 
-def no_credentials_error(version: Version) -> SettingsError:
+def no_credentials_error(version: ApiVersion) -> SettingsError:
     """Say that there are no keys, and what can be done about it."""
     needed = {
-        1: "QIANFAN_AK and QIANFAN_SK",
-        2: "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY,",
+        ApiVersion.V1: "QIANFAN_AK and QIANFAN_SK",
+        ApiVersion.V2: "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY,",
     }
     return SettingsError(
         f"There are no credentials for version {version} of the API",

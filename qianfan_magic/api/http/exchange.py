@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from qianfan_magic.api.types import Kind, Version
+from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.masking import MASK, mask
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Request:
         What goes out as JSON.
     """
 
-    version: Version
+    version: ApiVersion
     kind: Kind
     service: str
     base_url: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from qianfan_magic.api.catalogue.resolver import Service
-from qianfan_magic.api.types import Chunk, Kind, Version
+from qianfan_magic.api.types import ApiVersion, Chunk, Kind
 from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.api.wire.reply import read_reply
 
@@ -39,4 +39,4 @@ class Wire(Protocol):
         """Read an error's code and words; None if it is none."""
 
 
-WIRES: dict[Version, Wire] = {1: v1, 2: v2}
+WIRES: dict[ApiVersion, Wire] = {ApiVersion.V1: v1, ApiVersion.V2: v2}

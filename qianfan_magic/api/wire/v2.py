@@ -9,7 +9,7 @@ from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.parameter import plain_json
 from qianfan_magic.api.catalogue.parameters import check_parameters, check_text
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Service, check_length
-from qianfan_magic.api.types import DONE, Chunk, Kind, Message, Usage, token_count
+from qianfan_magic.api.types import DONE, ApiVersion, Chunk, Kind, Message, Usage, token_count
 from qianfan_magic.errors import ParameterError
 
 PATHS: dict[Kind, str] = {"chat": "/v2/chat/completions", "completion": "/v2/completions"}
@@ -40,7 +40,7 @@ def body(
         As `check_messages` and `check_parameters` do; also for more than the card's characters,
         and for a picture if the card says that the model takes none.
     """
-    checked = check_parameters(parameters, kind, 2)
+    checked = check_parameters(parameters, kind, ApiVersion.V2)
     _check_thinking(checked, service.card)
     if kind == "chat":
         sent: dict[str, Any] = {"messages": _with_system(asked, checked.pop("system", None))}

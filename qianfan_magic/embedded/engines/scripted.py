@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.embedded.engines.completions import COMPLETION, Response
 from qianfan_magic.embedded.engines.reasoning import PUZZLES, Puzzle
 
@@ -206,7 +207,7 @@ def _texts(write_payload: Response) -> tuple[str, ...]:
 
 def _said(text: str, question: ServerRequest) -> str:
     """Begin as the model does: Dolly-12B with a space, those of version 2 without."""
-    return text if question.card.version == 1 else text.lstrip()
+    return text if question.card.version == ApiVersion.V1 else text.lstrip()
 
 
 def _say(write_payload: Response, question: ServerRequest) -> str:

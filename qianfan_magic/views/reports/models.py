@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from qianfan_magic.api.catalogue.cards import Card
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.views.rendering.table import table_bundle
 
 HEADS = ("model", "kind", "API", "asked by", "characters", "tokens", "can")
@@ -25,7 +26,7 @@ def models_bundle(
     notes
         Lines under it.
     """
-    known = {card.model or card.name for card in cards if card.version == 2}  # noqa: PLR2004
+    known = {card.model or card.name for card in cards if card.version == ApiVersion.V2}
     heads = HEADS if listed is None else (*HEADS, "listed")
     rows = [_row(card, listed) for card in cards]
     more = set(listed or ()) - known
@@ -35,7 +36,7 @@ def models_bundle(
 
 
 def _row(card: Card, listed: Collection[str] | None) -> list[str]:
-    published = card.version == 1 and not card.endpoint
+    published = card.version == ApiVersion.V1 and not card.endpoint
     row = [
         card.name,
         ", ".join(card.kinds),
@@ -47,7 +48,7 @@ def _row(card: Card, listed: Collection[str] | None) -> list[str]:
     ]
     if listed is not None:
         asked = card.model or card.name
-        row.append("" if card.version == 1 else "yes" if asked in listed else "no")
+        row.append("" if card.version == ApiVersion.V1 else "yes" if asked in listed else "no")
     return row
 
 

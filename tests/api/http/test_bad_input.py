@@ -1,0 +1,415 @@
+"""Input nobody wants: from users, and from servers that are broken, foreign or hostile."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import ssl
+
+import pytest
+import trustme
+from support.raw_server import Answer, RawServer, event, json_answer, stream_answer
+
+from qianfan_magic import ParameterError, QianfanError, StreamError, TransportError
+
+HELLO = [{"role": "user", "content": "hi"}]
+OK = json_answer({"result": "hello"})
+LAST = {"result": "", "is_end": True}
+#: One, two, three and four bytes, a surrogate pair, a joined family, both directions.
+TEXT = "aé中文🙂👨‍👩‍👧אב\u2028\x85\ufeff"
+
+
+def html(status: int = 200) -> Answer:
+    page = b"<!DOCTYPE html><title>Log in</title>"
+    return Answer(status=status, headers={"Content-Type": "text/html"}, pieces=[page])
+
+
+def body(server: RawServer) -> dict:
+    return json.loads(server.requests[0].body)
+
+
+def text_of(client, **options) -> str:
+    return "".join(chunk.text for chunk in client.stream_chat(HELLO, **options))
+
+
+# --- what users give
+
+
+def test_prompt_of_a_megabyte_arrives_whole(raw_server, make_client):
+    raw_server.script += [OK]
+    prompt = "中文 and 🙂 " * 40_000
+    make_client().complete(prompt)
+    assert body(raw_server)["prompt"] == prompt
+
+
+@pytest.mark.parametrize("prompt", ["a\0b", "\x1b[31m", TEXT, '"\\\r\n{}', "\ufffe\uffff"])
+def test_odd_characters_of_a_prompt_arrive_whole(raw_server, make_client, prompt):
+    raw_server.script += [OK]
+    make_client().complete(prompt)
+    assert body(raw_server)["prompt"] == prompt
+
+
+HALF = "cut \ud83d"
+
+
+def test_prompt_with_half_a_character_is_refused(raw_server, make_client):
+    with pytest.raises(ParameterError, match="half of a character"):
+        make_client().complete(HALF)
+    assert raw_server.requests == []
+
+
+def test_message_with_half_a_character_is_refused(raw_server, make_client):
+    with pytest.raises(ParameterError, match="half of a character"):
+        make_client().chat([{"role": "user", "content": HALF}])
+    assert raw_server.requests == []
+
+
+@pytest.mark.parametrize("options", [{"stop": [HALF]}, {"user_id": HALF}, {"system": HALF}])
+def test_parameter_with_half_a_character_is_refused(raw_server, make_client, options):
+    with pytest.raises(ParameterError):
+        make_client().chat(HELLO, **options)
+    assert raw_server.requests == []
+
+
+@pytest.mark.parametrize("prompt", ["", " \n", None, b"bytes", 5, ["hi"]])
+def test_prompt_that_is_no_text_is_refused(raw_server, make_client, prompt):
+    with pytest.raises(ParameterError):
+        make_client().complete(prompt)
+    assert raw_server.requests == []
+
+
+@pytest.mark.parametrize(
+    "messages", [None, "hi", {}, [None], ["hi"], [{}], [{"role": "user"}], [{"content": "hi"}]]
+)
+def test_messages_that_are_none_are_refused(raw_server, make_client, messages):
+    with pytest.raises(ParameterError):
+        make_client().chat(messages)
+    assert raw_server.requests == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.5", True])
+def test_number_that_is_none_is_refused(raw_server, make_client, value):
+    with pytest.raises(ParameterError):
+        make_client().chat(HELLO, temperature=value)
+    assert raw_server.requests == []
+
+
+# --- what servers send: text
+
+
+def test_characters_split_at_every_byte_arrive_whole(raw_server, make_client):
+    sent = event({"result": TEXT}) + event(LAST)
+    raw_server.script += [stream_answer(*(bytes([byte]) for byte in sent))]
+    assert text_of(make_client()) == TEXT
+
+
+def test_characters_split_anywhere_in_two_arrive_whole(raw_server, make_client):
+    sent = event({"result": "é中🙂"}) + event(LAST)
+    cuts = range(1, len(sent))
+    raw_server.script += [stream_answer(sent[:cut], sent[cut:], end="keep") for cut in cuts]
+    client = make_client()
+    assert {text_of(client) for _ in cuts} == {"é中🙂"}
+
+
+def test_character_split_between_events_arrives_whole(raw_server, make_client):
+    halves = [rb'data: {"result": "a\ud83d"}', rb'data: {"result": "\ude42", "is_end": true}']
+    raw_server.script += [stream_answer(*(half + b"\n\n" for half in halves))]
+    assert text_of(make_client()) == "a🙂"
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=ISO-8859-1", ";charset=gbk"])
+def test_text_is_utf_8_whatever_the_header_says(raw_server, make_client, charset):
+    headers = {"Content-Type": "text/event-stream" + charset}
+    raw_server.script += [stream_answer({"result": TEXT}, LAST, headers=headers)]
+    assert text_of(make_client()) == TEXT
+
+
+def test_bytes_that_are_not_utf_8_become_replacement_characters(raw_server, make_client):
+    raw_server.script += [stream_answer(b'data: {"result": "a\xffb"}\n\n', LAST)]
+    assert text_of(make_client()) == "a\ufffdb"
+
+
+def test_event_of_ten_megabytes_arrives_whole(raw_server, make_client):
+    text = "0123456789" * 1_000_000
+    raw_server.script += [stream_answer({"result": text}, LAST)]
+    assert text_of(make_client()) == text
+
+
+def test_answer_of_ten_megabytes_arrives_whole(raw_server, make_client):
+    text = "0123456789" * 1_000_000
+    raw_server.script += [json_answer({"result": text})]
+    assert make_client().chat(HELLO).text == text
+
+
+def test_event_that_never_ends_is_given_up(raw_server, make_client, monkeypatch):
+    monkeypatch.setattr("qianfan_magic.api.wire.sse.LARGEST_EVENT", 1000)
+    raw_server.script += [stream_answer(b"data: " + b"x" * 2000, end="silent")]
+    with pytest.raises(StreamError, match="does not end"):
+        text_of(make_client())
+    assert raw_server.hung_up.wait(10)
+
+
+# --- what servers send: anything but the protocol
+
+FOREIGN = {
+    "HTML": html(),
+    "nothing": json_answer(None, headers={"Content-Length": 0}),
+    "half a JSON": Answer(headers={"Content-Type": "application/json"}, pieces=[b'{"resul']),
+    "a JSON cut by the connection": json_answer({"result": "x"}, headers={"Content-Length": 99}),
+    "null": json_answer(None),
+    "a list": json_answer([{"result": "x"}]),
+    "a text": json_answer("result"),
+    "a number": json_answer(5),
+    "deep JSON": Answer(pieces=[b"[" * 200_000 + b"]" * 200_000]),
+    "deep JSON in an object": Answer(pieces=[b'{"result": ' * 200_000 + b"1" + b"}" * 200_000]),
+    "a number of 5,000 digits": Answer(pieces=[b'{"result": ' + b"9" * 5_000 + b"}"]),
+    "no result": json_answer({"object": "chat.completion"}),
+    "a result that is no text": json_answer({"result": {"text": "x"}}),
+    "UTF-16 that is none": Answer(pieces=[b"\xff\xfe\x00\xd8\x00"]),
+    "an odd error code": json_answer({"error_code": "--5", "error_msg": "x"}),
+    "a list for an error code": json_answer({"error_code": [1], "error_msg": None}),
+    "gzip that is none": json_answer({"result": "x"}, headers={"Content-Encoding": "gzip"}),
+    "no HTTP": Answer(status=0, pieces=[b"220 mail.example ESMTP\r\n"]),
+    "headers without end": Answer(status=0, pieces=[b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200]),
+    "two lengths": json_answer({"result": "x"}, headers={"Content-Length": "1, 2"}),
+    "chunks without a size": Answer(
+        headers={"Transfer-Encoding": "chunked"}, pieces=[b"zz\r\n"], framing="close"
+    ),
+    "a redirect to nowhere": Answer(status=302, headers={"Location": "http://["}),
+    "a redirect in another encoding": Answer(status=302, headers={"Location": "http://x/\xff"}),
+    "a redirect without address": Answer(status=302),
+    "a date out of range": Answer(
+        status=503, headers={"Retry-After": "Mon, 01 Jan 2001 00:00:00 +99999999999999"}
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ["chat", "stream_chat"])
+@pytest.mark.parametrize("answer", FOREIGN.values(), ids=FOREIGN)
+def test_foreign_answer_is_an_error_of_ours(raw_server, make_client, answer, way):
+    raw_server.script += [answer] * 3
+    with pytest.raises(QianfanError):
+        list(getattr(make_client(), way)(HELLO))
+
+
+@pytest.mark.parametrize("answer", FOREIGN.values(), ids=FOREIGN)
+def test_foreign_answer_to_the_request_for_a_token_is_an_error_of_ours(
+    raw_server, make_client, answer
+):
+    raw_server.tokens += [answer] * 3
+    with pytest.raises(QianfanError):
+        make_client(ak="a" * 9, sk="b" * 9).chat(HELLO)
+
+
+EVENTS = {
+    "no JSON": b"data: hello\n\n",
+    "half a JSON": b'data: {"result": "x\n\n',
+    "a list": b"data: []\n\n",
+    "null": b"data: null\n\n",
+    "no result": b"data: {}\n\n",
+    "more than JSON": b"data: {} {}\n\n",
+    "done": b"data: [DONE]\n\n",
+    "deep JSON": b"data: " + b"[" * 200_000 + b"\n\n",
+    "HTML": b"<html>\n\n",
+    "JSON that is cut": b'{"error_code": 1',
+    "an odd error code": b'{"error_code": "--5"}\n\n',
+}
+
+
+@pytest.mark.parametrize("sent", EVENTS.values(), ids=EVENTS)
+def test_foreign_event_is_an_error_with_what_arrived(raw_server, make_client, sent):
+    raw_server.script += [stream_answer({"result": "he"}, sent)]
+    with pytest.raises(QianfanError) as caught:
+        text_of(make_client())
+    assert caught.value.partial == "he"
+
+
+def test_html_says_that_it_is_not_qianfans(raw_server, make_client):
+    raw_server.script += [html()]
+    with pytest.raises(TransportError, match=r"not Qianfan's .*text/html"):
+        make_client().chat(HELLO)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_html_of_an_error_says_its_status(raw_server, make_client, status):
+    raw_server.script += [html(status)]
+    with pytest.raises(TransportError, match=str(status)):
+        make_client().chat(HELLO)
+
+
+def test_deep_json_beside_the_answer_is_no_error(raw_server, make_client):
+    deep = b"[" * 500 + b"]" * 500
+    raw_server.script += [Answer(pieces=[b'{"result": "hello", "more": ' + deep + b"}"])]
+    assert make_client().chat(HELLO).text == "hello"
+
+
+def test_answer_without_content_type_is_read(raw_server, make_client):
+    raw_server.script += [Answer(pieces=[b'{"result": "hello"}'])]
+    assert make_client().chat(HELLO).text == "hello"
+
+
+def test_stream_without_content_type_is_an_error_of_ours(raw_server, make_client):
+    raw_server.script += [Answer(pieces=[event({"result": "hello"}), event(LAST)])]
+    with pytest.raises(QianfanError):
+        text_of(make_client())
+
+
+@pytest.mark.parametrize("kind", ["TEXT/EVENT-STREAM", "text/event-stream ; charset=utf-8"])
+def test_content_type_is_read_without_regard_to_its_spelling(raw_server, make_client, kind):
+    headers = {"Content-Type": kind}
+    raw_server.script += [stream_answer({"result": "hello"}, LAST, headers=headers)]
+    assert text_of(make_client()) == "hello"
+
+
+@pytest.mark.parametrize(
+    "form", ["data:%s\n\n", "data:   %s \t\n\n", "data: %s\r\n\r\n", "data: %s\r\r"]
+)
+def test_event_is_read_whatever_white_space_is_around(raw_server, make_client, form):
+    sent = (form % '{"result": "hello", "is_end": true}').encode()
+    raw_server.script += [stream_answer({"result": ""}, sent)]
+    assert text_of(make_client()) == "hello"
+
+
+def test_compressed_answer_is_read(raw_server, make_client):
+    packed = gzip.compress(b'{"result": "hello"}')
+    raw_server.script += [Answer(headers={"Content-Encoding": "gzip"}, pieces=[packed])]
+    assert make_client().chat(HELLO).text == "hello"
+
+
+def test_compressed_stream_is_read(raw_server, make_client):
+    packed = gzip.compress(event({"result": "hello"}) + event(LAST))
+    pieces = (bytes([byte]) for byte in packed)
+    raw_server.script += [stream_answer(*pieces, headers={"Content-Encoding": "gzip"})]
+    assert text_of(make_client()) == "hello"
+
+
+def test_control_characters_of_an_error_are_made_visible(raw_server, make_client):
+    raw_server.script += [json_answer({"error_code": 3, "error_msg": "\x1b[2J\u202eabc\n\0"})]
+    with pytest.raises(QianfanError) as caught:
+        make_client().chat(HELLO)
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
+def test_error_of_ten_megabytes_is_told_briefly(raw_server, make_client):
+    raw_server.script += [json_answer({"error_code": 3, "error_msg": "x" * 10_000_000})]
+    with pytest.raises(QianfanError) as caught:
+        make_client().chat(HELLO)
+    assert len(str(caught.value)) < 1000
+
+
+# --- where requests must not go
+
+
+@pytest.fixture
+def elsewhere():
+    with RawServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("way", ["chat", "stream_chat"])
+def test_redirect_to_another_host_is_not_followed(raw_server, make_client, elsewhere, status, way):
+    raw_server.script += [Answer(status=status, headers={"Location": elsewhere.url + "/chat"})]
+    with pytest.raises(TransportError, match="redirect"):
+        list(getattr(make_client(), way)(HELLO))
+    assert elsewhere.requests == []
+
+
+def test_redirect_of_the_request_for_a_token_is_not_followed(raw_server, make_client, elsewhere):
+    location = {"Location": elsewhere.url + "/oauth/2.0/token"}
+    raw_server.tokens += [Answer(status=307, headers=location)]
+    with pytest.raises(TransportError, match="redirect"):
+        make_client(ak="a" * 9, sk="b" * 9).chat(HELLO)
+    assert elsewhere.token_requests == []
+
+
+def test_redirect_is_reported_though_its_body_does_not_come(raw_server, make_client):
+    headers = {"Location": "http://qianfan.invalid/", "Content-Length": 99}
+    raw_server.script += [Answer(status=302, headers=headers, end="silent")]
+    with pytest.raises(TransportError, match="redirect"):
+        make_client().chat(HELLO, timeout=0.1, retries=1)
+
+
+# --- certificates
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+def tls_server(authority, name: str) -> RawServer:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    server = RawServer(context)
+    server.script += [OK] * 3
+    return server
+
+
+@pytest.fixture
+def trusted(authority, tmp_path, monkeypatch):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+
+
+def test_certificate_that_fits_is_accepted(authority, make_client, trusted):
+    with tls_server(authority, "127.0.0.1") as server:
+        assert make_client(base_url=server.url).chat(HELLO).text == "hello"
+
+
+@pytest.mark.parametrize("name", ["qianfan.example", "127.0.0.2"])
+def test_certificate_of_another_host_is_refused(authority, make_client, trusted, name):
+    with tls_server(authority, name) as server:
+        with pytest.raises(TransportError, match="certificate"):
+            make_client(base_url=server.url).chat(HELLO)
+        assert server.requests == []
+
+
+def test_certificate_of_an_unknown_authority_is_refused(authority, make_client):
+    with tls_server(authority, "127.0.0.1") as server:
+        with pytest.raises(TransportError, match="certificate"):
+            make_client(base_url=server.url).chat(HELLO)
+        assert server.requests == []
+
+
+def test_refused_certificate_is_not_tried_again(authority, make_client):
+    with tls_server(authority, "127.0.0.1") as server:
+        with pytest.raises(TransportError):
+            make_client(base_url=server.url, retry_count=3).chat(HELLO)
+        assert len(server.connections) == 1
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_certificates_are_not_checked_if_the_settings_say_so(authority, make_client):
+    with tls_server(authority, "qianfan.example") as server:
+        client = make_client(base_url=server.url, ssl_verification=False)
+        assert client.chat(HELLO).text == "hello"
+
+
+def test_missing_file_of_certificates_is_named(authority, make_client, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    with (
+        tls_server(authority, "127.0.0.1") as server,
+        pytest.raises(TransportError, match="certificates"),
+    ):
+        make_client(base_url=server.url).chat(HELLO)
+
+
+def test_http_asked_by_https_is_an_error_of_ours(raw_server, make_client):
+    with pytest.raises(TransportError):
+        make_client(base_url=raw_server.url.replace("http:", "https:")).chat(HELLO)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:99999", "http://a..b", "http://" + "a" * 70 + ".invalid", "http://*"],
+)
+def test_impossible_address_is_an_error_of_ours(make_client, address):
+    with pytest.raises(QianfanError):
+        make_client(base_url=address).chat(HELLO)
+
+
+@pytest.mark.parametrize("proxy", ["nonsense", "ftp://127.0.0.1:1", "http://", "socks5://x:1"])
+def test_impossible_proxy_is_an_error_of_ours(make_client, proxy):
+    with pytest.raises(QianfanError):
+        make_client(proxy=proxy).chat(HELLO)

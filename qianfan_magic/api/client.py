@@ -1,4 +1,4 @@
-"""The client: what a program imports."""
+"""The client: what a program imports to send requests."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from qianfan_magic.api.config.settings import Settings, load_settings, read_vari
 from qianfan_magic.api.http.call import Call
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Request
+from qianfan_magic.api.options import ChatOptions, CompletionOptions
 from qianfan_magic.api.types import ApiVersion, Chunk, Kind, Message, Reply
-from qianfan_magic.api.wire import WIRES, read_reply
+from qianfan_magic.api.wire import WIRES, reply_builder
 from qianfan_magic.errors import ParameterError, QianfanError, brief
 
-#: How many requests `QianfanClient.map` has under way at once.
+__all__ = ["QianfanClient"]
+
+#: Requests that `QianfanClient.map` sends at the same time.
 MAP_WORKERS = 4
+#: Options that are not part of a request's body.
+_NOT_IN_BODY = {"endpoint", "model", *(parameter.name for parameter in SENDING)}
 
 
-class ClientArguments(TypedDict, total=False):
-    """What a program may give in the place of the settings."""
+class CredentialArguments(TypedDict, total=False):
+    """Credentials and the address, given by a program instead of the settings."""
 
     access_token: str
     ak: str
@@ -36,28 +41,28 @@ class ClientArguments(TypedDict, total=False):
 
 
 class QianfanClient:
-    """Talks to Qianfan, or to whatever speaks its wire.
+    """Sends requests to Qianfan, or to any server that speaks its protocol.
 
     Parameters
     ----------
     settings
-        Default: from the environment and ``.env``.
+        By default they are read from the environment and ``.env``.
     catalogue
-        The model cards that count. Default: those of this package.
+        The model cards in effect. Default: those of this package.
     **arguments
-        ``access_token``, or ``ak`` and ``sk``, or ``access_key`` and ``secret_key``, or
-        ``bearer_token``, in the place of the settings' credentials; and ``base_url``, of both
+        ``access_token``; or ``ak`` and ``sk``; or ``access_key`` and ``secret_key``; or
+        ``bearer_token``, instead of the settings' credentials. And ``base_url``, for both
         versions of the API.
 
     Raises
     ------
     SettingsError
-        If a key comes without its secret, or a setting is wrong.
+        If a key is given without its secret, or a setting is invalid.
 
     Examples
     --------
-    >>> client = QianfanClient()                                        # doctest: +SKIP
-    >>> client.complete("def fibonacci(n):", endpoint="starcoder").text  # doctest: +SKIP
+    >>> with QianfanClient() as client:                                     # doctest: +SKIP
+    ...     client.complete("def fibonacci(n):", endpoint="starcoder").text
     """
 
     def __init__(
@@ -65,7 +70,7 @@ class QianfanClient:
         settings: Settings | None = None,
         *,
         catalogue: Catalogue | None = None,
-        **arguments: Unpack[ClientArguments],
+        **arguments: Unpack[CredentialArguments],
     ) -> None:
         self.settings = _with_arguments(settings, dict(arguments))
         self.catalogue = catalogue or Catalogue()
@@ -84,17 +89,15 @@ class QianfanClient:
         """Close the connections."""
         self._connection.close()
 
-    def chat(self, messages: Sequence[Message], **options: Any) -> Reply:
-        """Ask a chat model and wait for the whole answer.
+    def chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> Reply:
+        """Send the messages of a conversation and wait for the whole answer.
 
         Parameters
         ----------
         messages
-            ``{"role": …, "content": …}``: user, assistant, user, …; an odd number.
+            ``{"role": …, "content": …}`` each: user, assistant, user, …; the user's last.
         **options
-            ``endpoint`` and ``model`` name the service (default: the settings'); ``timeout``,
-            seconds of silence, and ``retries``, attempts in total, replace the settings'; all
-            others are request parameters, see `qianfan_magic.api.catalogue.parameters.PARAMETERS`.
+            See `qianfan_magic.api.options.ChatOptions`.
 
         Returns
         -------
@@ -103,27 +106,31 @@ class QianfanClient:
         Raises
         ------
         ParameterError
-            Before anything is sent.
+            If the request is invalid; nothing has been sent then.
         SettingsError, TransportError, StreamError, APIError
             See `qianfan_magic.errors`.
         """
-        return self._whole("chat", messages, options)
+        return self._reply("chat", messages, options)
 
-    def stream_chat(self, messages: Sequence[Message], **options: Any) -> Generator[Chunk]:
-        """Ask a chat model; give each piece as it arrives. Takes and raises what `chat` does.
+    def stream_chat(
+        self, messages: Sequence[Message], **options: Unpack[ChatOptions]
+    ) -> Generator[Chunk]:
+        """Send messages as `chat` does, and yield the answer in chunks as it arrives.
 
-        What is wrong with the request is raised at once, the rest from the iterator. Closing
-        the iterator closes the connection.
+        An invalid request raises at once, everything else while iterating. Closing the iterator
+        closes the connection.
         """
-        return self.ask("chat", messages, options)
+        return self.start("chat", messages, options).chunks()
 
-    def complete(self, prompt: str, **options: Any) -> Reply:
-        """Have a model go on with a text. Takes and raises what `chat` does."""
-        return self._whole("completion", prompt, options)
+    def complete(self, prompt: str, **options: Unpack[CompletionOptions]) -> Reply:
+        """Have a model continue a text; returns and raises what `chat` does."""
+        return self._reply("completion", prompt, options)
 
-    def stream_complete(self, prompt: str, **options: Any) -> Generator[Chunk]:
-        """Have a model go on with a text; give each piece as `stream_chat` does."""
-        return self.ask("completion", prompt, options)
+    def stream_complete(
+        self, prompt: str, **options: Unpack[CompletionOptions]
+    ) -> Generator[Chunk]:
+        """Have a model continue a text, and yield its chunks as `stream_chat` does."""
+        return self.start("completion", prompt, options).chunks()
 
     def map(
         self,
@@ -132,28 +139,28 @@ class QianfanClient:
         executor: Executor | None = None,
         **options: Any,
     ) -> Iterator[Reply | QianfanError]:
-        """Ask many things side by side.
+        """Send many requests at the same time.
 
         Parameters
         ----------
         prompts
-            A text is completed, a list of messages is a chat.
+            A text is completed, a list of messages is sent as a chat.
         executor
-            Runs the requests, in threads; default: four of them.
+            Runs the requests in threads; by default four of them.
         **options
-            Of every request, as in `chat`.
+            For every request, as in `chat` or `complete`.
 
         Yields
         ------
         Reply or QianfanError
-            In the order of the prompts; one that fails does not take the others down.
+            In the order of the prompts; a failed request does not affect the others.
         """
         if isinstance(prompts, str):
             raise ParameterError("prompts is one text", hint="Give a list of texts.")
         pool = executor or ThreadPoolExecutor(MAP_WORKERS)
         futures: list[Future[Reply | QianfanError]] = []
         try:
-            futures += [pool.submit(self._reply_or_error, asked, options) for asked in prompts]
+            futures += [pool.submit(self._reply_or_error, prompt, options) for prompt in prompts]
             for future in futures:
                 yield future.result()
         finally:
@@ -162,80 +169,13 @@ class QianfanClient:
             if executor is None:
                 pool.shutdown(wait=False)
 
-    def ask(
-        self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool = True
-    ) -> Generator[Chunk]:
-        """Ask either kind of service, in chunks; a whole answer is one chunk.
-
-        Parameters
-        ----------
-        kind
-            ``"chat"`` or ``"completion"``.
-        asked
-            Messages, or a prompt.
-        options
-            As in `chat`.
-        stream
-            Whether the answer is to come in pieces.
-        """
-        return self.call(kind, asked, options, stream=stream).chunks()
-
-    def call(self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool = True) -> Call:
-        """Check a request and make its call, which another thread may abort; as `ask` else."""
-        sending = {
-            row.name: row.check(options[row.name])
-            for row in SENDING
-            if options.get(row.name) is not None
-        }
-        settings = replace(
-            self.settings,
-            retry_timeout=sending.get("timeout", self.settings.retry_timeout),
-            retry_count=sending.get("retries", self.settings.retry_count),
-        )
-        request = self.prepare(kind, asked, options, stream=stream)
-        return Call(self._connection, request, settings)
-
-    def prepare(
-        self, kind: Kind, asked: Any, options: dict[str, Any], *, stream: bool = True
-    ) -> Request:
-        """Check a request and make it ready, without sending anything; takes what `ask` does."""
-        apart = {"endpoint", "model", *(row.name for row in SENDING)}
-        parameters = {name: value for name, value in options.items() if name not in apart}
-        service = self.service(kind, options)
-        wire, settings = WIRES[service.version], self.settings
-        base_url = (
-            settings.base_url if service.version == ApiVersion.V1 else settings.console_api_base_url
-        )
-        return Request(
-            version=service.version,
-            kind=kind,
-            service=service.name,
-            base_url=base_url,
-            url=base_url + wire.path(kind, service.name),
-            body=wire.body(kind, service, asked, parameters, stream=stream),
-        )
-
-    def describe(self, request: Request) -> str:
-        """Write down what goes over the wire for a request, every secret masked."""
-        return self._connection.describe(request)
-
-    def service(self, kind: Kind, options: Mapping[str, Any]) -> Service:
-        """Decide who is asked, by which version of the API, and find the model's card, if any."""
-        endpoint, model = options.get("endpoint"), options.get("model")
-        versions = self.settings.credentials.versions
-        if endpoint is None and model is None:
-            chat = kind == "chat"
-            endpoint = self.settings.chat_endpoint if chat else self.settings.complete_endpoint
-            endpoint, model = self.catalogue.default(endpoint, self.settings.model, kind, versions)
-        return self.catalogue.find(endpoint, model, kind, versions)
-
     def models(self, *, fresh: bool = False) -> list[str]:
-        """List the models that version 2 of the API has for these credentials.
+        """List the models that version 2 of the API offers for these credentials.
 
         Parameters
         ----------
         fresh
-            Ask now; else a list of the last day will do.
+            Ask the service now; otherwise a list of the last 24 hours is used.
 
         Raises
         ------
@@ -244,26 +184,124 @@ class QianfanClient:
         """
         try:
             return self._connection.models(fresh=fresh)
-        except KeyboardInterrupt as stop:
-            raise brief(stop, "stopped")  # noqa: B904  it is the same one
+        except KeyboardInterrupt as interrupt:
+            raise brief(interrupt, "stopped")  # noqa: B904  it is the same one
 
-    def _whole(self, kind: Kind, asked: Any, options: dict[str, Any]) -> Reply:
-        with closing(self.ask(kind, asked, options, stream=False)) as chunks:
-            return read_reply(chunks)
+    def service(
+        self,
+        kind: Kind,
+        options: Mapping[str, Any],
+        *,
+        defaults: Sequence[tuple[str | None, str | None]] = (),
+    ) -> Service:
+        """Decide which service a request goes to; raises as `Catalogue.resolve` does.
+
+        Parameters
+        ----------
+        kind
+            The kind of request.
+        options
+            ``endpoint`` and ``model`` in it name the service.
+        defaults
+            Pairs of endpoint and model that take precedence over those of the settings.
+        """
+        settings = self.settings
+        endpoint = settings.chat_endpoint if kind == "chat" else settings.complete_endpoint
+        return self.catalogue.resolve(
+            options.get("endpoint"),
+            options.get("model"),
+            kind,
+            settings.credentials.versions,
+            defaults=[*defaults, (endpoint, settings.model)],
+        )
+
+    def prepare(
+        self,
+        kind: Kind,
+        content: Any,
+        options: Mapping[str, Any],
+        *,
+        service: Service | None = None,
+        stream: bool = True,
+    ) -> Request:
+        """Check a request and build it, without sending anything.
+
+        Parameters
+        ----------
+        kind
+            The kind of request.
+        content
+            The messages of a chat, or the prompt of a completion.
+        options
+            As in `chat`.
+        service
+            Where the request goes, if that is known already; by default the options decide.
+        stream
+            Whether the answer is to arrive in chunks.
+        """
+        service = service or self.service(kind, options)
+        wire, settings = WIRES[service.version], self.settings
+        is_v1 = service.version == ApiVersion.V1
+        base_url = settings.base_url if is_v1 else settings.console_api_base_url
+        parameters = {k: value for k, value in options.items() if k not in _NOT_IN_BODY}
+        return Request(
+            version=service.version,
+            kind=kind,
+            service=service.name,
+            base_url=base_url,
+            url=base_url + wire.path(kind, service.name),
+            body=wire.body(kind, service, content, parameters, stream=stream),
+        )
+
+    def start(
+        self,
+        kind: Kind,
+        content: Any,
+        options: Mapping[str, Any],
+        *,
+        service: Service | None = None,
+        stream: bool = True,
+    ) -> Call:
+        """Check a request; return its call, which sends it and which another thread may abort.
+
+        Takes what `prepare` takes.
+        """
+        sending = {
+            parameter.name: parameter.check(options[parameter.name])
+            for parameter in SENDING
+            if options.get(parameter.name) is not None
+        }
+        settings = replace(
+            self.settings,
+            retry_timeout=sending.get("timeout", self.settings.retry_timeout),
+            retry_count=sending.get("retries", self.settings.retry_count),
+        )
+        request = self.prepare(kind, content, options, service=service, stream=stream)
+        return Call(self._connection, request, settings)
+
+    def describe(self, request: Request) -> str:
+        """Return a request as it goes over the wire, with every secret masked."""
+        return self._connection.describe(request)
+
+    def _reply(self, kind: Kind, content: Any, options: Mapping[str, Any]) -> Reply:
+        call = self.start(kind, content, options, stream=False)
+        builder = reply_builder(call.exchange.request.version)
+        with closing(call.chunks()) as chunks:
+            for chunk in chunks:
+                builder.add(chunk)
+        return builder.build()
 
     def _reply_or_error(
-        self, asked: str | Sequence[Message], options: dict[str, Any]
+        self, prompt: str | Sequence[Message], options: dict[str, Any]
     ) -> Reply | QianfanError:
         try:
-            if isinstance(asked, str):
-                return self.complete(asked, **options)
-            return self.chat(asked, **options)
+            return self._reply("completion" if isinstance(prompt, str) else "chat", prompt, options)
         except QianfanError as error:
             return error
 
 
 def _with_arguments(settings: Settings | None, arguments: dict[str, Any]) -> Settings:
-    """Let what a program gives win over the environment, whose keys are then not looked at."""
+    """Let arguments take precedence over the settings; other keys are then not even read."""
     base_url = arguments.pop("base_url", None)
     given = {name: value for name, value in arguments.items() if value is not None}
     credentials = one_way(Credentials(**given)) if given else None

@@ -71,7 +71,7 @@ def _ask(client: QianfanClient, version: ApiVersion, listed: list[str]) -> Findi
         todo = "Set QIANFAN_CHAT_ENDPOINT, or QIANFAN_MODEL, to ask something."
         return Finding("Question", "note", said, todo)
     kind, named = chosen
-    few = {} if version == ApiVersion.V1 else {"max_tokens": FEW}
+    few: dict[str, Any] = {} if version == ApiVersion.V1 else {"max_tokens": FEW}
     begun = time.perf_counter()
     if kind == "chat":
         reply = client.chat([{"role": "user", "content": QUESTION}], **named, **few)

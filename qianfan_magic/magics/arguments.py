@@ -134,7 +134,7 @@ def parse(magic: Any, line: str) -> CellOptions | None:
             hint="The answer goes on with the pictures that it had.",
         )
     return CellOptions(
-        options=_options(read),
+        request=_options(read),
         compare=_variants(read),
         stream=not read.no_stream,
         output=check_name(read.output),

@@ -1,9 +1,9 @@
-"""Tab: flags, subcommands, endpoints used before and conversation names."""
+"""Tab completion: flags, subcommands, services used before, and names of conversations."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import (
@@ -16,63 +16,85 @@ from IPython.core.completer import (
 from qianfan_magic.api.catalogue.cards import CARDS
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.magics.arguments import COMPARED, flags_of
-from qianfan_magic.magics.line_magic import SUBCOMMANDS
-from qianfan_magic.magics.params_command import ROWS
+from qianfan_magic.magics.context import MagicContext
+from qianfan_magic.magics.params_command import SLIDER_PARAMETERS
 from qianfan_magic.session.cell_options import FORMATS
 
 if TYPE_CHECKING:
-    from qianfan_magic.magics.magics import QianfanMagics
+    import argparse
 
-_LINE = re.compile(r"^\s*(?P<name>%%qianfan_chat|%%qianfan_complete|%qianfan)\s+(?P<rest>.*)$")
+    from qianfan_magic.magics.line_magic import LineMagic
+
+__all__ = ["make_matcher"]
+
+_LINE = re.compile(r"^\s*%{1,2}(?P<name>qianfan_chat|qianfan_complete|qianfan)\s+(?P<rest>.*)$")
 
 
-def make_matcher(magics: QianfanMagics) -> Any:
-    """Make the matcher of one notebook, to be put among IPython's custom matchers."""
+def make_matcher(
+    context: MagicContext,
+    *,
+    cell_parsers: Mapping[str, argparse.ArgumentParser],
+    line_magic: LineMagic,
+) -> Any:
+    """Make the matcher of one notebook, for IPython's list of custom matchers.
+
+    Parameters
+    ----------
+    context
+        The notebook.
+    cell_parsers
+        The parsers of the cell magics, by the names of the magics.
+    line_magic
+        Knows the subcommands of ``%qianfan`` and their parsers.
+    """
 
     @context_matcher(identifier="qianfan_magic")
-    def qianfan_matcher(context: CompletionContext) -> SimpleMatcherResult:
-        """Offer what may follow in a line of our magics; leave all other lines alone."""
-        line = _LINE.match(context.text_until_cursor)
+    def qianfan_matcher(completion: CompletionContext) -> SimpleMatcherResult:
+        """Complete a line of our magics; all other lines are left to IPython."""
+        line = _LINE.match(completion.text_until_cursor)
         if line is None:
             return SimpleMatcherResult(completions=[], suppress=False)
         before, _, typed = line["rest"].rpartition(" ")
-        offered = _offers(magics, line["name"], before.split())
-        found = [SimpleCompletion(text=o, type="param") for o in offered if o.startswith(typed)]
+        words = before.split()
+        offers = _values(context, words[-1] if words else "")
+        if offers is None:
+            parser = cell_parsers.get(line["name"])
+            offers = flags_of(parser) if parser else _subcommand_offers(line_magic, words)
+        matches = [SimpleCompletion(text=o, type="param") for o in offers if o.startswith(typed)]
         # IPython replaces its own token, which begins behind the last of its delimiters.
         return SimpleMatcherResult(
-            completions=found, suppress=True, matched_fragment=typed, ordered=True
+            completions=matches, suppress=True, matched_fragment=typed, ordered=True
         )
 
     return qianfan_matcher
 
 
-def _models(magics: QianfanMagics) -> list[str]:
-    """List the models that are known: by a card, or since the service listed them."""
-    try:
-        cards = magics.session.catalogue.cards
-    except QianfanError:  # of a file that the next cell will complain of
-        cards = CARDS
-    names = [card.name for card in cards]
-    return [*names, *(name for name in magics.session.listed if name not in names)]
-
-
-def _offers(magics: QianfanMagics, name: str, before: list[str]) -> Iterable[str]:
-    last = before[-1] if before else ""
+def _values(context: MagicContext, flag: str) -> Iterable[str] | None:
+    """Return the values that may follow a flag; None if it has none to offer."""
+    session = context.session
     values: dict[tuple[str, ...], Callable[[], Iterable[str]]] = {
-        ("-n", "--conversation"): lambda: sorted(magics.session.conversations),
-        ("-e", "--endpoint"): lambda: magics.session.endpoints[::-1],
-        ("-m", "--model"): lambda: _models(magics),
+        ("-n", "--conversation"): lambda: sorted(session.conversations.names),
+        ("-e", "--endpoint"): lambda: session.used_services[::-1],
+        ("-m", "--model"): lambda: _models(context),
         ("--format",): lambda: FORMATS,
         ("--compare",): lambda: [f"{name}=" for name in COMPARED],
     }
-    for flags, offered in values.items():
-        if last in flags:
-            return offered()
-    if name != "%qianfan":
-        return flags_of(getattr(magics, name.lstrip("%")).parser)
-    if not before:
-        return SUBCOMMANDS
-    if before[0] == "params":
-        return [f"{name}=" for name in ROWS]
-    parser = magics.subcommands.parser_of(before[0]) if before[0] in SUBCOMMANDS else None
-    return flags_of(parser) if parser else []
+    return next((offer() for flags, offer in values.items() if flag in flags), None)
+
+
+def _models(context: MagicContext) -> list[str]:
+    """List the models that are known from a card or from the service's list."""
+    try:
+        cards = context.session.load_catalogue().cards
+    except QianfanError:  # an invalid qianfan.toml, which the next cell reports
+        cards = CARDS
+    names = [card.name for card in cards]
+    return [*names, *(name for name in context.session.listed_models if name not in names)]
+
+
+def _subcommand_offers(line_magic: LineMagic, words: list[str]) -> Iterable[str]:
+    if not words:
+        return line_magic.commands
+    if words[0] == "params":
+        return [f"{name}=" for name in SLIDER_PARAMETERS]
+    return flags_of(line_magic.parser_of(words[0])) if words[0] in line_magic.commands else []

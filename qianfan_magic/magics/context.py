@@ -2,28 +2,221 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from qianfan_magic.conversation.turn import CELL_ID, CellRun, digest
+from qianfan_magic.api.catalogue.parameters import check_text, is_supported
+from qianfan_magic.conversation.turn import CELL_ID, CellRun, ImageAttachment, digest
+from qianfan_magic.magics.config import CONFIGURABLE
+from qianfan_magic.magics.interpolate import interpolate
+from qianfan_magic.session.session import Session, read_live
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from IPython.core.interactiveshell import InteractiveShell
 
+    from qianfan_magic.api.catalogue.resolver import Service
+    from qianfan_magic.api.client import QianfanClient
+    from qianfan_magic.api.types import Kind
+    from qianfan_magic.session.cell_options import CellOptions
+    from qianfan_magic.session.cell_request import CellRequest
 
-def running(shell: InteractiveShell) -> CellRun:
-    """Return the run that is under way."""
-    get_parent = getattr(shell, "get_parent", None)
-    parent = get_parent() if get_parent else {}
-    cell = parent.get("metadata", {}).get("cellId", "")
-    cell = _word(cell) if isinstance(cell, str) else ""
-    return CellRun(cell, parent.get("header", {}).get("msg_id", ""))
+__all__ = ["Defaults", "MagicContext"]
+
+#: Seconds between two chunks of the embedded server if somebody is watching: a reader's pace.
+READING_PACE = 0.04
+#: Set for every cell, they are left out where the model does not think.
+_THINKING = {"enable_thinking", "thinking_budget"}
 
 
-def _word(cell: str) -> str:
-    """Return an id that may stand in a saved notebook.
+class Defaults(Protocol):
+    """The settings of ``%config QianfanMagics`` that cells use."""
 
-    VS Code sends an address, ``vscode-notebook-cell:/home/…/a.ipynb#W0sZmlsZQ``, which has the
-    user's folders in it.
+    chat_endpoint: str
+    complete_endpoint: str
+    model: str
+    format: str
+    max_turns: int | None
+
+    def configured_parameters(self) -> dict[str, Any]:
+        """Return the parameters that are set, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class MagicContext:
+    """One notebook: its shell, its state and its defaults.
+
+    Attributes
+    ----------
+    shell
+        The shell that runs the cells.
+    session
+        The state of the notebook.
+    defaults
+        The settings of ``%config``.
+    """
+
+    shell: InteractiveShell
+    session: Session
+    defaults: Defaults
+
+    def current_run(self) -> CellRun:
+        """Return the run of the cell that is running.
+
+        Front ends send the id of the cell with the request to execute it (JupyterLab, VS Code);
+        in a terminal, and under nbclient, papermill and nbval, both ids are empty.
+        """
+        get_parent = getattr(self.shell, "get_parent", None)
+        parent = get_parent() if get_parent else {}
+        cell = parent.get("metadata", {}).get("cellId", "")
+        cell = _storable_id(cell) if isinstance(cell, str) else ""
+        return CellRun(cell, parent.get("header", {}).get("msg_id", ""))
+
+    def is_watched(self) -> bool:
+        """Tell whether somebody may be watching this notebook."""
+        from qianfan_magic.views.factory import is_watched
+
+        live = read_live(self.session.folder)
+        return hasattr(self.shell, "kernel") and is_watched(self.shell, live)
+
+    def start_demo(self, engine: str, seed: int) -> None:
+        """Use the embedded server; it streams at a reader's pace if somebody may be reading."""
+        self.session.start_demo(engine, seed, pace=READING_PACE if self.is_watched() else 0.0)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters for every cell; the sliders take precedence over ``%config``."""
+        return self.defaults.configured_parameters() | self.session.sliders
+
+    def service(
+        self, client: QianfanClient, kind: Kind, options: dict[str, Any] | None = None
+    ) -> Service:
+        """Decide where a request goes: flags take precedence over ``%config`` and the settings.
+
+        Parameters
+        ----------
+        client
+            The client of the cell, with its settings and cards.
+        kind
+            The kind of request.
+        options
+            The options that the flags give; ``endpoint`` and ``model`` name the service.
+        """
+        defaults = self.defaults
+        endpoint = defaults.chat_endpoint if kind == "chat" else defaults.complete_endpoint
+        configured = (endpoint, None) if endpoint else (None, defaults.model or None)
+        return client.service(kind, options or {}, defaults=[configured])
+
+    def applicable(
+        self, values: dict[str, Any], kind: Kind, services: Iterable[Service]
+    ) -> dict[str, Any]:
+        """Return the parameters that all services support.
+
+        Parameters that are set for every cell are left out where they do not apply, while a flag
+        that does not apply is an error.
+        """
+        services = list(services)
+        names = {
+            parameter.name
+            for parameter in CONFIGURABLE
+            if all(is_supported(parameter, kind, service.version) for service in services)
+        }
+        if not all(service.can_think for service in services):
+            names -= _THINKING
+        return {name: value for name, value in values.items() if name in names}
+
+    def make_request(
+        self,
+        client: QianfanClient,
+        kind: Kind,
+        options: CellOptions,
+        cell: str,
+        run: CellRun | None = None,
+    ) -> CellRequest:
+        """Build the request of a cell, with everything resolved that decides how it is sent.
+
+        Parameters
+        ----------
+        client
+            The client of the cell.
+        kind
+            The kind of request.
+        options
+            The flags of the cell.
+        cell
+            The text of the cell.
+        run
+            The run of the cell; given for a chat, which then continues its conversation.
+        """
+        from qianfan_magic.session.cell_request import CellRequest, default_format
+
+        text = self._text(options, cell)
+        services = self._column_services(client, kind, options)
+        service = next(iter(services.values()), None) or self.service(client, kind, options.request)
+        request = CellRequest(
+            kind=kind,
+            text=text,
+            service=service,
+            services=services,
+            parameters=self.request_parameters(self.parameters(), kind, options, services, service),
+            format=options.format or self.defaults.format or default_format(kind),
+            options=options,
+            images=self._images(options),
+        )
+        if run is None:
+            return request
+        return request.within(self.session.conversations, run, self.defaults.max_turns)
+
+    def request_parameters(
+        self,
+        values: dict[str, Any],
+        kind: Kind,
+        options: CellOptions,
+        services: dict[str, Service],
+        service: Service,
+    ) -> dict[str, Any]:
+        """Return the parameters of a request; flags take precedence over other values."""
+        flags = {k: v for k, v in options.request.items() if k not in {"endpoint", "model"}}
+        return self.applicable(values, kind, services.values() or [service]) | flags
+
+    def _column_services(
+        self, client: QianfanClient, kind: Kind, options: CellOptions
+    ) -> dict[str, Service]:
+        """Resolve the service of each column of a comparison of services, by title."""
+        return {
+            title: self.service(client, kind, dict(changed))
+            for title, changed in options.compare.items()
+            if changed.keys() & {"endpoint", "model"}
+        }
+
+    def _text(self, options: CellOptions, cell: str) -> str:
+        text = cell.strip("\r\n")
+        if options.continues and not text.strip():
+            return ""
+        filled = interpolate(text, self.shell.user_ns) if options.fill else text
+        return check_text(filled, "The cell")
+
+    def _images(self, options: CellOptions) -> list[ImageAttachment]:
+        """Read the images that are sent, and show small copies of them."""
+        if not options.images:
+            return []
+        from qianfan_magic.api.images.source import read_image
+        from qianfan_magic.views.reports.images import images_bundle
+        from qianfan_magic.views.say import publish
+
+        # Relative paths start in the working directory, as everywhere in a notebook.
+        variables, folder = self.shell.user_ns, Path.cwd()
+        images = [read_image(name, variables, folder) for name in options.images]
+        publish(images_bundle(images))
+        return [ImageAttachment(image.name, image.digest, image.url) for image in images]
+
+
+def _storable_id(cell: str) -> str:
+    """Return a cell id that may stand in a saved notebook.
+
+    VS Code sends a URL, ``vscode-notebook-cell:/home/…/a.ipynb#W0sZmlsZQ``, which contains the
+    user's folders, so a digest of it is used.
     """
     if not cell or CELL_ID.fullmatch(cell):
         return cell

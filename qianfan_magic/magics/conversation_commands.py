@@ -2,202 +2,276 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qianfan_magic.conversation.turn import excerpt, short_name
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
-from qianfan_magic.magics.context import running
+from qianfan_magic.magics.command import Command, add_output
+from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.views.say import publish, show
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Mapping
-
     from qianfan_magic.api.catalogue.cards import Card
     from qianfan_magic.conversation.conversation import Conversation
-    from qianfan_magic.magics.magics import QianfanMagics
-    from qianfan_magic.session.session import Session
+    from qianfan_magic.conversation.restore import Restoration
+    from qianfan_magic.session.last_answer import LastAnswer
 
-#: Lines of an account that are shown; a notebook may hold thousands of answers.
-LONGEST_ACCOUNT = 20
+__all__ = ["ConversationCommands"]
 
-
-def add_arguments(parsers: Mapping[str, argparse.ArgumentParser]) -> None:
-    """Give the parsers of these subcommands their arguments."""
-    for name in ("history", "undo", "reset"):
-        parsers[name].add_argument(
-            "-n", "--conversation", default="default", metavar="NAME", help="which"
-        )
-    for name in ("save", "load"):
-        parsers[name].add_argument("file", metavar="FILE", help="its path, such as talk.json")
-        parsers[name].add_argument(
-            "-n", "--conversation", metavar="NAME", help="this one alone; by default all"
-        )
-    parsers["reset"].add_argument("--all", action="store_true", help="forget all conversations")
-    parsers["restore"].add_argument(
-        "notebook", nargs="?", metavar="NOTEBOOK", help="its path; by default this notebook's"
-    )
-    forced = {"save": "write over any file", "restore": "also in the place of what was said since"}
-    for name, described in forced.items():
-        parsers[name].add_argument("--force", action="store_true", help=described)
+#: Lines of a summary that are shown; a notebook may hold thousands of answers.
+MAX_SUMMARY_LINES = 20
 
 
-class Talks:
-    """Runs them.
+class ConversationCommands:
+    """The subcommands that show, change, save and restore conversations.
 
     Parameters
     ----------
-    magics
-        Whose conversations they are about.
+    context
+        The notebook.
     """
 
-    def __init__(self, magics: QianfanMagics) -> None:
-        self._magics = magics
+    def __init__(self, context: MagicContext) -> None:
+        self._context = context
+        self._session = context.session
+        self._store = context.session.conversations
+        self.commands = [
+            Command(
+                "history",
+                "show a conversation, and where it will be cut",
+                self._history,
+                _add_history_arguments,
+            ),
+            Command("undo", "forget the last turn of a conversation", self._undo, _add_name),
+            Command("reset", "forget a conversation", self._reset, _add_reset_arguments),
+            Command(
+                "keep",
+                "after --compare: list the columns, or go on from another one",
+                self._keep,
+                _add_keep_arguments,
+            ),
+            Command(
+                "save",
+                "write the conversations into a JSON file",
+                self._save,
+                _add_save_arguments,
+            ),
+            Command("load", "read them from such a file", self._load, _add_file_arguments),
+            Command(
+                "restore",
+                "build the conversations again from the answers in a saved notebook",
+                self._restore,
+                _add_restore_arguments,
+            ),
+        ]
 
-    def runs(self) -> dict[str, Callable[[argparse.Namespace], None]]:
-        """Return what runs each subcommand."""
-        return {
-            "history": self._history,
-            "undo": self._undo,
-            "reset": self._reset,
-            "save": self._save,
-            "load": self._load,
-            "restore": self._restore,
-        }
-
-    @property
-    def _session(self) -> Session:
-        return self._magics.session
-
-    def _history(self, read: argparse.Namespace) -> None:
-        conversation = self._known(read.conversation)
-        name = check_name(read.output)
-        fit = conversation.fit("", self._card(), max_turns=self._magics.max_turns)
+    def _history(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.views.reports.history import history_bundle
 
+        conversation = self._existing(arguments.conversation)
+        name = check_name(arguments.output)
+        max_turns = self._context.defaults.max_turns
+        fit = conversation.fit("", self._card(), max_turns=max_turns)
         publish(history_bundle(conversation, fit))
         if name:
-            self._magics.shell.user_ns[name] = conversation.messages()
+            self._context.shell.user_ns[name] = conversation.messages()
 
     def _card(self) -> Card | None:
-        """Return the card by which the next cell's conversation is cut, if it is known."""
+        """Return the card by which the next cell's conversation is trimmed, if it is known."""
         try:
-            return self._session.client.service("chat", self._magics.service("chat")).card
-        except QianfanError:  # nothing is asked here that must be named
+            return self._context.service(self._session.load_client(), "chat").card
+        except QianfanError:  # nothing is sent here, so nothing needs to be named
             return None
 
-    def _undo(self, read: argparse.Namespace) -> None:
-        conversation = self._known(read.conversation)
+    def _undo(self, arguments: argparse.Namespace) -> None:
+        conversation = self._existing(arguments.conversation)
         if not conversation.turns:
             raise ParameterError(
                 f"The conversation {conversation.name!r} has no turn to forget",
                 hint="%qianfan lists the conversations.",
             )
-        left = conversation.truncate(len(conversation.turns) - 1)
-        self._session.keep(left)
+        remaining = conversation.truncate(len(conversation.turns) - 1)
+        self._store.keep(remaining)
         show(
-            f"The last turn of the conversation {short_name(left.name)} is forgotten "
-            f"({conversation.turns[-1].label}): it has {left.counted} now.",
-            self._session.record(run=running(self._magics.shell)),
+            f"The last turn of the conversation {short_name(remaining.name)} is forgotten "
+            f"({conversation.turns[-1].label}): it has {remaining.counted} now.",
+            self._store.record(run=self._context.current_run()),
         )
 
-    def _reset(self, read: argparse.Namespace) -> None:
-        conversations = self._session.conversations
-        gone = list(conversations.values()) if read.all else [self._known(read.conversation)]
-        for one in gone:
-            conversations.pop(one.name, None)
-        record = self._session.record(*gone, run=running(self._magics.shell))
-        if read.all:
+    def _reset(self, arguments: argparse.Namespace) -> None:
+        forgotten = list(self._store) if arguments.all else [self._existing(arguments.conversation)]
+        self._store.forget(*forgotten)
+        record = self._store.record(*forgotten, run=self._context.current_run())
+        if arguments.all:
             show("All conversations are forgotten.", record)
         else:
-            name, had = short_name(gone[0].name), gone[0].counted
-            show(f"The conversation {name} is forgotten: it had {had}.", record)
+            name, turns = short_name(forgotten[0].name), forgotten[0].counted
+            show(f"The conversation {name} is forgotten: it had {turns}.", record)
 
-    def _save(self, read: argparse.Namespace) -> None:
+    def _keep(self, arguments: argparse.Namespace) -> None:
+        from qianfan_magic.session.last_answer import keep_column
+
+        last = self._session.last_answer
+        if last is None or not last.columns:
+            raise ParameterError(
+                "The last cell compared nothing",
+                hint="%%qianfan_chat --compare temperature=0.1,0.9 gives columns to choose from.",
+            )
+        record = {}
+        if arguments.column is not None:
+            after = keep_column(last, arguments.column, self._store)
+            # The output of the cell that compared may be gone.
+            record = self._store.record(after, run=self._context.current_run(), last=1)
+        lines = [_column_line(last, number) for number in range(1, len(last.columns) + 1)]
+        show("\n".join(lines), record)
+
+    def _save(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.conversation.save_file import save_conversations
 
-        name = read.conversation
-        kept = [self._known(name)] if name else list(self._session.conversations.values())
-        if not kept:
+        name = arguments.conversation
+        saved = [self._existing(name)] if name else list(self._store)
+        if not saved:
             raise ParameterError(
                 "There is no conversation to save", hint="Ask something first: %%qianfan_chat"
             )
-        save_conversations(Path(read.file), kept, force=read.force)
-        show(_account([f"Saved in {read.file}:", *map(_described, kept)]))
+        save_conversations(Path(arguments.file), saved, force=arguments.force)
+        show(_shortened([f"Saved in {arguments.file}:", *map(_conversation_line, saved)]))
 
-    def _load(self, read: argparse.Namespace) -> None:
+    def _load(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.conversation.save_file import load_conversations
 
-        loaded = {one.name: one for one in load_conversations(Path(read.file))}
-        if read.conversation:
-            if read.conversation not in loaded:
+        loaded = {one.name: one for one in load_conversations(Path(arguments.file))}
+        name = arguments.conversation
+        if name:
+            if name not in loaded:
                 raise ParameterError(
-                    f"{read.file!r} has no conversation {read.conversation!r}",
+                    f"{arguments.file!r} has no conversation {name!r}",
                     hint=f"It has: {', '.join(sorted(loaded))}.",
                 )
-            loaded = {read.conversation: loaded[read.conversation]}
-        replaced = [one for name, one in self._session.conversations.items() if name in loaded]
-        self._session.keep(*loaded.values())
-        lines = [f"Loaded from {read.file}:", *map(_described, loaded.values())]
-        lines += ["In the place of:", *map(_described, replaced)] if replaced else []
-        run = running(self._magics.shell)
-        show(_account(lines), self._session.record(*loaded.values(), run=run, last=None))
+            loaded = {name: loaded[name]}
+        replaced = [one for one in self._store if one.name in loaded]
+        self._store.keep(*loaded.values())
+        lines = [f"Loaded from {arguments.file}:", *map(_conversation_line, loaded.values())]
+        lines += ["In the place of:", *map(_conversation_line, replaced)] if replaced else []
+        run = self._context.current_run()
+        show(_shortened(lines), self._store.record(*loaded.values(), run=run, last=None))
 
-    def _restore(self, read: argparse.Namespace) -> None:
+    def _restore(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.conversation.notebook_file import notebook_path, read_outputs
         from qianfan_magic.conversation.restore import restore
 
-        own = notebook_path(self._magics.shell.user_ns)
-        path = Path(read.notebook) if read.notebook else own
+        own = notebook_path(self._context.shell.user_ns)
+        path = Path(arguments.notebook) if arguments.notebook else own
         if path is None:
             raise ParameterError(
                 "Nothing says which notebook this is",
                 hint="Give its path: %qianfan restore NOTEBOOK.ipynb",
             )
         restored = restore(read_outputs(path))
-        own_notebook = bool(own and _is_same(path, own))
+        is_own = own is not None and _is_same_file(path, own)
+        taken = self._restorable(restored, path, is_own=is_own, force=arguments.force)
+        self._store.keep(*taken)
+        self._store.advance_clock(restored.clock)
+        # The notebook's own outputs hold the records already, unless anything has changed since.
+        last = 0 if is_own and not self._store.has_records else None
+        run = self._context.current_run()
+        record = self._store.record(*taken, run=run, last=last) if taken else {}
+        lines = restored.summary
+        show(_shortened(lines) or f"{path.name} holds no answers of a conversation.", record)
+
+    def _restorable(
+        self, restored: Restoration, path: Path, *, is_own: bool, force: bool
+    ) -> list[Conversation]:
+        """Choose the conversations to take, and say why others are left as they are.
+
+        Turns that only this kernel has are never replaced without ``--force``.
+        """
         taken = []
         for name, conversation in restored.conversations.items():
-            unsaved = restored.lacks(self._session.conversation(name))
-            if unsaved and not read.force:
+            unsaved = restored.lacks(self._store.get(name))
+            if unsaved and not force:
                 turns = f"{unsaved} turn{'s' * (unsaved != 1)}"
-                why = f"left as it is: {path.name} lacks {turns} that this kernel has. If only "
-                do = "saving is due, save and restore again; %qianfan save FILE keeps them, and "
-                restored.lines[name] = [f"{short_name(name)}: {why}{do}--force drops them."]
-            elif conversation.turns or own_notebook:
+                note = (
+                    f"{short_name(name)}: left as it is: {path.name} lacks {turns} that this "
+                    "kernel has. If only saving is due, save and restore again; %qianfan save "
+                    "FILE keeps them, and --force drops them."
+                )
+                restored.lines[name] = [note]
+            elif conversation.turns or is_own:
                 taken.append(conversation)
-        self._session.keep(*taken)
-        lines = restored.summary
-        self._session.clock = max(self._session.clock, restored.clock)
-        # What this notebook's own outputs tell need not be told again, unless they have changed.
-        told = own_notebook and not self._session.told
-        run = running(self._magics.shell)
-        record = self._session.record(*taken, run=run, last=0 if told else None) if taken else {}
-        show(_account(lines) or f"{path.name} holds no answers of a conversation.", record)
+        return taken
 
-    def _known(self, name: str) -> Conversation:
-        """Return a conversation that there is; the default one there always is."""
-        conversations = self._session.conversations
-        if name != "default" and name not in conversations:
+    def _existing(self, name: str) -> Conversation:
+        """Return a conversation that exists; the default one always does."""
+        if name != "default" and name not in self._store.names:
+            names = sorted({"default", *self._store.names})
             raise ParameterError(
                 f"There is no conversation {name!r}",
-                hint=f"There are: {', '.join(map(short_name, sorted({'default', *conversations})))}.",
+                hint=f"There are: {', '.join(map(short_name, names))}.",
             )
-        return self._session.conversation(name)
+        return self._store.get(name)
 
 
-def _account(lines: list[str]) -> str:
-    more = len(lines) - LONGEST_ACCOUNT
-    return "\n".join(lines[:LONGEST_ACCOUNT] + [f"and {more} lines more."] * (more > 0))
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--conversation", default="default", metavar="NAME", help="which")
 
 
-def _described(conversation: Conversation) -> str:
+def _add_history_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    add_output(parser, "also bind the list of messages")
+
+
+def _add_reset_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    parser.add_argument("--all", action="store_true", help="forget all conversations")
+
+
+def _add_keep_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("column", nargs="?", type=int, metavar="N", help="the column, from 1")
+
+
+def _add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="its path, such as talk.json")
+    parser.add_argument(
+        "-n", "--conversation", metavar="NAME", help="this one alone; by default all"
+    )
+
+
+def _add_save_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_file_arguments(parser)
+    parser.add_argument("--force", action="store_true", help="write over any file")
+
+
+def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "notebook", nargs="?", metavar="NOTEBOOK", help="its path; by default this notebook's"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="also in the place of what was said since"
+    )
+
+
+def _column_line(last: LastAnswer, number: int) -> str:
+    """Describe a column in one line: its number, whether it is kept, and how it begins."""
+    column = last.columns[number - 1]
+    state = "" if column.state == "done" else f" ({column.state})"
+    kept = ", kept" * (number == last.kept)
+    return f"{number}{kept}: {column.title}{state}: {excerpt(column.reply.text)}"
+
+
+def _conversation_line(conversation: Conversation) -> str:
     system = conversation.system
     with_system = f", with the system text {excerpt(system)}" if system else ""
     return f"{short_name(conversation.name)}: {conversation.counted}{with_system}"
 
 
-def _is_same(path: Path, other: Path) -> bool:
+def _shortened(lines: list[str]) -> str:
+    more = len(lines) - MAX_SUMMARY_LINES
+    return "\n".join(lines[:MAX_SUMMARY_LINES] + [f"and {more} lines more."] * (more > 0))
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
     return path.exists() and other.exists() and path.samefile(other)

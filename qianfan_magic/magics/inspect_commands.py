@@ -1,76 +1,74 @@
-"""``%qianfan`` subcommands that show what there is to ask, and what is sent."""
+"""The subcommands that show models, requests and usage."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
+from qianfan_magic.magics.command import Command, add_output
+from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.masking import mask_known
 from qianfan_magic.snippets import LANGUAGES, program
 from qianfan_magic.views.say import publish, show
 
 if TYPE_CHECKING:
-    from qianfan_magic.magics.magics import QianfanMagics
     from qianfan_magic.session.sender import RequestSender
-    from qianfan_magic.session.session import Session
     from qianfan_magic.snippets.request import SnippetRequest
 
-SUBCOMMANDS = {
-    "models": "the models that can be asked: how, with which limits, and what they can",
-    "request": "what the last cell sent and got, or a program that sends it: --as curl|python|sdk",
-}
-#: Characters of a picture's data above which a program is shown without it.
-LONGEST_SHOWN = 20_000
+__all__ = ["InspectCommands"]
+
+#: A program of more characters is shown without the data of its images.
+MAX_PROGRAM = 20_000
 
 
-def add_arguments(parsers: Mapping[str, argparse.ArgumentParser]) -> None:
-    """Give the parsers of these subcommands their arguments."""
-    models, request = parsers["models"], parsers["request"]
-    models.add_argument("--fresh", action="store_true", help="ask the service now, not once a day")
-    request.add_argument("column", nargs="?", type=int, metavar="N", help="after --compare, from 1")
-    request.add_argument(
-        "--as", dest="language", choices=LANGUAGES, help="a program that sends it once more"
-    )
-    request.add_argument(
-        "-o", "--output", metavar="VAR", help="also bind it: a dict, or the program's text"
-    )
-
-
-class Seeing:
-    """Runs these subcommands.
+class InspectCommands:
+    """The subcommands that show models, requests and usage.
 
     Parameters
     ----------
-    magics
-        Whose requests they show.
+    context
+        The notebook.
     """
 
-    def __init__(self, magics: QianfanMagics) -> None:
-        self._magics = magics
+    def __init__(self, context: MagicContext) -> None:
+        self._context = context
+        self._session = context.session
+        self.commands = [
+            Command(
+                "models",
+                "the models that can be asked: how, with which limits, and what they can",
+                self._models,
+                _add_models_arguments,
+            ),
+            Command(
+                "request",
+                "what the last cell sent and got, or a program that sends it: --as curl|python|sdk",
+                self._request,
+                _add_request_arguments,
+            ),
+            Command(
+                "usage",
+                "answers, tokens and their pace so far, by model",
+                self._usage,
+                lambda parser: add_output(parser, "also bind the table, as a list of dicts"),
+            ),
+        ]
 
-    def runs(self) -> dict[str, Callable[[argparse.Namespace], None]]:
-        """Return what runs each of them."""
-        return {"models": self._models, "request": self._request}
-
-    @property
-    def _session(self) -> Session:
-        return self._magics.session
-
-    def _models(self, read: argparse.Namespace) -> None:
+    def _models(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.views.reports.models import models_bundle
 
         listed, notes = None, []
-        versions = self._session.settings.credentials.versions
+        client = self._session.load_client()
+        versions = client.settings.credentials.versions
         if versions and ApiVersion.V1 not in versions:
-            notes.append("Version 1 is not open to your keys: it needs QIANFAN_AK and QIANFAN_SK.")
+            notes.append("Version 1 needs other credentials: QIANFAN_AK and QIANFAN_SK.")
         if ApiVersion.V2 in versions:
             try:
-                listed = self._session.client.models(fresh=read.fresh)
-                self._session.listed = listed
+                listed = client.models(fresh=arguments.fresh)
+                self._session.listed_models = listed
             except QianfanError as error:
                 notes.append(f"Version 2 could not be asked for its list: {error.message}")
         else:
@@ -78,28 +76,39 @@ class Seeing:
                 "Version 2 was not asked for its list: that needs QIANFAN_BEARER_TOKEN, or "
                 "QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY."
             )
-        publish(models_bundle(self._session.catalogue.cards, listed, notes))
+        publish(models_bundle(client.catalogue.cards, listed, notes))
 
-    def _request(self, read: argparse.Namespace) -> None:
-        from qianfan_magic.api.http.exchange import exchange_to_dict, without_pictures
+    def _request(self, arguments: argparse.Namespace) -> None:
+        from qianfan_magic.api.http.exchange import exchange_to_dict
 
-        name = check_name(read.output)
-        sending, which = self._chosen(read.column)
+        name = check_name(arguments.output)
+        sender, title = self._chosen(arguments.column)
         bound: object
-        if read.language:
-            bound = text = program(self._sent(sending), read.language)
-            if len(text) > LONGEST_SHOWN and without_pictures(text) != text:
-                text = without_pictures(text) + "# The pictures are left out here; -o VAR has them."
-            show(mask_known(text))
+        if arguments.language:
+            bound = program(_snippet_request(sender), arguments.language)
+            _show_program(bound)
         else:
             from qianfan_magic.views.reports.request import request_bundle
 
-            bound = exchange_to_dict(sending.exchange)
-            publish(request_bundle(sending.exchange, which))
+            bound = exchange_to_dict(sender.exchange)
+            publish(request_bundle(sender.exchange, title))
         if name:
-            self._magics.shell.user_ns[name] = bound
+            self._context.shell.user_ns[name] = bound
+
+    def _usage(self, arguments: argparse.Namespace) -> None:
+        from qianfan_magic.api.http.exchange import limits_left
+        from qianfan_magic.session.usage import totals_by_model
+        from qianfan_magic.views.reports.usage import usage_bundle
+
+        name = check_name(arguments.output)
+        totals = totals_by_model(self._session.answer_stats)
+        sent = self._session.sent
+        publish(usage_bundle(totals, limits_left(sent[-1].exchange) if sent else ()))
+        if name:
+            self._context.shell.user_ns[name] = totals
 
     def _chosen(self, column: int | None) -> tuple[RequestSender, str]:
+        """Return a sender of the last cell, and a title if there are several."""
         sent = self._session.sent
         if not sent:
             raise ParameterError(
@@ -111,25 +120,46 @@ class Seeing:
             raise ParameterError(
                 f"There is no request {number}", hint=f"There are the requests 1 to {len(sent)}."
             )
-        which = f"Request {number} of {len(sent)}" if len(sent) > 1 else ""
-        return sent[number - 1], which
+        title = f"Request {number} of {len(sent)}" if len(sent) > 1 else ""
+        return sent[number - 1], title
 
-    def _sent(self, sending: RequestSender) -> SnippetRequest:
-        from qianfan_magic.api.http.connection import no_credentials_error
-        from qianfan_magic.snippets.request import SnippetRequest
 
-        request, settings = sending.exchange.request, sending.settings
-        way = settings.credentials.way(request.version)
-        if not way:
-            raise no_credentials_error(request.version)
-        return SnippetRequest(
-            version=request.version,
-            kind=request.kind,
-            service=request.service,
-            url=request.url,
-            base_url=request.base_url,
-            body=request.body,
-            way=way,  # type: ignore[arg-type]
-            iam_url=settings.iam_base_url,
-            app_id=bool(settings.app_id),
-        )
+def _show_program(text: str) -> None:
+    from qianfan_magic.api.http.exchange import without_pictures
+
+    if len(text) > MAX_PROGRAM and without_pictures(text) != text:
+        text = without_pictures(text) + "# The pictures are left out here; -o VAR has them."
+    show(mask_known(text))
+
+
+def _snippet_request(sender: RequestSender) -> SnippetRequest:
+    from qianfan_magic.api.http.connection import no_credentials_error
+    from qianfan_magic.snippets.request import SnippetRequest
+
+    request, settings = sender.exchange.request, sender.settings
+    way = settings.credentials.way(request.version)
+    if not way:
+        raise no_credentials_error(request.version)
+    return SnippetRequest(
+        version=request.version,
+        kind=request.kind,
+        service=request.service,
+        url=request.url,
+        base_url=request.base_url,
+        body=request.body,
+        way=way,  # type: ignore[arg-type]
+        iam_url=settings.iam_base_url,
+        app_id=bool(settings.app_id),
+    )
+
+
+def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fresh", action="store_true", help="ask the service now, not once a day")
+
+
+def _add_request_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("column", nargs="?", type=int, metavar="N", help="after --compare, from 1")
+    parser.add_argument(
+        "--as", dest="language", choices=LANGUAGES, help="a program that sends it once more"
+    )
+    add_output(parser, "also bind it: a dict, or the program's text")

@@ -1,7 +1,8 @@
-"""``%qianfan params``: parameters that count for every cell, set by hand or in a panel."""
+"""``%qianfan params``: parameters for every cell, set as ``NAME=VALUE`` or in a panel."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,86 +12,102 @@ from IPython.core.display_functions import publish_display_data
 from qianfan_magic.api.catalogue.parameter import Parameter
 from qianfan_magic.api.catalogue.parameters import SHAPING
 from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.magics.command import Command
+from qianfan_magic.magics.context import MagicContext
 
 if TYPE_CHECKING:
-    from qianfan_magic.magics.magics import QianfanMagics
+    from qianfan_magic.session.answer_stream import AnswerStream
     from qianfan_magic.session.last_answer import LastAnswer
-    from qianfan_magic.session.runner import Streamed
-    from qianfan_magic.session.session import Session
     from qianfan_magic.views.output_area import CellOutput, PanelOutput
     from qianfan_magic.views.panel import Panel
-    from qianfan_magic.views.rendering.answer import AnswerOutput
 
-ROWS = {row.name: row for row in SHAPING}
+__all__ = ["SLIDER_PARAMETERS", "SliderPanel"]
+
+#: The parameters that the panel sets, by name.
+SLIDER_PARAMETERS = {parameter.name: parameter for parameter in SHAPING}
 
 
 class SliderPanel:
-    """The parameters that the sliders of one notebook set.
+    """The panel of one notebook, and the subcommand that sets its values and shows it.
+
+    The values themselves are in the session; the widget is made when it is first shown.
 
     Parameters
     ----------
-    magics
-        Of the notebook; the values themselves are in its session.
+    context
+        The notebook.
     """
 
-    def __init__(self, magics: QianfanMagics) -> None:
-        self._magics = magics
+    def __init__(self, context: MagicContext) -> None:
+        self._context = context
+        self._session = context.session
         self._panel: Panel | None = None
-        self._place: PanelOutput
-        self._shown: list[CellOutput] = []
-        self._again: tuple[LastAnswer, Streamed, AnswerOutput] | None = None
+        self._area: PanelOutput
+        #: Outputs that show the widget and not yet the table that stays in the notebook.
+        self._unsettled: list[CellOutput] = []
+        #: The last answer of a cell, and the one that "Again" got for the same request.
+        self._again: tuple[LastAnswer, AnswerStream] | None = None
+        self.command = Command(
+            "params",
+            "sliders for the parameters of every cell; temperature=0.3 sets one, =none unsets it",
+            self._run,
+            _add_arguments,
+        )
 
-    def set(self, words: Sequence[str]) -> None:
-        """Set what ``NAME=VALUE`` says; ``none`` leaves it to the service again.
+    def close(self) -> None:
+        """Close the widgets; the values stay."""
+        if self._panel:
+            self._area.close()
+            self._panel.close()
+            self._panel = None
+
+    def _run(self, arguments: argparse.Namespace) -> None:
+        self._set(arguments.values)
+        self._show()
+
+    def _set(self, words: Sequence[str]) -> None:
+        """Set the values of ``NAME=VALUE`` words; ``none`` leaves one to the service again.
 
         Raises
         ------
         ParameterError
             For an unknown name or a value out of range; then nothing is set.
         """
-        typed: dict[str, list[str]] = {}
+        texts: dict[str, list[str]] = {}
         for word in words:
             name, equals, value = word.partition("=")
             name = name.strip().replace("-", "_")
-            if name not in ROWS or not equals:
+            if name not in SLIDER_PARAMETERS or not equals:
                 raise ParameterError(
                     f"%qianfan params {word!r}: this is none of NAME=VALUE",
-                    hint=f"NAME is one of {', '.join(ROWS)}; VALUE may be none.",
+                    hint=f"NAME is one of {', '.join(SLIDER_PARAMETERS)}; VALUE may be none.",
                 )
-            typed.setdefault(name, []).append(value)
+            texts.setdefault(name, []).append(value)
         values = dict(self._session.sliders)
-        for name, texts in typed.items():
+        for name, given in texts.items():
             values.pop(name, None)
-            if texts[-1].lower() != "none":
-                row = ROWS[name]
-                values[name] = row.parse(texts if row.type is list else texts[-1])
+            if given[-1].lower() != "none":
+                parameter = SLIDER_PARAMETERS[name]
+                values[name] = parameter.parse(given if parameter.type is list else given[-1])
         self._session.sliders = values
-        self._tell()
+        self._refresh()
 
-    def show(self) -> None:
-        """Show the values, as controls where somebody may be watching."""
-        from qianfan_magic.views.panel import panel_bundle
-
-        bundle = panel_bundle(list(ROWS.values()), self._session.sliders)
-        if not self._magics.is_watched():
-            publish_display_data(bundle)
+    def _show(self) -> None:
+        """Show the values, as controls if somebody may be watching."""
+        if not self._context.is_watched():
+            publish_display_data(self._table())
             return
         from qianfan_magic.views.output_area import CellOutput
 
-        place = CellOutput()
-        place.show(self._open())
-        self._shown.append(place)
+        area = CellOutput()
+        area.show(self._open())
+        self._unsettled.append(area)
 
-    def close(self) -> None:
-        """Take the controls away; the values stay."""
-        if self._panel:
-            self._place.close()
-            self._panel.close()
-            self._panel = None
+    def _table(self) -> dict[str, str]:
+        """Return the plain output that stays in the notebook: a table of the values."""
+        from qianfan_magic.views.panel import panel_bundle
 
-    @property
-    def _session(self) -> Session:
-        return self._magics.session
+        return panel_bundle(list(SLIDER_PARAMETERS.values()), self._session.sliders)
 
     def _open(self) -> Panel:
         """Return the one panel of the notebook."""
@@ -98,93 +115,102 @@ class SliderPanel:
         from qianfan_magic.views.panel import Panel, row_of
 
         if self._panel is None:
-            self._panel = Panel(rows=[row_of(row) for row in ROWS.values()])
-            self._place = PanelOutput(self._panel)
-            self._panel.observe(self._moved, "values")
-            self._panel.on_msg(self._clicked)
-        self._tell()
+            self._panel = Panel(rows=[row_of(one) for one in SLIDER_PARAMETERS.values()])
+            self._area = PanelOutput(self._panel)
+            self._panel.observe(self._on_values, "values")
+            self._panel.on_msg(self._on_message)
+        self._refresh()
         return self._panel
 
-    def _tell(self, said: str = "") -> None:
-        """Let the panel show the values that count, and how the last click went."""
+    def _refresh(self, message: str = "") -> None:
+        """Let the panel show the values in effect, and the result of the last click."""
         from qianfan_magic.views.panel import advice
 
         if self._panel:
             values = self._session.sliders
             self._panel.values, self._panel.advice = values, advice(values)
-            self._panel.said = said
+            self._panel.said = message
 
-    def _moved(self, change: dict[str, Any]) -> None:
+    def _on_values(self, change: dict[str, Any]) -> None:
         try:
-            moved = {name: _row(name).check(value) for name, value in change["new"].items()}
+            values = {name: _parameter(name).check(v) for name, v in change["new"].items()}
         except ParameterError as error:
-            self._tell(error.message)
+            self._refresh(error.message)
         else:
-            self._session.sliders = moved
-            self._tell()
+            self._session.sliders = values
+            self._refresh()
 
-    def _clicked(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Do what a button of the panel says, and say there how it went: no cell is running."""
-        doing = {"shown": self._settle, "again": self._ask_again, "keep": self._keep}
+    def _on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Do what a button asks for, and show the result in the panel: no cell is running."""
+        actions = {"shown": self._settle, "again": self._ask_again, "keep": self._keep}
         try:
-            self._tell(doing[content["click"]]())
+            self._refresh(actions[content["click"]]())
         except KeyboardInterrupt:
-            self._tell("Stopped.")
+            self._refresh("Stopped.")
         except QianfanError as error:
-            self._tell(f"{error.message}. {error.hint}")
+            self._refresh(f"{error.message}. {error.hint}")
 
     def _settle(self) -> str:
-        """Put the table into the notebook in the panel's place; the page keeps the controls."""
-        from qianfan_magic.views.panel import panel_bundle
-
-        for place in self._shown:
-            place.put(panel_bundle(list(ROWS.values()), self._session.sliders))
-        self._shown.clear()
+        """Replace the widget by the table in the notebook; the page keeps the controls."""
+        for area in self._unsettled:
+            area.put(self._table())
+        self._unsettled.clear()
         return self._panel.said if self._panel else ""
 
     def _ask_again(self) -> str:
-        """Send the last cell's question once more, with the values of the sliders."""
+        """Send the last cell's request once more, with the values of the sliders."""
         from qianfan_magic.session.runner import CellRunner
 
-        answered = self._session.answered
-        if answered is None or answered.columns:
+        last = self._session.last_answer
+        if last is None or last.columns:
             raise QianfanError(
                 "There is no answer to ask for again", hint="Run a cell that asks for one first."
             )
         self._again = None
         self._open().can_keep = False
-        question = answered.question
-        options = self._magics.options(question.ask, question.kind)
-        kind, sliders = question.kind, self._session.sliders
-        options |= self._magics.known(sliders, kind, question.ask, options)
-        system = {name: v for name, v in question.options.items() if name == "system"}
-        again = replace(question, options=options | system, form=question.shown_as)
-        streamed = CellRunner(self._magics.shell, self._session).stream(again, self._place)
-        shown = streamed.end()
-        if streamed.stop:
+        client = self._session.load_client()
+        runner = CellRunner(self._context.shell, self._session, client)
+        request, context = last.request, self._context
+        service = context.service(client, request.kind, request.options.request)
+        parameters = {
+            **{name: v for name, v in request.parameters.items() if name == "system"},
+            **context.request_parameters(
+                context.parameters(), request.kind, request.options, {}, service
+            ),
+            **context.applicable(self._session.sliders, request.kind, [service]),
+        }
+        again = replace(request, service=service, parameters=parameters, format=request.view_format)
+        answer, view = runner.stream(again, self._area)
+        view.end(answer.output())
+        if answer.interrupt:
             return "Stopped."
-        self._again = answered, streamed, shown
+        self._again = last, answer
         self._open().can_keep = True
         return "Keep puts this answer into the place of the cell's."
 
     def _keep(self) -> str:
-        """Let the new answer take the place of the last cell's."""
+        """Replace the last cell's answer by the new one."""
         if self._again is None:
             raise QianfanError("There is no answer to keep", hint="Ask for one with Again.")
-        answered, again, shown = self._again
-        if answered is not self._session.answered:
+        last, again = self._again
+        if last is not self._session.last_answer:
             raise QianfanError("A cell has asked since", hint="Ask for its answer with Again.")
-        metadata = answered.exchange(again.reply, again.sending, self._session)
-        answered.place.put(shown.bundle(), metadata)
-        if answered.question.ask.output:
-            self._magics.shell.user_ns[answered.question.ask.output] = again.reply
+        record = last.replace_with(again, self._session.conversations)
+        last.area.put(again.output().bundle(), record)
+        if last.request.options.output:
+            self._context.shell.user_ns[last.request.options.output] = again.reply
         self._again = None
         self._open().can_keep = False
-        self._place.close()
+        self._area.close()
         return "Kept: the answer stands under its cell now."
 
 
-def _row(name: str) -> Parameter:
-    if name not in ROWS:
-        raise ParameterError(f"There is no slider {name!r}", hint=f"There are: {', '.join(ROWS)}.")
-    return ROWS[name]
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("values", nargs="*", metavar="NAME=VALUE", help="stop may come twice")
+
+
+def _parameter(name: str) -> Parameter:
+    if name not in SLIDER_PARAMETERS:
+        names = ", ".join(SLIDER_PARAMETERS)
+        raise ParameterError(f"There is no slider {name!r}", hint=f"There are: {names}.")
+    return SLIDER_PARAMETERS[name]

@@ -1,4 +1,4 @@
-"""What the flags of one cell say."""
+"""The options of one cell, as its flags give them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+__all__ = ["FORMATS", "CellOptions"]
+
+#: How an answer can be shown; ``code`` also puts its code into the next cell.
 FORMATS = ("markdown", "text", "json", "html", "code")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellOptions:
-    """What the flags of one cell say.
+    """The parsed flags of one cell magic.
 
     Attributes
     ----------
-    options
-        For the client: endpoint, model, parameters, timeout and retries, where they are given.
+    request
+        Options for the client that are given as flags: endpoint, model, request parameters,
+        timeout and retries.
     compare
-        What is different in each column, by its title; empty for one answer.
+        For each column of a comparison, by its title, the options that differ in it; empty for a
+        single answer.
     stream, output, into, format, fill, dry_run, conversation, system, append, continues, images
-        The flags of these names (``--continue``: continues); None where they are not given.
+        The flags of these names (``continues`` is ``--continue``); None if not given.
     """
 
-    options: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
     compare: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stream: bool = True
     output: str | None = None

@@ -1,60 +1,73 @@
-"""What one cell asks, before it is sent."""
+"""The request of one cell, before it is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.api.catalogue.parameters import SHAPING
+from qianfan_magic.api.catalogue.resolver import Service
 from qianfan_magic.api.catalogue.token_estimate import is_chinese
 from qianfan_magic.api.types import Kind, Message, Reply
 from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
+from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun, ImageAttachment, Turn, with_images
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.session.cell_options import CellOptions
 
 if TYPE_CHECKING:
     from qianfan_magic.api.client import QianfanClient
-    from qianfan_magic.session.session import Session
+
+__all__ = ["CellRequest", "default_format"]
+
+#: Asks for the rest of an unfinished answer, in the language of its question.
+CONTINUE = "Go on exactly where you stopped; repeat nothing."
+CONTINUE_CHINESE = "请从停下的地方继续"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRequest:
-    """What one cell asks.
+    """What one cell asks for, with everything resolved that decides how it is sent.
 
     Attributes
     ----------
     kind
-        ``"chat"`` or ``"completion"``.
+        The kind of request.
     text
-        The cell's.
+        The text of the cell.
+    service
+        Where the request goes; of a comparison of services, the first one.
+    parameters
+        Request parameters, timeout and retries, from flags, sliders and ``%config``.
     options
-        For the client: from flags, sliders and ``%config``.
-    form
-        How the answer is to be shown: one of ``FORMATS``.
-    ask
-        The flags.
-    pictures
-        That go along with it.
+        The flags of the cell.
+    format
+        How the answer is to be shown, one of `FORMATS`.
+    services
+        The service of each column of a comparison whose columns use different ones, by title.
+    images
+        The images that are sent with the text.
     rewound
-        The conversation that a chat goes on with, as it was before its cell; None for a completion.
+        The conversation of a chat as it was before its cell ran; None for a completion.
     others
-        Other conversations in which an earlier run of the cell asked, without that.
+        Other conversations in which an earlier run of the cell took part, without that.
     continues
-        The unfinished turn, the last of the conversation, whose answer is to go on.
-    most
-        Turns that are sent at most; None for no such limit.
+        The last turn of the conversation if its unfinished answer is to be continued.
+    max_turns
+        Maximum number of earlier turns that are sent; None for no such limit.
     run
-        Of the cell.
+        The run of the cell.
     """
 
     kind: Kind
     text: str
-    options: dict[str, Any]
-    form: str
-    ask: CellOptions
-    pictures: Sequence[ImageAttachment] = ()
+    service: Service
+    parameters: dict[str, Any]
+    options: CellOptions
+    format: str
+    services: Mapping[str, Service] = field(default_factory=dict)
+    images: Sequence[ImageAttachment] = ()
     rewound: Rewound | None = None
     others: Sequence[Rewound] = ()
     continues: Turn | None = None
@@ -63,37 +76,44 @@ class CellRequest:
 
     @property
     def conversation(self) -> Conversation | None:
-        """That a chat goes on with."""
+        """The conversation that a chat continues; None for a completion."""
         return self.rewound.conversation if self.rewound else None
 
-    def within(self, session: Session, run: CellRun, max_turns: int | None) -> CellRequest:
-        """Return the question as one of a conversation, as that was before the cell.
+    @property
+    def view_format(self) -> str:
+        """How the view shows the answer: code for the next cell is shown in the usual format."""
+        return default_format(self.kind) if self.format == "code" else self.format
+
+    def within(
+        self, store: ConversationStore, run: CellRun, max_turns: int | None = None
+    ) -> CellRequest:
+        """Return the request as the next message of its conversation.
 
         Parameters
         ----------
-        session
-            That keeps the conversations.
+        store
+            The conversations of the notebook.
         run
-            Of the cell.
-        most
-            Turns that are sent at most; None for no such limit.
+            The run of the cell; what earlier runs of the cell asked is replaced.
+        max_turns
+            Maximum number of earlier turns that are sent; None for no such limit.
 
         Raises
         ------
         ParameterError
-            If an answer is to go on, and the last one is whole, or there is none.
+            If an answer is to be continued and there is no unfinished one.
         """
-        name, continues = self.ask.conversation, self.ask.continues
-        rewound, others = Rewound(session.conversation(name)), list[Rewound]()
-        if not self.ask.append:
-            rewound, others = session.rewind(name, run, to_continue=continues)
+        name, continues = self.options.conversation, self.options.continues
+        rewound, others = Rewound(store.get(name)), list[Rewound]()
+        if not self.options.append:
+            rewound, others = store.rewind(name, run, to_continue=continues)
         conversation = rewound.conversation
-        system = conversation.system if self.ask.system is None else self.ask.system
-        last = _unfinished(conversation) if continues else None
+        system = conversation.system if self.options.system is None else self.options.system
+        last = _unfinished_turn(conversation) if continues else None
         return replace(
             self,
-            text=_go_on(self.text, last) if last else self.text,
-            options=self.options | ({"system": system} if system else {}),
+            text=_continuation(self.text, last) if last else self.text,
+            parameters=self.parameters | ({"system": system} if system else {}),
             rewound=rewound,
             others=others,
             continues=last,
@@ -101,76 +121,76 @@ class CellRequest:
             run=run,
         )
 
-    @property
-    def shown_as(self) -> str:
-        """How the view shows it: code for the next cell is shown as usual too."""
-        return default_format(self.kind) if self.form == "code" else self.form
-
     def variants(self) -> dict[str, CellRequest]:
-        """Return the questions of a comparison, each by its title."""
-        varied = {}
-        for title, changed in self.ask.compare.items():
-            # Who is asked is named by the endpoint and the model together.
-            named = {"endpoint", "model"} if changed.keys() & {"endpoint", "model"} else set()
-            kept = {name: value for name, value in self.options.items() if name not in named}
-            varied[title] = replace(self, options=kept | dict(changed))
-        return varied
+        """Return the requests of a comparison by their titles; empty for a single answer."""
+        return {
+            title: replace(
+                self,
+                service=self.services.get(title, self.service),
+                parameters=self.parameters
+                | {k: v for k, v in changed.items() if k not in {"endpoint", "model"}},
+            )
+            for title, changed in self.options.compare.items()
+        }
 
     def describe(self, client: QianfanClient) -> str:
-        """Write down what would be sent, secrets masked; nothing is."""
-        written = []
-        for title, question in (self.variants() or {"": self}).items():
-            asked = question.asked(question.fit(client))
-            options = question.sent_options(client)
-            request = client.prepare(question.kind, asked, options, stream=question.ask.stream)
-            written.append(f"{title}\n\n" * bool(title) + client.describe(request))
-        return "\n\n---\n\n".join(written)
+        """Return what would be sent, with secrets masked; nothing is sent."""
+        described = []
+        for title, variant in (self.variants() or {"": self}).items():
+            request = client.prepare(
+                variant.kind,
+                variant.content(variant.fit()),
+                variant.sent_parameters,
+                service=variant.service,
+                stream=variant.options.stream,
+            )
+            described.append(f"{title}\n\n" * bool(title) + client.describe(request))
+        return "\n\n---\n\n".join(described)
 
-    def sent_options(self, client: QianfanClient) -> dict[str, Any]:
-        """Return the options; an answer that is to be JSON is asked for as such if it can be."""
-        if self.form != "json" or self.kind != "chat":
-            return self.options
-        can = client.service(self.kind, self.options).can_json
-        return ({"response_format": "json_object"} if can else {}) | self.options
+    @property
+    def sent_parameters(self) -> dict[str, Any]:
+        """The parameters that are sent: for ``--format json`` the service is asked for JSON."""
+        asks_for_json = self.format == "json" and self.kind == "chat" and self.service.can_json
+        return ({"response_format": "json_object"} if asks_for_json else {}) | self.parameters
 
-    def fit(self, client: QianfanClient, *, drop: int = 0) -> Fit:
-        """Choose what of the conversation is sent; ``drop`` turns than there is room for."""
+    def fit(self, *, drop: int = 0) -> Fit:
+        """Choose the earlier turns that are sent, `drop` fewer than would fit."""
         if self.conversation is None:
             return Fit([])
-        card = client.service(self.kind, self.options).card
-        conversation = replace(self.conversation, system=self.options.get("system", ""))
-        min_turns = int(self.continues is not None)
+        conversation = replace(self.conversation, system=self.parameters.get("system", ""))
         return conversation.fit(
-            self.text, card, max_turns=self.max_turns, min_turns=min_turns, drop=drop
+            self.text,
+            self.service.card,
+            max_turns=self.max_turns,
+            min_turns=int(self.continues is not None),
+            drop=drop,
         )
 
-    def asked(self, fit: Fit) -> str | list[Message]:
-        """Return what is sent: a prompt, or messages."""
+    def content(self, fit: Fit) -> str | list[Message]:
+        """Return what is sent: the prompt of a completion, or the messages of a chat."""
         if self.conversation is None:
             return self.text
-        last: Message = {"role": "user", "content": with_images(self.text, self.pictures)}
+        last: Message = {"role": "user", "content": with_images(self.text, self.images)}
         return [*fit.messages[:-1], last]
 
-    def taken(
-        self, reply: Reply, *, left_out: int, model: str, stopped: bool = False
+    def updated_conversation(
+        self, reply: Reply, *, left_out: int, stopped: bool = False
     ) -> Conversation | None:
-        """Return the conversation with the answer, or without what the service finds unsafe.
+        """Return the conversation with the answer, or without what the service found unsafe.
 
         Parameters
         ----------
         reply
-            The whole answer, also where only its end was asked for.
+            The whole answer, also if only its end was requested now.
         left_out
-            How many turns of the conversation were not sent.
-        model
-            Who answered.
+            Number of turns of the conversation that were not sent.
         stopped
-            The user stopped the answer.
+            Whether the user stopped the answer.
 
         Returns
         -------
         Conversation or None
-            None if there is nothing to take: it stays as it was before the cell.
+            None if there is nothing to add: the conversation stays as it was before the cell.
         """
         conversation = self.conversation
         if conversation is None:
@@ -181,28 +201,28 @@ class CellRequest:
             return None
         if self.continues:
             conversation = conversation.truncate(len(conversation.turns) - 1)
-        return conversation.append(self._turn(reply, model, stopped=stopped))
+        return conversation.append(self._turn(reply, stopped=stopped))
 
-    def _turn(self, reply: Reply, model: str, *, stopped: bool) -> Turn:
-        shaping = {r.name: self.options[r.name] for r in SHAPING if r.name in self.options}
+    def _turn(self, reply: Reply, *, stopped: bool) -> Turn:
+        names = [parameter.name for parameter in SHAPING]
         return Turn(
             self.continues.user if self.continues else self.text,
             reply.text,
             stopped=stopped,
             truncated=reply.is_truncated,
-            system=self.options.get("system", ""),
-            model=model,
-            parameters=shaping,
+            system=self.parameters.get("system", ""),
+            model=self.service.name,
+            parameters={n: self.parameters[n] for n in names if n in self.parameters},
             tokens=(reply.usage.prompt_tokens, reply.usage.completion_tokens),
             cell=self.run.cell,
             run=self.run.id,
             continues=self.continues,
             reasoning=reply.reasoning,
-            pictures=self.continues.pictures if self.continues else tuple(self.pictures),
+            pictures=self.continues.pictures if self.continues else tuple(self.images),
         )
 
 
-def _unfinished(conversation: Conversation) -> Turn:
+def _unfinished_turn(conversation: Conversation) -> Turn:
     last = conversation.turns[-1] if conversation.turns else None
     if last is None or not last.is_unfinished:
         state = "has no answer yet" if last is None else "ends with a whole answer"
@@ -213,18 +233,13 @@ def _unfinished(conversation: Conversation) -> Turn:
     return last
 
 
-#: What asks for the rest, in the question's language.
-GO_ON = "Go on exactly where you stopped; repeat nothing."
-GO_ON_CHINESE = "请从停下的地方继续"
-
-
-def _go_on(text: str, turn: Turn) -> str:
-    """Return what asks for the rest of an answer: the cell's own words, if it has other ones."""
+def _continuation(text: str, turn: Turn) -> str:
+    """Return what asks for the rest of an answer: the cell's own words, if they are new."""
     if text.strip() and text != turn.user:
         return text
-    return GO_ON_CHINESE if is_chinese(turn.user) else GO_ON
+    return CONTINUE_CHINESE if is_chinese(turn.user) else CONTINUE
 
 
 def default_format(kind: Kind) -> str:
-    """Return how an answer is shown if nobody says otherwise."""
+    """Return how an answer is shown if neither a flag nor ``%config`` says otherwise."""
     return "markdown" if kind == "chat" else "text"

@@ -1,4 +1,4 @@
-"""What the last cell asked and got, and what the conversation keeps of it."""
+"""The last cell's request and answer, and what the conversation keeps of them."""
 
 from __future__ import annotations
 
@@ -6,138 +6,126 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qianfan_magic.api.types import Reply
 from qianfan_magic.conversation.conversation import Conversation
+from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.session.cell_request import CellRequest
-from qianfan_magic.session.comparison import Column
-from qianfan_magic.session.sender import RequestSender
+from qianfan_magic.session.comparison import columns_output
 
 if TYPE_CHECKING:
-    from qianfan_magic.session.session import Session
+    from qianfan_magic.session.answer_stream import AnswerStream
+    from qianfan_magic.session.cell_request import CellRequest
     from qianfan_magic.views.output_area import OutputArea
+
+__all__ = ["LastAnswer", "change_notes", "keep_column"]
 
 
 @dataclass(slots=True)
 class LastAnswer:
-    """What the last cell asked and got, in case it is to be asked again or exchanged.
+    """What the last cell requested and got, so that it can be requested again or replaced.
 
     Attributes
     ----------
-    question
-        As it was asked.
-    place
-        Where its answer stands.
+    request
+        The request of the cell.
+    area
+        Where its answer is shown.
     after
-        The conversation, once it has taken the answer or not.
+        The conversation afterwards, with the answer or without it.
     columns
-        Of a comparison.
+        The answers of a comparison; empty for a single answer.
     kept
-        Which of them the conversation goes on from, from 1; 0 for none.
-    took
+        The number of the column that the conversation continues from, from 1; 0 for none.
+    is_in_conversation
         Whether the conversation has the answer.
     """
 
-    question: CellRequest
-    place: OutputArea
+    request: CellRequest
+    area: OutputArea
     after: Conversation | None = None
-    columns: list[Column] | None = None
+    columns: tuple[AnswerStream, ...] = ()
     kept: int = 0
-    took: bool = False
+    is_in_conversation: bool = False
 
-    def take(
-        self,
-        reply: Reply,
-        sent: RequestSender,
-        session: Session,
-        *,
-        stopped: bool = False,
+    def add_to_conversation(
+        self, answer: AnswerStream, store: ConversationStore
     ) -> Mapping[str, Any]:
-        """Let the conversation take the answer, if there is one; return what is saved with it.
-
-        Parameters
-        ----------
-        reply, sent
-            The answer, and what was sent for it.
-        session
-            That keeps the conversations.
-        stopped
-            The user stopped the answer.
-        """
-        question = sent.question
-        if question.conversation is None:
+        """Add an answer to its conversation, if it has one; return the record to save with it."""
+        request, reply = answer.request, answer.reply
+        if request.conversation is None:
             return {}
-        left_out = sent.fit.left_out
-        after = question.taken(reply, left_out=left_out, model=sent.service.name, stopped=stopped)
+        after = request.updated_conversation(
+            reply, left_out=answer.sender.fit.left_out, stopped=answer.state == "stopped"
+        )
         if after is None:
-            self.after = session.conversation(question.conversation.name)
+            self.after = store.get(request.conversation.name)
             return {}
-        # What takes the place of another answer finds that the others have gone back already.
-        if not (self.took or question.ask.append):
-            others = session.others(after.name, question.run)
-            session.keep(*(other.conversation for other in others))
+        # When an answer replaces another, the other conversations have been rewound already.
+        if not (self.is_in_conversation or request.options.append):
+            others = store.rewind_others(after.name, request.run)
+            store.keep(*(other.conversation for other in others))
         self.after = after
-        self.took = not reply.need_clear_history
-        session.keep(after)
-        return session.record(after, run=question.run, last=int(self.took))
+        self.is_in_conversation = not reply.need_clear_history
+        store.keep(after)
+        return store.record(after, run=request.run, last=int(self.is_in_conversation))
 
-    def exchange(self, reply: Reply, sent: RequestSender, session: Session) -> Mapping[str, Any]:
-        """Put another answer into the place of the one that the conversation took.
-
-        Returns
-        -------
-        Mapping
-            What is saved with it.
+    def replace_with(self, answer: AnswerStream, store: ConversationStore) -> Mapping[str, Any]:
+        """Replace the answer in the conversation; return the record to save with the new one.
 
         Raises
         ------
         ParameterError
-            If the conversation has gone on since, or has been forgotten.
+            If the conversation has been continued since, or forgotten.
         """
-        if self.after is not None and session.conversation(self.after.name) != self.after:
+        if self.after is not None and store.get(self.after.name) != self.after:
             raise ParameterError(
                 f"The conversation {self.after.name!r} has gone on since",
                 hint="Only the answer to its last question can be exchanged.",
             )
-        return self.take(reply, sent, session)
+        return self.add_to_conversation(answer, store)
 
 
-def keep_column(answered: LastAnswer, number: int, session: Session) -> Conversation:
-    """Let a conversation go on from another column of a comparison; return it.
+def keep_column(last: LastAnswer, number: int, store: ConversationStore) -> Conversation:
+    """Let a conversation continue from another column of a comparison; return it.
+
+    Parameters
+    ----------
+    last
+        The comparison.
+    number
+        The number of the column, from 1.
+    store
+        The conversations of the notebook.
 
     Raises
     ------
     ParameterError
-        If there is no such column, it has no answer, the cell was no chat, or the conversation
-        has gone on since.
+        If there is no such column, if it has no answer, if the cell was not a chat, or if the
+        conversation has been continued since.
     """
-    from qianfan_magic.views.side_by_side import side_by_side
-
-    columns = answered.columns or []
+    columns = last.columns
     if not 1 <= number <= len(columns):
         raise ParameterError(
             f"There is no column {number}", hint=f"There are the columns 1 to {len(columns)}."
         )
-    conversation = answered.question.conversation
+    conversation = last.request.conversation
     if conversation is None:
         raise ParameterError(
             "A completion has no conversation to go on with",
             hint="Compare in a chat: %%qianfan_chat --compare.",
         )
     column = columns[number - 1]
-    if column.error or not column.reply.text.strip():
+    if column.has_failed or not column.reply.text.strip():
         raise ParameterError(
             f"Column {number} has no answer to go on from", hint="%qianfan keep lists the columns."
         )
-    metadata = answered.exchange(column.reply, column.sending, session)
-    answered.kept = number
-    notes = changes(answered.question, metadata)
-    answered.place.put(side_by_side(columns, notes).bundle(), metadata)
-    return session.conversation(conversation.name)
+    record = last.replace_with(column, store)
+    last.kept = number
+    last.area.put(columns_output(columns, change_notes(last.request, record)).bundle(), record)
+    return store.get(conversation.name)
 
 
-def changes(question: CellRequest, metadata: Mapping[str, Any]) -> list[str]:
-    """Say what the cell's earlier runs lose by this one, if the conversation was changed by it."""
+def change_notes(request: CellRequest, record: Mapping[str, Any]) -> list[str]:
+    """Say which turns a cell has replaced or dropped, if it has changed the conversation."""
     from qianfan_magic.views.notes import rewound_notes
 
-    return rewound_notes(question.rewound, question.others) if metadata else []
+    return rewound_notes(request.rewound, request.others) if record else []

@@ -1,4 +1,4 @@
-"""One question on its way to the service, shorter if that finds it too long, and what it took."""
+"""Sending one request of a cell, with fewer earlier turns if the service finds it too long."""
 
 from __future__ import annotations
 
@@ -23,73 +23,71 @@ if TYPE_CHECKING:
     from qianfan_magic.conversation.turn import Turn
     from qianfan_magic.session.cell_request import CellRequest
 
+__all__ = ["RequestSender"]
+
 
 class RequestSender:
-    """Sends a question with as much of its conversation as fits.
+    """Sends a request with as much of its conversation as fits.
 
     Parameters
     ----------
     client
-        That asks.
-    question
-        What is asked.
-    used
-        Where each request that was answered is written down.
+        Sends the request.
+    request
+        The request of a cell, or of one column of a comparison.
+    stats
+        The statistics of each answer are appended to this list.
 
     Attributes
     ----------
-    question : Question
     fit : Fit
-        What is sent.
-    service : Service
-        Who is asked.
+        The messages that are sent, and how many earlier turns are not.
     """
 
     def __init__(
-        self, client: QianfanClient, question: CellRequest, used: list[AnswerStats]
+        self, client: QianfanClient, request: CellRequest, stats: list[AnswerStats]
     ) -> None:
         self._client = client
-        self.question = question
-        self._used = used
-        self._fewer = 0
-        self._aborted = False
-        self._begun = False
-        self._text, self._reasoning = MaskedStream(), MaskedStream()
+        self.request = request
+        self._stats = stats
+        self._drop = 0  # earlier turns to drop, beyond what the limits of the card demand
+        self._is_aborted = False
+        self._has_chunks = False
+        self._masked_text, self._masked_reasoning = MaskedStream(), MaskedStream()
         self._usage = Usage()
-        self.service = client.service(question.kind, question.options)
         self._prepare()
 
     @property
     def settings(self) -> Settings:
-        """Those that it is sent with."""
+        """The settings that the request is sent with."""
         return self._client.settings
 
     @property
     def exchange(self) -> Exchange:
-        """What went out last, and came back."""
+        """The last request that was sent, its attempts and the response."""
         return self._call.exchange
 
     def abort(self) -> None:
-        """End the connection from another thread than the one that reads."""
-        self._aborted = True
+        """Close the connection from another thread than the one that reads it."""
+        self._is_aborted = True
         self._call.abort()
 
     def chunks(self) -> Generator[Chunk]:
-        """Give the answer as it arrives; of an answer that goes on, what there was comes first.
+        """Yield the answer as it arrives, after the text that an unfinished answer had before.
 
         Raises
         ------
         APIError
-            If it is too long even with the question alone; else as `Call.chunks` does.
+            If the request is too long even without earlier turns; otherwise as `Call.chunks`.
         """
         while True:
             try:
-                yield from self._timed()
+                yield from self._attempt()
             except APIError as error:
                 if error.error_code == "invalid_model":
                     cards = self._client.catalogue.cards
-                    error.hint = did_you_mean(self.service.name, cards) + error.hint
-                if self._begun or self._aborted or not error.is_too_long:
+                    error.hint = did_you_mean(self.request.service.name, cards) + error.hint
+                if self._has_chunks or self._is_aborted or not error.is_too_long:
                     raise
                 if not self._shorten():
                     error.hint = "It was sent without the conversation at last: shorten the cell."
@@ -97,65 +95,73 @@ class RequestSender:
             else:
                 return
 
+    def held_back(self) -> Chunk | None:
+        """Return the text that masking still holds back if an answer ended early, if any."""
+        text, reasoning = self._masked_text.rest(), self._masked_reasoning.rest()
+        if not (text or reasoning):
+            return None
+        return Chunk(text, is_end=False, usage=self._usage, raw={}, reasoning=reasoning)
+
     def _prepare(self) -> None:
-        question, client = self.question, self._client
-        self.fit: Fit = question.fit(client, drop=self._fewer)
-        options = question.sent_options(client)
-        asked = question.asked(self.fit)
-        self._call: Call = client.call(question.kind, asked, options, stream=question.ask.stream)
+        request = self.request
+        self.fit: Fit = request.fit(drop=self._drop)
+        self._call: Call = self._client.start(
+            request.kind,
+            request.content(self.fit),
+            request.sent_parameters,
+            service=request.service,
+            stream=request.options.stream,
+        )
 
     def _shorten(self) -> bool:
-        """Send one turn less; tell whether there was one to spare."""
+        """Drop one more earlier turn; return False if there was none left."""
         before = self.fit.left_out
-        self._fewer += 1
+        self._drop += 1
         self._prepare()
-        if self._aborted:
+        if self._is_aborted:
             self._call.abort()
         return self.fit.left_out > before
 
-    def _timed(self) -> Iterator[Chunk]:
-        begun = time.monotonic()
-        first, chunk, count = 0.0, None, 0
+    def _attempt(self) -> Iterator[Chunk]:
+        """Send the request once, and measure the times of its answer."""
+        started_at = time.monotonic()
+        first_after, chunk, count = 0.0, None, 0
         try:
             with closing(self._call.chunks()) as chunks:
                 for chunk in chunks:
-                    first = first or time.monotonic() - begun
+                    first_after = first_after or time.monotonic() - started_at
                     count += 1
-                    yield self._joined(self._masked(chunk))
-                    self._begun = True
+                    yield self._continued(self._masked(chunk))
+                    self._has_chunks = True
         finally:
             if chunk is not None:
-                took = time.monotonic() - begun
-                streamed = took - first if count > 1 else 0.0
-                self._used.append(AnswerStats(self.service.name, chunk.usage, first, streamed))
-
-    def rest(self) -> list[Chunk]:
-        """Return what is held back of an answer that ended early, if anything."""
-        text, reasoning = self._text.rest(), self._reasoning.rest()
-        return [Chunk(text, False, self._usage, {}, reasoning)] if text or reasoning else []  # noqa: FBT003
+                seconds = time.monotonic() - started_at
+                streamed = seconds - first_after if count > 1 else 0.0
+                name = self.request.service.name
+                self._stats.append(AnswerStats(name, chunk.usage, first_after, streamed))
 
     def _masked(self, chunk: Chunk) -> Chunk:
-        """Mask the keys that an answer quotes: a notebook is shown to others."""
+        """Mask keys that an answer quotes: notebooks are shared."""
         self._usage = chunk.usage
-        thought = chunk.is_end or bool(chunk.text)  # what follows is the answer
+        reasoning_ends = chunk.is_end or bool(chunk.text)  # the answer follows it
         return replace(
             chunk,
-            text=self._text.feed(chunk.text, last=chunk.is_end),
-            reasoning=self._reasoning.feed(chunk.reasoning, last=thought),
+            text=self._masked_text.feed(chunk.text, last=chunk.is_end),
+            reasoning=self._masked_reasoning.feed(chunk.reasoning, last=reasoning_ends),
         )
 
-    def _joined(self, chunk: Chunk) -> Chunk:
-        """Put what an unfinished answer had before what goes on with it."""
-        before = self.question.continues
+    def _continued(self, chunk: Chunk) -> Chunk:
+        """Put the unfinished answer that is continued before its continuation."""
+        before = self.request.continues
         if before is None:
             return chunk
-        usage = _added(chunk.usage, before)
-        if self._begun:
+        usage = _added_usage(chunk.usage, before)
+        if self._has_chunks:
             return replace(chunk, usage=usage)
-        text, thought = before.assistant + chunk.text, before.reasoning + chunk.reasoning
-        return replace(chunk, text=text, reasoning=thought, usage=usage)
+        text, reasoning = before.assistant + chunk.text, before.reasoning + chunk.reasoning
+        return replace(chunk, text=text, reasoning=reasoning, usage=usage)
 
 
-def _added(usage: Usage, before: Turn) -> Usage:
+def _added_usage(usage: Usage, before: Turn) -> Usage:
     _, tokens = before.tokens
     return Usage(usage.prompt_tokens, usage.completion_tokens + tokens, usage.total_tokens + tokens)

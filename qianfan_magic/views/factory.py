@@ -5,15 +5,29 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qianfan_magic.errors import ParameterError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from qianfan_magic.api.types import Chunk
     from qianfan_magic.views.output_area import OutputArea
-    from qianfan_magic.views.play import View
+    from qianfan_magic.views.rendering.answer import PlainOutput
+
+
+class View(Protocol):
+    """Shows answers while they arrive, one or several side by side, and then as they stay."""
+
+    def begin(self) -> None:
+        """Show that an answer is being waited for."""
+
+    def write(self, chunk: Chunk, column: int = 0) -> None:
+        """Show the next chunk of an answer."""
+
+    def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = ...) -> None:
+        """Show how the answers ended; the metadata is saved with that output."""
 
 
 def is_watched(shell: InteractiveShell, live: str) -> bool:

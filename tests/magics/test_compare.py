@@ -176,7 +176,7 @@ def test_system_of_a_comparison_is_kept(notebook):
 
 def test_completions_are_no_conversation(notebook):
     notebook.run("%%qianfan_complete --compare top_k=1,2\nhi")
-    assert notebook.magics.session.conversations == {}
+    assert notebook.magics.session.conversations.names == []
 
 
 @pytest.mark.parametrize("magic", BOTH)
@@ -506,7 +506,7 @@ def silent(notebook: Notebook, after: int = 6) -> None:
 
 
 def columns(notebook: Notebook) -> list[Any]:
-    answered = notebook.magics.session.answered
+    answered = notebook.magics.session.last_answer
     return answered.columns if answered else []
 
 

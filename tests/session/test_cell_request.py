@@ -11,26 +11,50 @@ from hypothesis import strategies as st
 
 from qianfan_magic import ParameterError, QianfanClient, Reply, Usage
 from qianfan_magic.conversation.conversation import Conversation
+from qianfan_magic.api.catalogue.resolver import Catalogue, Service
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.conversation.notebook_file import CellOrder
+from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun, Turn
 from qianfan_magic.session.cell_options import CellOptions
-from qianfan_magic.session.cell_request import GO_ON, GO_ON_CHINESE, CellRequest
-from qianfan_magic.session.session import Session
+from qianfan_magic.session.cell_request import CONTINUE, CONTINUE_CHINESE, CellRequest
 
 NOW = CellRun("a", "now")
+#: The default service, whose model takes 4,800 characters.
+DOLLY = ("my_dolly_12b", None)
 
 
 def make_question(text: str = "hi", options: Any = (), **flags: Any) -> CellRequest:
     """Make what a chat cell asks, not yet within its conversation."""
-    ask = CellOptions(**flags)
-    return CellRequest(kind="chat", text=text, options=dict(options), form="markdown", ask=ask)
+    parameters = dict(options)
+    named = parameters.pop("endpoint", None), parameters.pop("model", None)
+    return CellRequest(
+        kind="chat",
+        text=text,
+        service=Catalogue().resolve(*named, "chat", [ApiVersion.V1], defaults=[DOLLY]),
+        parameters=parameters,
+        options=CellOptions(**flags),
+        format="markdown",
+    )
 
 
-def make_session(*conversations: Conversation) -> Session:
-    """Make a session of a notebook that has never been saved."""
-    session = Session(CellOrder({}))
-    session.keep(*conversations)
-    return session
+def make_completion(text: str) -> CellRequest:
+    """Make the request of a completion cell."""
+    return CellRequest(
+        kind="completion",
+        text=text,
+        service=Service("starcoder"),
+        parameters={},
+        options=CellOptions(),
+        format="text",
+    )
+
+
+def make_store(*conversations: Conversation) -> ConversationStore:
+    """Make the conversations of a notebook that has never been saved."""
+    store = ConversationStore(CellOrder({}))
+    store.keep(*conversations)
+    return store
 
 
 def asked(*cells: str, name: str = "default", stopped: bool = False) -> Conversation:
@@ -45,13 +69,13 @@ def asked(*cells: str, name: str = "default", stopped: bool = False) -> Conversa
 
 def within(*conversations: Conversation, run: CellRun = NOW, **given: Any) -> CellRequest:
     """Make a question as one of the conversation that its flags name."""
-    return make_question(**given).within(make_session(*conversations), run, None)
+    return make_question(**given).within(make_store(*conversations), run, None)
 
 
 def take(question: CellRequest, text: str = "answer", **given: Any) -> Any:
     """Let the conversation take an answer of which all has been sent."""
     reply = {name: given.pop(name) for name in list(given) if name in Reply.__slots__}
-    return question.taken(Reply(text=text, **reply), left_out=0, model="m", **given)
+    return question.updated_conversation(Reply(text=text, **reply), left_out=0, **given)
 
 
 def questions(conversation: Any) -> list[str]:
@@ -85,7 +109,7 @@ def test_other_conversations_are_left_alone():
 
 
 def test_question_keeps_its_run_and_how_many_turns_go_along():
-    question = make_question().within(make_session(), NOW, 5)
+    question = make_question().within(make_store(), NOW, 5)
     assert (question.run, question.max_turns) == (NOW, 5)
 
 
@@ -104,10 +128,10 @@ def test_earlier_turn_of_the_cell_goes_from_another_conversation_too():
 
 
 def test_nothing_goes_before_there_is_an_answer():
-    session = make_session(asked("a"), asked("a", name="tutor"))
-    before = dict(session.conversations)
-    make_question().within(session, NOW, None)
-    assert session.conversations == before
+    store = make_store(asked("a"), asked("a", name="tutor"))
+    before = list(store)
+    make_question().within(store, NOW, None)
+    assert list(store) == before
 
 
 def test_cell_that_appends_changes_nothing():
@@ -123,9 +147,9 @@ def test_cell_without_an_id_changes_nothing():
 def test_turns_of_cells_below_in_the_saved_notebook_go(tmp_path, run, kept):
     path = tmp_path / "talk.ipynb"
     path.write_text(json.dumps({"cells": [{"id": one} for one in "abc"]}))
-    session = Session(CellOrder({"__vsc_ipynb_file__": str(path)}))
-    session.keep(asked("a", "b", "c"))
-    question = make_question().within(session, CellRun(run, "now"), None)
+    store = ConversationStore(CellOrder({"__vsc_ipynb_file__": str(path)}))
+    store.keep(asked("a", "b", "c"))
+    question = make_question().within(store, CellRun(run, "now"), None)
     assert questions(question.conversation) == kept
 
 
@@ -137,19 +161,19 @@ def talk(system: str) -> Conversation:
 
 
 def test_system_text_of_the_conversation_goes_along():
-    assert within(talk("Be brief.")).options == {"system": "Be brief."}
+    assert within(talk("Be brief.")).parameters == {"system": "Be brief."}
 
 
 def test_question_has_no_system_text_where_the_conversation_has_none():
-    assert "system" not in within(talk("")).options
+    assert "system" not in within(talk("")).parameters
 
 
 def test_system_text_of_the_cell_counts():
-    assert within(talk("Be brief."), system="Be kind.").options["system"] == "Be kind."
+    assert within(talk("Be brief."), system="Be kind.").parameters["system"] == "Be kind."
 
 
 def test_empty_system_text_of_the_cell_ends_that_of_the_conversation():
-    assert "system" not in within(talk("Be brief."), system="").options
+    assert "system" not in within(talk("Be brief."), system="").parameters
 
 
 def test_system_text_of_the_cell_counts_from_then_on():
@@ -164,7 +188,7 @@ def test_ended_system_text_is_ended_from_then_on():
 
 def test_other_options_stay_with_a_system_text():
     question = within(talk("Be brief."), options={"top_k": 3})
-    assert question.options == {"top_k": 3, "system": "Be brief."}
+    assert question.parameters == {"top_k": 3, "system": "Be brief."}
 
 
 # --- going on with an unfinished answer
@@ -181,12 +205,12 @@ def test_question_that_does_not_go_on_is_asked_after_an_unfinished_answer():
 
 @pytest.mark.parametrize("text", ["", " \n", "q1"], ids=["empty", "blank", "the question itself"])
 def test_rest_is_asked_for_where_the_cell_says_nothing_else(text):
-    assert within(asked("a", stopped=True), text=text, continues=True).text == GO_ON
+    assert within(asked("a", stopped=True), text=text, continues=True).text == CONTINUE
 
 
 def test_rest_is_asked_for_in_chinese_where_the_question_was_chinese():
     said = Conversation("default").append(Turn("长城有多长", "It", truncated=True))
-    assert within(said, text="", continues=True).text == GO_ON_CHINESE
+    assert within(said, text="", continues=True).text == CONTINUE_CHINESE
 
 
 def test_rest_is_asked_for_in_the_words_of_the_cell():
@@ -209,10 +233,10 @@ def test_whole_answer_after_an_unfinished_one_does_not_go_on():
 
 
 def test_what_cannot_go_on_is_left_as_it_was():
-    session = make_session(asked("a", "b"))
+    store = make_store(asked("a", "b"))
     with pytest.raises(ParameterError):
-        make_question(continues=True).within(session, NOW, None)
-    assert questions(session.conversation("default")) == ["q1", "q2"]
+        make_question(continues=True).within(store, NOW, None)
+    assert questions(store.get("default")) == ["q1", "q2"]
 
 
 def test_hint_says_what_goes_on():
@@ -222,12 +246,12 @@ def test_hint_says_what_goes_on():
 
 
 def test_cell_that_goes_on_twice_goes_on_from_what_it_left():
-    session = make_session(asked("a", stopped=True))
+    store = make_store(asked("a", stopped=True))
     for text in ("so far, and more", "so far, and more, and more"):
-        question = make_question(continues=True).within(session, CellRun("b", text), None)
+        question = make_question(continues=True).within(store, CellRun("b", text), None)
         after = take(question, text, stopped=True)
-        session.keep(after)
-    (turn,) = session.conversation("default").turns
+        store.keep(after)
+    (turn,) = store.get("default").turns
     assert [step.assistant for step in turn.steps()] == [
         "so far",
         "so far, and more",
@@ -236,38 +260,36 @@ def test_cell_that_goes_on_twice_goes_on_from_what_it_left():
 
 
 def test_cell_that_went_on_to_the_end_does_so_again_from_the_same_place():
-    session = make_session(asked("x", stopped=True))
+    store = make_store(asked("x", stopped=True))
     after = take(
-        make_question(continues=True).within(session, CellRun("b", "1"), None), "so far, end"
+        make_question(continues=True).within(store, CellRun("b", "1"), None), "so far, end"
     )
-    session.keep(after)
-    question = make_question(continues=True).within(session, CellRun("b", "2"), None)
+    store.keep(after)
+    question = make_question(continues=True).within(store, CellRun("b", "2"), None)
     assert question.continues.assistant == "so far"
 
 
 def test_system_text_is_that_of_the_answer_that_goes_on():
     said = Conversation("default").append(Turn("q", "a", stopped=True, system="Be brief."))
-    assert within(said, continues=True).options["system"] == "Be brief."
+    assert within(said, continues=True).parameters["system"] == "Be brief."
 
 
 # --- what is sent
 
 
-def test_completion_is_sent_alone(client):
-    question = CellRequest(
-        kind="completion", text="def f(", options={}, form="text", ask=CellOptions()
-    )
-    assert question.asked(question.fit(client)) == "def f("
+def test_completion_is_sent_alone():
+    question = make_completion("def f(")
+    assert question.content(question.fit()) == "def f("
 
 
-def test_chat_is_sent_with_its_conversation(client):
+def test_chat_is_sent_with_its_conversation():
     question = within(asked("x"))
-    assert contents(question.asked(question.fit(client))) == ["q1", "so far", "hi"]
+    assert contents(question.content(question.fit())) == ["q1", "so far", "hi"]
 
 
-def test_what_goes_is_not_sent(client):
+def test_what_goes_is_not_sent():
     question = within(asked("x", "a", "y"))
-    assert contents(question.fit(client).messages) == ["q1", "so far", "hi"]
+    assert contents(question.fit().messages) == ["q1", "so far", "hi"]
 
 
 def long_talk(*lengths: int, system: str = "", stopped: bool = False) -> Conversation:
@@ -280,56 +302,56 @@ def long_talk(*lengths: int, system: str = "", stopped: bool = False) -> Convers
 
 
 @pytest.mark.parametrize(("length", "left_out"), [(4_798, 0), (4_799, 1)])
-def test_limit_is_that_of_the_endpoint_of_the_settings(client, length, left_out):
-    assert within(long_talk(length)).fit(client).left_out == left_out
+def test_limit_is_that_of_the_endpoint_of_the_settings(length, left_out):
+    assert within(long_talk(length)).fit().left_out == left_out
 
 
 @pytest.mark.parametrize(("endpoint", "left_out"), [("my_dolly_12b", 1), ("unknown", 0)])
-def test_limit_is_that_of_the_endpoint_of_the_cell(client, endpoint, left_out):
+def test_limit_is_that_of_the_endpoint_of_the_cell(endpoint, left_out):
     question = within(long_talk(9_000), options={"endpoint": endpoint})
-    assert question.fit(client).left_out == left_out
+    assert question.fit().left_out == left_out
 
 
-def test_limit_is_that_of_the_model_of_the_cell(client):
-    fit = within(long_talk(9_000), options={"model": "ERNIE-4.0-8K"}).fit(client)
+def test_limit_is_that_of_the_model_of_the_cell():
+    fit = within(long_talk(9_000), options={"model": "ERNIE-4.0-8K"}).fit()
     assert fit.left_out == 0
 
 
 @pytest.mark.parametrize(("length", "left_out"), [(798, 0), (799, 1)])
-def test_system_text_of_the_cell_takes_room(client, length, left_out):
+def test_system_text_of_the_cell_takes_room(length, left_out):
     question = within(long_talk(4_000), system="s" * length)
-    assert question.fit(client).left_out == left_out
+    assert question.fit().left_out == left_out
 
 
-def test_ended_system_text_takes_no_room(client):
+def test_ended_system_text_takes_no_room():
     question = within(long_talk(4_000, system="s" * 4_000), system="")
-    assert question.fit(client).left_out == 0
+    assert question.fit().left_out == 0
 
 
-def test_no_more_turns_are_sent_than_the_notebook_wants(client):
-    question = make_question().within(make_session(asked("x", "y", "z")), NOW, 2)
-    assert contents(question.fit(client).messages)[::2] == ["q2", "q3", "hi"]
+def test_no_more_turns_are_sent_than_the_notebook_wants():
+    question = make_question().within(make_store(asked("x", "y", "z")), NOW, 2)
+    assert contents(question.fit().messages)[::2] == ["q2", "q3", "hi"]
 
 
 @pytest.mark.parametrize(("drop", "left_out"), [(0, 0), (1, 1), (2, 2), (3, 2)])
-def test_fewer_turns_are_sent_where_the_service_counts_otherwise(client, drop, left_out):
-    assert within(asked("x", "y")).fit(client, drop=drop).left_out == left_out
+def test_fewer_turns_are_sent_where_the_service_counts_otherwise(drop, left_out):
+    assert within(asked("x", "y")).fit(drop=drop).left_out == left_out
 
 
 @pytest.mark.parametrize("drop", [0, 9])
-def test_answer_that_goes_on_is_sent_whatever_its_length(client, drop):
+def test_answer_that_goes_on_is_sent_whatever_its_length(drop):
     question = within(long_talk(1, 5_000, stopped=True), continues=True)
-    assert question.fit(client, drop=drop).left_out == 1
+    assert question.fit(drop=drop).left_out == 1
 
 
-def test_answer_that_goes_on_is_sent_where_the_notebook_wants_no_turns(client):
-    question = make_question(continues=True).within(make_session(asked("x", stopped=True)), NOW, 0)
-    assert contents(question.fit(client).messages) == ["q1", "so far", "hi"]
+def test_answer_that_goes_on_is_sent_where_the_notebook_wants_no_turns():
+    question = make_question(continues=True).within(make_store(asked("x", stopped=True)), NOW, 0)
+    assert contents(question.fit().messages) == ["q1", "so far", "hi"]
 
 
 def test_dry_run_shows_what_asks_for_the_rest(client):
     described = within(asked("x", stopped=True), text="", continues=True).describe(client)
-    assert GO_ON in described
+    assert CONTINUE in described
     assert "so far" in described
 
 
@@ -337,9 +359,7 @@ def test_dry_run_shows_what_asks_for_the_rest(client):
 
 
 def test_completion_has_no_conversation():
-    question = CellRequest(
-        kind="completion", text="def f(", options={}, form="text", ask=CellOptions()
-    )
+    question = make_completion("def f(")
     assert take(question) is None
 
 
@@ -356,7 +376,7 @@ def test_turn_tells_how_it_was_asked_and_answered():
             "hi",
             " answer\n",
             system="Be brief.",
-            model="m",
+            model="my_dolly_12b",
             parameters=options,
             tokens=(5, 7),
             cell="a",
@@ -439,16 +459,16 @@ def test_nothing_that_came_leaves_the_answer_unfinished():
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=8))
 def test_however_often_an_answer_goes_on_it_is_one_turn(runs):
-    session = make_session(asked("x", stopped=True))
+    store = make_store(asked("x", stopped=True))
     for number, (cell, truncated) in enumerate(runs):
         question = make_question(continues=True)
         try:
-            question = question.within(session, CellRun(cell, str(number)), None)
+            question = question.within(store, CellRun(cell, str(number)), None)
         except ParameterError:  # it is whole, and another cell made it so
             continue
         after = take(question, question.continues.assistant + "+", is_truncated=truncated)
-        session.keep(after)
-    (turn,) = session.conversation("default").turns
+        store.keep(after)
+    (turn,) = store.get("default").turns
     assert turn.assistant == "so far" + "+" * (len(turn.steps()) - 1)
     assert turn.user == "q1"
 
@@ -458,7 +478,7 @@ def test_however_often_an_answer_goes_on_it_is_one_turn(runs):
 
 def unsafe(question: CellRequest, ban_round: int | None, *, left_out: int = 0, **given: Any) -> Any:
     reply = Reply(text="I cannot say.", need_clear_history=True, ban_round=ban_round)
-    return questions(question.taken(reply, left_out=left_out, model="m", **given))
+    return questions(question.updated_conversation(reply, left_out=left_out, **given))
 
 
 @pytest.mark.parametrize(
@@ -488,7 +508,7 @@ def test_unsafe_turn_is_forgotten_where_the_user_stopped_the_answer():
 
 def test_unsafe_turn_is_forgotten_where_there_is_no_answer():
     reply = Reply(text="", need_clear_history=True, ban_round=1)
-    assert within(asked("x")).taken(reply, left_out=0, model="m") == Conversation("default")
+    assert within(asked("x")).updated_conversation(reply, left_out=0) == Conversation("default")
 
 
 def test_unfinished_answer_stays_where_what_asked_for_the_rest_is_unsafe():

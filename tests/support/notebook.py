@@ -42,7 +42,7 @@ class Notebook:
         return [json.loads(s.body) for s in self.server.seen if "wenxinworkshop" in s.path]
 
     def turns(self, name: str = "default") -> list[Turn]:
-        return list(self.magics.session.conversation(name).turns)
+        return list(self.magics.session.conversations.get(name).turns)
 
     def run(self, *cells: str) -> str:
         """Run cells that go well; return what the last one showed."""

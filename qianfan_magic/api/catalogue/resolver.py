@@ -1,29 +1,38 @@
-"""Who is asked, by which version of the API, and by whose limits."""
+"""Which service a request goes to: by which version of the API, and with which limits."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from qianfan_magic.api.catalogue.cards import CARDS, Card, key_of
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
 
+__all__ = ["MODEL_NAME", "Catalogue", "Service", "check_endpoint", "check_length", "did_you_mean"]
+
+#: Credentials that version 2 accepts, for error messages.
+NEEDED = "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY"
+#: A model name as version 2 lists them.
+MODEL_NAME = re.compile(r"\w[-\w.:/]*")
+#: An endpoint as the console allows it: letters of any script, digits, ``_``, ``-`` and ``.``.
+_ENDPOINT = re.compile(r"\w(?:[-\w]|\.(?!\.))*")
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Who is asked.
+    """A service that answers requests.
 
     Attributes
     ----------
     name
         The endpoint (version 1) or the model (version 2).
     version
-        Of the API.
+        The version of the API that serves it.
     card
-        None where nothing is known of the model.
+        The card of its model; None if nothing is known about the model.
     """
 
     name: str
@@ -33,68 +42,84 @@ class Service:
 
     @property
     def can_json(self) -> bool:
-        """Whether it can be told to answer in JSON, as the document of version 2 has it for all."""
+        """Whether a request may ask for JSON; version 2 documents that for every chat model."""
         return self.card.json if self.card else self.version == ApiVersion.V2
+
+    @property
+    def can_think(self) -> bool:
+        """Whether a request may ask the model to think; true for a model without a card."""
+        return self.card is None or bool(self.card.thinks)
 
 
 class Catalogue:
-    """The cards that count: those of this package, and others before them.
+    """The model cards in effect: the package's own, and others that take precedence over them.
 
     Parameters
     ----------
     others
-        Win over all cards of the same name, a later one over an earlier one.
+        Each replaces all cards of the same name; a later one replaces an earlier one.
+
+    Examples
+    --------
+    >>> Catalogue().resolve(None, "ernie-5.1", "chat", [ApiVersion.V2]).version
+    <ApiVersion.V2: 2>
     """
 
     def __init__(self, others: Iterable[Card] = ()) -> None:
         own = {card.key: card for card in others}
         self.cards = (*(card for card in CARDS if card.key not in own), *own.values())
-        self._named: dict[str, list[Card]] = {}
+        self._by_key: dict[str, list[Card]] = {}
         for card in self.cards:
             for key in {card.key, key_of(card.endpoint)} - {""}:
-                self._named.setdefault(key, []).append(card)
+                self._by_key.setdefault(key, []).append(card)
 
     def named(self, model: str) -> list[Card]:
-        """List the cards of a name or preset address, at most one of each version."""
-        found = self._named.get(key_of(model), []) if isinstance(model, str) else []
+        """List the cards with a name or preset endpoint, at most one for each API version."""
+        found = self._by_key.get(key_of(model), []) if isinstance(model, str) else []
         return sorted(found, key=lambda card: card.version)
 
     def of_endpoint(self, endpoint: str, kind: Kind) -> Card | None:
-        """Find the card behind an endpoint, if its name tells.
+        """Return the card of the model behind an endpoint, if the endpoint's name reveals it.
 
-        A preset address names its model. Of an address that the owner chose, the console keeps
-        the owner's word behind a prefix of its own (``ngxxxol8_test1``): so one that ends with a
-        model's name (``ngxxxol8_dolly_12b``) is taken for that model.
+        A preset endpoint names its model. When the owner chooses a name, the console puts a
+        prefix of its own before it (``ngxxxol8_test1``), so an endpoint that ends with a model's
+        name (``ngxxxol8_dolly_12b``) is taken for that model.
         """
-        ours = [card for card in self.cards if card.version == ApiVersion.V1 and kind in card.kinds]
-        for card in ours:
+        cards = [c for c in self.cards if c.version == ApiVersion.V1 and kind in c.kinds]
+        for card in cards:
             if card.endpoint == endpoint:
                 return card
         key = key_of(endpoint)
-        for card in ours:
+        for card in cards:
             if not card.endpoint and (key == card.key or key.endswith("_" + card.key)):
                 return card
         return None
 
-    def find(
+    def resolve(
         self,
         endpoint: str | None,
         model: str | None,
         kind: Kind,
         versions: Collection[ApiVersion],
+        *,
+        defaults: Sequence[tuple[str | None, str | None]] = (),
     ) -> Service:
-        """Decide who is asked, by which version of the API, and by whose limits.
+        """Decide which service a request goes to.
 
         Parameters
         ----------
         endpoint
-            What ``-e`` names, or None.
+            The endpoint that the caller names (``-e``), or None.
         model
-            What ``-m`` names, or None; with an endpoint it only names the card.
+            The model that the caller names (``-m``), or None. With an endpoint it only selects
+            the card, and with it the limits.
         kind
-            The kind of service that is asked for.
-        open_to
-            The versions of the API for which there are credentials.
+            The kind of request.
+        versions
+            The API versions for which there are credentials.
+        defaults
+            Pairs of endpoint and model to use if the caller names neither; the first pair that
+            names a service of this kind is used.
 
         Returns
         -------
@@ -103,9 +128,15 @@ class Catalogue:
         Raises
         ------
         ParameterError
-            If neither is given, the model has no preset address or is of the other kind, or it
-            cannot be told which version has it.
+            If nothing is named, if the model has no preset endpoint or is of the other kind, or
+            if no API version is known to serve it.
+        SettingsError
+            If both API versions serve the model and there are no credentials to decide.
         """
+        for pair in defaults:
+            if endpoint is not None or model is not None:
+                break
+            endpoint, model = self._default(*pair, kind, versions)
         if endpoint is not None:
             return self._published(check_endpoint(endpoint), model, kind)
         if model is None:
@@ -115,42 +146,33 @@ class Catalogue:
         if known and not cards:
             raise _other_kind(known[0])
         if not cards:
-            return self._unknown(model, versions)
+            return self._without_card(model, versions)
         if len(cards) > 1 and not versions:
             raise _undecided(cards[-1])
-        card = next((card for card in reversed(cards) if card.version in versions), cards[-1])
-        if card.version == ApiVersion.V1 and not card.endpoint:
-            raise ParameterError(
-                f"{card.name} has no preset address: whoever publishes it chooses one",
-                hint=f"Name the address too: -m {card.name} -e NAME.",
-            )
-        if card.version == ApiVersion.V1 or (
-            card.endpoint and ApiVersion.V2 not in versions and versions
-        ):
-            return Service(card.endpoint, card=card)
-        return Service(card.model or card.name, version=ApiVersion.V2, card=card)
+        return _preset(cards, versions)
 
-    def default(
+    def _default(
         self, endpoint: str | None, model: str | None, kind: Kind, versions: Collection[ApiVersion]
     ) -> tuple[str | None, str | None]:
-        """Choose between the endpoint and the model that the settings name for a kind of cell.
+        """Choose between the endpoint and the model that are set as defaults.
 
-        One model is set for cells of both kinds, so one of the other kind does not count. An
-        endpoint goes before a model, whose card it then has; before a model of version 2 it goes
-        only if there are no credentials for that.
+        The same model is the default for cells of both kinds, so it is ignored for the other
+        kind. An endpoint takes precedence over a version 1 model, which then names its card; it
+        takes precedence over a version 2 model only without credentials for version 2.
         """
         known = self.named(model) if model else []
         if model is None or (known and not any(kind in card.kinds for card in known)):
             return endpoint, None
         if endpoint is None:
             return None, model
-        if ApiVersion.V2 in versions and not (known and known[0].version == ApiVersion.V1):
+        is_v1_model = bool(known) and known[0].version == ApiVersion.V1
+        if ApiVersion.V2 in versions and not is_v1_model:
             return None, model
-        # A name that nobody knows is not passed over.
-        return endpoint, None if known and known[0].version != ApiVersion.V1 else model
+        # A model that no card describes is kept, so that the request fails with its name.
+        return endpoint, model if is_v1_model or not known else None
 
     def _published(self, endpoint: str, model: str | None, kind: Kind) -> Service:
-        """Ask an endpoint, which only version 1 has."""
+        """Return the service behind an endpoint, which only version 1 has."""
         if model is None:
             return Service(endpoint, card=self.of_endpoint(endpoint, kind))
         known = self.named(model)
@@ -166,8 +188,8 @@ class Catalogue:
             raise _other_kind(known[0])
         return Service(endpoint, card=known[0])
 
-    def _unknown(self, model: str, versions: Collection[ApiVersion]) -> Service:
-        """Ask for a model without a card, which only version 2 can have."""
+    def _without_card(self, model: str, versions: Collection[ApiVersion]) -> Service:
+        """Return the service of a model without a card, which only version 2 can have."""
         if ApiVersion.V2 not in versions:
             raise _no_such_model(model, self.cards)
         if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
@@ -178,6 +200,20 @@ class Catalogue:
         return Service(model, version=ApiVersion.V2)
 
 
+def _preset(cards: Sequence[Card], versions: Collection[ApiVersion]) -> Service:
+    """Choose among the cards of one model, the newest version with credentials first."""
+    card = next((card for card in reversed(cards) if card.version in versions), cards[-1])
+    if card.version == ApiVersion.V1 and not card.endpoint:
+        raise ParameterError(
+            f"{card.name} has no preset address: whoever publishes it chooses one",
+            hint=f"Name the address too: -m {card.name} -e NAME.",
+        )
+    only_v1 = bool(versions) and ApiVersion.V2 not in versions
+    if card.version == ApiVersion.V1 or (card.endpoint and only_v1):
+        return Service(card.endpoint, card=card)
+    return Service(card.model or card.name, version=ApiVersion.V2, card=card)
+
+
 def _undecided(card: Card) -> SettingsError:
     return SettingsError(
         f"There are no credentials, and both versions of the API have {card.name}",
@@ -186,47 +222,35 @@ def _undecided(card: Card) -> SettingsError:
     )
 
 
-#: What version 2 takes.
-NEEDED = "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY"
-
-
 def _other_kind(card: Card) -> ParameterError:
     magic = "%%qianfan_chat" if "chat" in card.kinds else "%%qianfan_complete"
     return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Ask it with {magic}.")
 
 
 def did_you_mean(model: object, cards: Iterable[Card]) -> str:
-    """Name the model whose name is nearest to one that there is not; empty if none is near."""
-    cards = list(cards)
-    near = difflib.get_close_matches(str(model).lower(), [card.name.lower() for card in cards], 1)
-    meant = (card.name for card in cards if near and card.name.lower() == near[0])
-    return next((f"Did you mean {name}? " for name in meant), "")
+    """Suggest the card whose name is closest to an unknown model; empty if none is close."""
+    names = {card.name.lower(): card.name for card in cards}
+    close = difflib.get_close_matches(str(model).lower(), names, 1)
+    return f"Did you mean {names[close[0]]}? " if close else ""
 
 
 def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
-    meant = did_you_mean(model, cards)
     return ParameterError(
         f"The catalogue has no model {model!r}, so it cannot be told which version of the API has "
         "it",
-        hint=f"{meant}Version 1: name its endpoint, -e NAME. Version 2: it needs {NEEDED}. "
-        "%qianfan models lists the catalogue.",
+        hint=f"{did_you_mean(model, cards)}Version 1: name its endpoint, -e NAME. Version 2: it "
+        f"needs {NEEDED}. %qianfan models lists the catalogue.",
     )
 
 
-#: A model's name, as version 2 lists them.
-MODEL_NAME = re.compile(r"\w[-\w.:/]*")
-#: A name, as the console allows it: letters (of any script), digits, ``_``, ``-`` and ``.``.
-_ENDPOINT = re.compile(r"\w(?:[-\w]|\.(?!\.))*")
-
-
 def check_endpoint(endpoint: str) -> str:
-    """Return an endpoint that is one name and no path.
+    """Return an endpoint after checking that it is one path segment.
 
     Raises
     ------
     ParameterError
-        If it holds ``/``, ``?``, ``#``, ``..``, spaces or the like, which would change the
-        address that is called.
+        If it contains ``/``, ``?``, ``#``, ``..``, spaces or the like, which would change the URL
+        that is requested.
     """
     if not isinstance(endpoint, str) or not _ENDPOINT.fullmatch(endpoint):
         raise ParameterError(
@@ -247,12 +271,12 @@ def _nothing_named(kind: Kind) -> ParameterError:
 
 
 def check_length(characters: int, card: Card | None) -> None:
-    """Refuse a text that is longer than the model's card allows.
+    """Check the length of a request's texts against the limit of the model's card.
 
     Raises
     ------
     ParameterError
-        Says both numbers.
+        If there are more characters than the card allows; the message has both numbers.
     """
     if card and card.max_characters and characters > card.max_characters:
         raise ParameterError(

@@ -1,23 +1,26 @@
-"""What goes over the wire: a module for each version of the API, and the types of answers."""
+"""The wire format of each version of the API; pure, no I/O.
+
+`v1` and `v2` have the same functions, which `Wire` describes. `WIRES` selects the module.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from qianfan_magic.api.catalogue.resolver import Service
-from qianfan_magic.api.types import ApiVersion, Chunk, Kind
+from qianfan_magic.api.types import ApiVersion, Chunk, Kind, Reply
 from qianfan_magic.api.wire import v1, v2
-from qianfan_magic.api.wire.reply import read_reply
+from qianfan_magic.api.wire.reply import ReplyBuilder
 
-__all__ = ["WIRES", "Wire", "read_reply"]
+__all__ = ["WIRES", "Wire", "read_reply", "reply_builder"]
 
 
 class Wire(Protocol):
-    """What each version of the API has a function of its own for; the modules are the versions."""
+    """The functions that the module of each version of the API has."""
 
     def path(self, kind: Kind, model: str, /) -> str:
-        """Return the address of a service behind the base URL."""
+        """Return the path of a service below the base URL."""
 
     def body(
         self,
@@ -33,10 +36,26 @@ class Wire(Protocol):
     def read_chunk(
         self, payload: Mapping[str, Any], before: Chunk | None = None, *, whole: bool = False
     ) -> Chunk:
-        """Read one event of a stream, or a whole answer."""
+        """Read one event of a stream, or a whole response."""
+
+    def read_metadata(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what a chunk's JSON tells besides its text, by the names of `Reply`'s fields."""
 
     def read_error(self, payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
-        """Read an error's code and words; None if it is none."""
+        """Read the code and message of an error; None if the payload is not an error."""
 
 
 WIRES: dict[ApiVersion, Wire] = {ApiVersion.V1: v1, ApiVersion.V2: v2}
+
+
+def reply_builder(version: ApiVersion) -> ReplyBuilder:
+    """Return a builder that joins the chunks of an answer of this version."""
+    return ReplyBuilder(WIRES[version].read_metadata)
+
+
+def read_reply(chunks: Iterable[Chunk], version: ApiVersion) -> Reply:
+    """Join the chunks of a stream, or the one chunk of a whole response."""
+    builder = reply_builder(version)
+    for chunk in chunks:
+        builder.add(chunk)
+    return builder.build()

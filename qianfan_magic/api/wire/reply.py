@@ -1,45 +1,61 @@
-"""The chunks of an answer, joined; pure."""
+"""The chunks of an answer, joined into a reply; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qianfan_magic.api.types import Chunk, Reply, Usage
-from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.masking import mask
 
-#: A conversation of more turns is none.
-MOST_ROUNDS = 1_000_000
+__all__ = ["ReplyBuilder"]
+
+#: A ``ban_round`` beyond this is not the number of a turn.
+MAX_BAN_ROUND = 1_000_000
 
 
-def read_reply(chunks: Iterable[Chunk]) -> Reply:
-    """Join the chunks of a stream, or the one chunk of a whole answer.
+class ReplyBuilder:
+    """Joins the chunks of one answer as they arrive.
 
-    What any of them says counts, not only what the last does.
+    Flags are taken from every chunk, not only from the last: services differ in where they put
+    them, and an answer that was found unsafe once stays unsafe.
+
+    Parameters
+    ----------
+    read_metadata
+        Reads the flags of one chunk's JSON, as the version of the API writes them.
     """
-    text: list[str] = []
-    reasoning: list[str] = []
-    said: dict[str, Any] = {}
-    last: Mapping[str, Any] = {}
-    usage = Usage()
-    for chunk in chunks:
-        text.append(chunk.text)
-        reasoning.append(chunk.reasoning)
-        last, usage = chunk.raw, chunk.usage
-        says = (v2 if "choices" in last else v1).read_metadata(last)
-        if said.get("is_safe") is False:
-            says["is_safe"] = False
-        said |= says
-    said["finish_reason"] = mask(said.get("finish_reason", ""))
-    ban_round = said.get("ban_round")
-    is_count = isinstance(ban_round, int) and -1 <= ban_round <= MOST_ROUNDS
-    said["ban_round"] = ban_round if is_count else None
-    return Reply(
-        text="".join(text),
-        reasoning="".join(reasoning),
-        id=mask(str(last.get("id") or "")),
-        usage=usage,
-        raw=last,
-        **said,
-    )
+
+    def __init__(self, read_metadata: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+        self._read_metadata = read_metadata
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._metadata: dict[str, Any] = {}
+        self._raw: Mapping[str, Any] = {}
+        self._usage = Usage()
+
+    def add(self, chunk: Chunk) -> None:
+        """Append the next chunk."""
+        self._text.append(chunk.text)
+        self._reasoning.append(chunk.reasoning)
+        self._raw, self._usage = chunk.raw or self._raw, chunk.usage
+        metadata = self._read_metadata(chunk.raw)
+        if self._metadata.get("is_safe") is False:
+            metadata["is_safe"] = False
+        self._metadata |= metadata
+
+    def build(self) -> Reply:
+        """Return the reply of the chunks so far."""
+        metadata = dict(self._metadata)
+        metadata["finish_reason"] = mask(metadata.get("finish_reason", ""))
+        ban_round = metadata.get("ban_round")
+        is_turn = isinstance(ban_round, int) and -1 <= ban_round <= MAX_BAN_ROUND
+        metadata["ban_round"] = ban_round if is_turn else None
+        return Reply(
+            text="".join(self._text),
+            reasoning="".join(self._reasoning),
+            id=mask(str(self._raw.get("id") or "")),
+            usage=self._usage,
+            raw=self._raw,
+            **metadata,
+        )

@@ -1,0 +1,126 @@
+"""The subcommands about where requests go: ``status``, ``demo`` and ``doctor``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from qianfan_magic.api.types import ApiVersion, Kind
+from qianfan_magic.conversation.turn import short_name
+from qianfan_magic.errors import ParameterError
+from qianfan_magic.magics.arguments import check_name
+from qianfan_magic.magics.command import Command, add_output
+from qianfan_magic.magics.context import MagicContext
+from qianfan_magic.views.say import publish, show
+
+if TYPE_CHECKING:
+    from qianfan_magic.api.client import QianfanClient
+
+__all__ = ["ServiceCommands"]
+
+
+class ServiceCommands:
+    """The subcommands that show, change and check where requests go.
+
+    Parameters
+    ----------
+    context
+        The notebook.
+    """
+
+    def __init__(self, context: MagicContext) -> None:
+        self._context = context
+        self.status = Command(
+            "status",
+            "where requests go, how they are authenticated, and with which parameters",
+            self._status,
+        )
+        self.demo = Command(
+            "demo",
+            "start the embedded server and use it: no key is needed, nothing leaves this computer",
+            self._demo,
+            _add_demo_arguments,
+        )
+        self.doctor = Command(
+            "doctor",
+            "check settings, network and front end, and say what to do; --live asks a question",
+            self._doctor,
+            _add_doctor_arguments,
+        )
+
+    def _status(self, _: argparse.Namespace) -> None:
+        context, session = self._context, self._context.session
+        client = session.load_client()
+        credentials = client.settings.credentials
+        keys = repr(credentials) if credentials.ways else "none"
+        parameters = [f"{name}={value}" for name, value in context.parameters().items()]
+        conversations = [f"{short_name(one.name)} ({one.counted})" for one in session.conversations]
+        rows = {
+            "Version 1": self._server(client, ApiVersion.V1),
+            "Version 2": self._server(client, ApiVersion.V2),
+            "Credentials": keys if session.server is None else "the embedded server's own",
+            "Chat": self._service(client, "chat"),
+            "Completion": self._service(client, "completion"),
+            "Parameters": ", ".join(parameters) or "none: the service decides",
+            "Conversations": ", ".join(conversations),
+        }
+        shown = {label: value for label, value in rows.items() if value}
+        width = max(map(len, shown)) + 1
+        show("\n".join(f"{label + ':':<{width}} {value}" for label, value in shown.items()))
+
+    def _server(self, client: QianfanClient, version: ApiVersion) -> str:
+        """Say where requests of a version of the API go."""
+        settings = client.settings
+        if version not in settings.credentials.versions:
+            return "no credentials"
+        if self._context.session.server is not None:
+            return "the embedded server on this computer"
+        is_v1 = version == ApiVersion.V1
+        return settings.base_url if is_v1 else settings.console_api_base_url
+
+    def _service(self, client: QianfanClient, kind: Kind) -> str:
+        """Name the service that a cell without -e and -m uses."""
+        try:
+            service = self._context.service(client, kind)
+        except ParameterError as error:
+            return f"nothing: {error.message}"
+        return f"{service.name} (version {service.version})"
+
+    def _demo(self, arguments: argparse.Namespace) -> None:
+        context, engine, seed = self._context, arguments.engine, arguments.seed
+        name = check_name(arguments.output)
+        context.start_demo(engine, seed)
+        if name:
+            context.shell.user_ns[name] = context.session.server
+        show(
+            f"The embedded server answers now (engine: {engine}, seed: {seed}): no key "
+            "is needed, and nothing leaves this computer.\nTo ask Qianfan itself, put your keys "
+            "into .env, leave this line out and restart the kernel."
+        )
+
+    def _doctor(self, arguments: argparse.Namespace) -> None:
+        from qianfan_magic.doctor.examine import examine, raise_failed
+        from qianfan_magic.views.reports.doctor import doctor_bundle
+
+        context, session = self._context, self._context.session
+        findings = list(
+            examine(
+                session.folder,
+                live=arguments.live,
+                settings=session.load_client().settings if session.server else None,
+                is_watched=context.is_watched if hasattr(context.shell, "kernel") else None,
+            )
+        )
+        publish(doctor_bundle(findings))
+        raise_failed(findings)
+
+
+def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
+    # The embedded server has one engine so far.
+    parser.add_argument("--engine", choices=["scripted"], default="scripted", help="who answers")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
+    add_output(parser, "also bind the server, to see what it received")
+
+
+def _add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--live", action="store_true", help="also ask one small real question")

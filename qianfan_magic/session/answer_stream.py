@@ -1,0 +1,131 @@
+"""One answer: while it arrives, and as it ended. A comparison has one for each column."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from qianfan_magic.api.wire import reply_builder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qianfan_magic.api.types import Chunk, Reply
+    from qianfan_magic.api.wire.reply import ReplyBuilder
+    from qianfan_magic.session.cell_request import CellRequest
+    from qianfan_magic.session.sender import RequestSender
+    from qianfan_magic.views.factory import View
+    from qianfan_magic.views.rendering.answer import AnswerOutput
+
+__all__ = ["AnswerStream", "State"]
+
+State = Literal["streaming", "done", "stopped", "broken off"]
+
+
+@dataclass
+class AnswerStream:
+    """Collects an answer and says how it ended.
+
+    Attributes
+    ----------
+    sender
+        Sends the request.
+    title
+        The title of the column, such as ``temperature=0.5``; empty for a single answer.
+    state
+        ``"streaming"`` while it arrives; then ``"done"``, ``"stopped"`` by the user, or
+        ``"broken off"`` by an error.
+    error
+        The error, if it broke off.
+    interrupt
+        The interrupt, if the user stopped it.
+    """
+
+    sender: RequestSender
+    title: str = ""
+    state: State = "streaming"
+    error: BaseException | None = None
+    interrupt: KeyboardInterrupt | None = None
+    _builder: ReplyBuilder = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._builder = reply_builder(self.request.service.version)
+
+    @property
+    def request(self) -> CellRequest:
+        """The request that is answered."""
+        return self.sender.request
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an error ended the answer."""
+        return self.state == "broken off"
+
+    @cached_property
+    def reply(self) -> Reply:
+        """Everything that arrived; to be used once the answer has ended."""
+        return self._builder.build()
+
+    def add(self, chunk: Chunk) -> None:
+        """Append the next chunk."""
+        self._builder.add(chunk)
+
+    def end(self, state: State, error: BaseException | None = None) -> None:
+        """Note how the answer ended; an answer that ended early may hold text back."""
+        self.state, self.error = state, error
+        held_back = None if state == "done" else self.sender.held_back()
+        if held_back:
+            self.add(held_back)
+
+    def read(self, view: View) -> None:
+        """Read the answer to its end and show it as it arrives.
+
+        An interrupt ends it as stopped and is kept in `interrupt`; any other error is raised.
+        """
+        try:
+            with closing(self.sender.chunks()) as chunks:
+                view.begin()
+                for chunk in chunks:
+                    self.add(chunk)
+                    view.write(chunk)
+        except KeyboardInterrupt as interrupt:
+            self.interrupt = interrupt
+            self.end("stopped")
+        except BaseException as error:
+            self.end("broken off", error)
+            raise
+        else:
+            self.end("done")
+
+    def output(self, notes: Sequence[str] = ()) -> AnswerOutput:
+        """Return the answer as it stays in the notebook, with further notes below it."""
+        from qianfan_magic.views.rendering.answer import AnswerOutput
+
+        reply, notes = self.reply, (*self._notes(), *notes)
+        if self.has_failed and not (reply.text or reply.reasoning or notes):
+            return AnswerOutput("")
+        return AnswerOutput(
+            reply.text,
+            self.request.view_format,
+            notes,
+            self.request.service.name,
+            self.state,
+            reply.usage.completion_tokens,
+            reply.reasoning,
+        )
+
+    def _notes(self) -> list[str]:
+        """Say what a reader should know of the answer besides its text."""
+        from qianfan_magic.views.notes import left_out_note, reply_notes
+
+        if self.has_failed:  # a single answer's error is shown as the cell's traceback
+            return _error_lines(self.error) if self.title else []
+        notes = reply_notes(self.reply) if self.state == "done" else []
+        return notes + left_out_note(self.sender.fit)
+
+
+def _error_lines(error: BaseException | None) -> list[str]:
+    message, hint = getattr(error, "message", str(error)), getattr(error, "hint", "")
+    return [f"{type(error).__name__}: {message}", *[hint] * bool(hint)]

@@ -230,7 +230,7 @@ def ours(environments):
         unlimited = Catalogue(replace(card, max_characters=None) for card in CARDS)
         with QianfanClient(settings, catalogue=unlimited, **case.given) as client:
             options = case.options | {"retries": 1}
-            yield from client.ask(case.kind, case.asked, options, stream=case.stream)
+            yield from client.start(case.kind, case.asked, options, stream=case.stream).chunks()
 
     return ask
 
@@ -242,7 +242,7 @@ def events_of(chunks, version):
 
 def told(chunks, version):
     """Give what our client has of an answer."""
-    reply, events = read_reply(chunks), events_of(chunks, version)
+    reply, events = read_reply(chunks, version), events_of(chunks, version)
     usage = reply.usage
     return {
         "texts": [chunk.text for chunk in events],

@@ -538,7 +538,7 @@ def stop(notebook: Notebook, chunks: int = 6) -> tuple[BaseException, str]:
     silent(notebook, chunks)
 
     def seen() -> bool:
-        arrived = [len(column.chunks) for column in columns(notebook)]
+        arrived = [len(one.sender.exchange.received) for one in columns(notebook)]
         return arrived == [chunks] * 2
 
     return stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", seen)
@@ -591,7 +591,7 @@ def test_nothing_is_sent_again_after_a_stop(own, bare):
 
 def test_stop_leaves_what_has_arrived_in_every_column(notebook):
     _, shown = stop(notebook)
-    texts = ["".join(chunk.text for chunk in column.chunks) for column in columns(notebook)]
+    texts = [column.reply.text for column in columns(notebook)]
     assert [text.strip() in shown for text in texts] == [True, True]
 
 
@@ -602,7 +602,7 @@ def test_stop_is_marked_in_every_column(notebook):
 
 def test_stop_keeps_the_first_column(notebook):
     stop(notebook)
-    text = "".join(chunk.text for chunk in columns(notebook)[0].chunks)
+    text = columns(notebook)[0].reply.text
     kept = [(turn.user, turn.assistant, turn.stopped) for turn in notebook.turns()]
     assert kept == [(WALL, text, True)]
 
@@ -612,7 +612,7 @@ def test_column_that_was_whole_before_a_stop_is_not_marked(notebook):
 
     def seen() -> bool:
         states = [column.state for column in columns(notebook)]
-        return states[:1] == ["done"] and len(columns(notebook)[1].chunks) == 6
+        return states[:1] == ["done"] and len(columns(notebook)[1].sender.exchange.received) == 6
 
     stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", seen)
     assert ([c.state for c in columns(notebook)], notebook.turns()[0].stopped) == (
@@ -656,7 +656,7 @@ def aborted(call: Any) -> list[Exception]:
 def test_abort_ends_a_stream_that_is_read(raw_server, make_client, framing, connection):
     head = {"Connection": connection}
     raw_server.script.append(stream_answer(CHUNK, end="silent", framing=framing, headers=head))
-    call = make_client(retry_count=1).call("completion", "hi", {})
+    call = make_client(retry_count=1).start("completion", "hi", {})
     assert [type(error) for error in aborted(call)] == [StreamError]
 
 
@@ -664,20 +664,20 @@ def test_abort_ends_a_stream_that_is_read(raw_server, make_client, framing, conn
 def test_abort_hangs_up(raw_server, make_client, connection):
     head = {"Connection": connection}
     raw_server.script.append(stream_answer(CHUNK, end="silent", headers=head))
-    aborted(make_client(retry_count=1).call("completion", "hi", {}))
+    aborted(make_client(retry_count=1).start("completion", "hi", {}))
     assert raw_server.hung_up.wait(2)
 
 
 def test_call_that_was_aborted_before_it_began_gives_nothing(raw_server, make_client):
     raw_server.script.append(stream_answer(CHUNK | {"is_end": True}))
-    call = make_client().call("completion", "hi", {})
+    call = make_client().start("completion", "hi", {})
     call.abort()
     with pytest.raises(StreamError, match="no longer waited for"):
         list(call.chunks())
 
 
 def test_call_that_was_aborted_before_it_began_sends_nothing(raw_server, make_client):
-    call = make_client().call("completion", "hi", {})
+    call = make_client().start("completion", "hi", {})
     call.abort()
     with pytest.raises(StreamError):
         list(call.chunks())
@@ -686,7 +686,7 @@ def test_call_that_was_aborted_before_it_began_sends_nothing(raw_server, make_cl
 
 def test_abort_of_a_call_that_is_over_does_nothing(raw_server, make_client):
     raw_server.script.append(stream_answer(CHUNK | {"is_end": True}))
-    call = make_client().call("completion", "hi", {})
+    call = make_client().start("completion", "hi", {})
     texts = [chunk.text for chunk in call.chunks()]
     call.abort()
     assert texts == ["a"]
@@ -696,7 +696,7 @@ def test_abort_of_a_call_that_is_over_spares_the_next(raw_server, make_client):
     end = CHUNK | {"is_end": True}
     raw_server.script += [stream_answer(end, end="keep"), stream_answer(end, CHUNK, end="keep")]
     client = make_client()
-    first, second = client.call("completion", "hi", {}), client.call("completion", "hi", {})
+    first, second = client.start("completion", "hi", {}), client.start("completion", "hi", {})
     list(first.chunks())
     chunks = second.chunks()
     got = [next(chunks).text]

@@ -17,13 +17,14 @@ from qianfan_magic import (
     APIError,
     AuthError,
     ParameterError,
-    QianfanClient,
     RateLimitError,
     SettingsError,
     StreamError,
     TransportError,
 )
+from qianfan_magic.api.catalogue.resolver import Service
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.conversation.record import KEY
 from qianfan_magic.embedded.engines.reasoning import BAT_AND_BALL
 from qianfan_magic.embedded.faults import Fault
@@ -561,11 +562,16 @@ def test_json_is_asked_for_by_each_column_that_can(notebook):
     assert ("response_format" in first, "response_format" in second) == (False, True)
 
 
-def test_form_that_is_asked_for_is_not_overwritten(notebook):
-    options = {"model": "ernie-5.1", "response_format": "text"}
-    question = CellRequest(kind="chat", text="hi", options=options, form="json", ask=CellOptions())
-    with QianfanClient(notebook.server.settings()) as client:
-        assert question.sent_options(client) == options
+def test_form_that_is_asked_for_is_not_overwritten():
+    request = CellRequest(
+        kind="chat",
+        text="hi",
+        service=Service("ernie-5.1", version=ApiVersion.V2),
+        parameters={"response_format": "text"},
+        options=CellOptions(),
+        format="json",
+    )
+    assert request.sent_parameters == {"response_format": "text"}
 
 
 def test_json_comes(notebook):

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qianfan_magic import ParameterError, QianfanClient, Reply, Usage
-from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service
 from qianfan_magic.api.types import ApiVersion
+from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.notebook_file import CellOrder
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun, Turn

@@ -63,7 +63,7 @@ def card_of_endpoint(endpoint, kind):
 
 
 def find_service(endpoint, model, kind):
-    service = CATALOGUE.find(endpoint, model, kind, (1,))
+    service = CATALOGUE.resolve(endpoint, model, kind, (1,))
     return service.name, service.card
 
 
@@ -337,13 +337,13 @@ OPEN = [(), (1,), (2,), (1, 2)]
 
 
 def asked(endpoint, model, kind="chat", versions=(1, 2)):
-    found = CATALOGUE.find(endpoint, model, kind, versions)
+    found = CATALOGUE.resolve(endpoint, model, kind, versions)
     return found.version, found.name, found.card and (found.card.name, found.card.version)
 
 
 def refusal(endpoint, model, kind="chat", versions=(1, 2)):
     with pytest.raises(ParameterError) as caught:
-        CATALOGUE.find(endpoint, model, kind, versions)
+        CATALOGUE.resolve(endpoint, model, kind, versions)
     return str(caught.value)
 
 
@@ -380,7 +380,7 @@ def test_model_of_both_without_credentials_says_what_is_missing_for_each():
     with pytest.raises(
         SettingsError, match=r"^There are no credentials, and both versions"
     ) as caught:
-        CATALOGUE.find(None, "ERNIE-4.0-8K", "chat", ())
+        CATALOGUE.resolve(None, "ERNIE-4.0-8K", "chat", ())
     words = ("QIANFAN_AK", "QIANFAN_SK", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY")
     assert [word for word in words if word not in caught.value.hint] == []
 
@@ -452,7 +452,7 @@ def test_other_card_wins_over_one_of_the_other_version_too():
 
 def test_model_that_goes_by_another_name_is_asked_by_it():
     mine = Card(name="mine", kinds=("chat",), version=2, model="am-abc")
-    assert Catalogue([mine]).find(None, "Mine", "chat", (2,)).name == "am-abc"
+    assert Catalogue([mine]).resolve(None, "Mine", "chat", (2,)).name == "am-abc"
 
 
 def test_catalogues_share_no_cards():
@@ -487,11 +487,11 @@ def test_catalogues_share_no_cards():
     ],
 )
 def test_default_between_endpoint_and_model(endpoint, model, versions, chosen):
-    assert CATALOGUE.default(endpoint, model, "chat", versions) == chosen
+    assert CATALOGUE._default(endpoint, model, "chat", versions) == chosen
 
 
 def test_misspelt_model_beside_an_endpoint_is_not_dropped_without_a_word():
-    assert CATALOGUE.default("ep", "dolly-13b", "chat", (1,)) == ("ep", "dolly-13b")
+    assert CATALOGUE._default("ep", "dolly-13b", "chat", (1,)) == ("ep", "dolly-13b")
 
 
 @pytest.mark.parametrize(
@@ -501,4 +501,4 @@ def test_misspelt_model_beside_an_endpoint_is_not_dropped_without_a_word():
 def test_default_model_of_one_kind_leaves_the_other_to_its_endpoint(kind, chosen):
     mine = Card(name="qwen3-coder-30b-a3b-instruct", kinds=("completion",), version=2)
     ours = Catalogue([mine])
-    assert ours.default("ep", mine.name, kind, (1, 2)) == chosen
+    assert ours._default("ep", mine.name, kind, (1, 2)) == chosen

@@ -91,7 +91,7 @@ def prepared(client, version, kind, text="hi", *, stream=False, **options):
 
 
 def called(client, version, kind, text="hi", *, stream=False, **options):
-    return client.call(kind, sent_as(kind, text), SERVICES[version, kind] | options, stream=stream)
+    return client.start(kind, sent_as(kind, text), SERVICES[version, kind] | options, stream=stream)
 
 
 def run(call):
@@ -235,7 +235,7 @@ def test_data_of_a_picture_is_left_out_of_the_description_only(raw_server, make_
     asked = [{"type": "image_url", "image_url": {"url": address}}]
     request = client.prepare("chat", sent_as("chat", asked), {"model": "ernie-5.0"})
     assert '{"url": "data:image/png;base64,***"}' in client.describe(request)
-    assert run(client.call("chat", sent_as("chat", asked), {"model": "ernie-5.0"})) is None
+    assert run(client.start("chat", sent_as("chat", asked), {"model": "ernie-5.0"})) is None
     sent = json.loads(raw_server.requests[0].body)
     assert sent["messages"][0]["content"] == asked
 

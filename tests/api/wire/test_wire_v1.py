@@ -6,7 +6,7 @@ import pytest
 
 from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.resolver import Catalogue
-from qianfan_magic.api.types import Chunk, Reply, Usage
+from qianfan_magic.api.types import ApiVersion, Chunk, Reply, Usage
 from qianfan_magic.api.wire import read_reply
 from qianfan_magic.api.wire.v1 import (
     chat_body,
@@ -137,7 +137,7 @@ def chunks(payloads):
 
 
 def reply(*payloads):
-    return read_reply(chunks(payloads))
+    return read_reply(chunks(payloads), ApiVersion.V1)
 
 
 def user(content):
@@ -279,7 +279,7 @@ def test_payload_without_a_result_is_no_chunk(payload):
 
 
 def test_no_chunks_are_an_empty_reply():
-    assert read_reply([]) == Reply(text="")
+    assert read_reply([], ApiVersion.V1) == Reply(text="")
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service
-from qianfan_magic.api.types import DONE, Reply, Usage
+from qianfan_magic.api.types import DONE, ApiVersion, Reply, Usage
 from qianfan_magic.api.wire import read_reply
 from qianfan_magic.api.wire.encoding import encode_body
 from qianfan_magic.api.wire.v2 import (
@@ -96,11 +96,11 @@ def chunks(payloads):
 
 
 def reply(*payloads):
-    return read_reply(chunks(payloads))
+    return read_reply(chunks(payloads), ApiVersion.V2)
 
 
 def whole(payload):
-    return read_reply([read_chunk(payload, whole=True)])
+    return read_reply([read_chunk(payload, whole=True)], ApiVersion.V2)
 
 
 def choice(**fields):
@@ -124,7 +124,7 @@ def text(words):
 
 
 def service(model):
-    return Catalogue().find(None, model, "chat", (2,))
+    return Catalogue().resolve(None, model, "chat", (2,))
 
 
 def chat(messages, parameters=None, *, model="ernie-5.1", stream=False):
@@ -404,7 +404,7 @@ def test_arbitrary_json_is_an_answer_or_no_chunk(choices, usage, said):
     payload = {"choices": choices, "usage": usage, "id": said, "need_clear_history": said}
     for is_whole in (True, False):
         try:
-            found = read_reply([read_chunk(payload, whole=is_whole)])
+            found = read_reply([read_chunk(payload, whole=is_whole)], ApiVersion.V2)
         except ValueError:
             continue
         assert isinstance(found.text + found.reasoning + found.id + found.finish_reason, str)
@@ -497,7 +497,7 @@ def test_chat_body_has_messages_and_parameters():
 
 def test_name_of_the_card_s_model_is_sent():
     card = Card(name="mine", kinds=("chat",), version=2, model="am-abc/ernie")
-    asked = Catalogue([card]).find(None, "mine", "chat", (2,))
+    asked = Catalogue([card]).resolve(None, "mine", "chat", (2,))
     assert body("chat", asked, [user("hi")], {}, stream=False)["model"] == "am-abc/ernie"
 
 

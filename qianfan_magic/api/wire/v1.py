@@ -12,7 +12,9 @@ from qianfan_magic.api.catalogue.resolver import Service, check_length
 from qianfan_magic.api.types import Chunk, Kind, Message, Usage, token_count
 from qianfan_magic.errors import ParameterError
 
+#: Path of every service of version 1, before its folder and endpoint.
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
+#: Path of the OAuth endpoint that issues access tokens for an API Key and its Secret Key.
 TOKEN_PATH = "/oauth/2.0/token"  # noqa: S105  an address
 FOLDERS: dict[Kind, str] = {"chat": "chat", "completion": "completions"}
 

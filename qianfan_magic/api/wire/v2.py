@@ -14,8 +14,10 @@ from qianfan_magic.errors import ParameterError
 
 PATHS: dict[Kind, str] = {"chat": "/v2/chat/completions", "completion": "/v2/completions"}
 MODELS_PATH = "/v2/models"
-#: IAM's, which gives bearer tokens for access keys.
+#: Path of IAM's endpoint that issues bearer tokens for access keys.
 TOKEN_PATH = "/v1/BCE-BEARER/token"  # noqa: S105  an address
+#: Lifetime of a bearer token to request there, in seconds; IAM allows 300 to 2,592,000.
+BEARER_SECONDS = 86_400
 ROLES = ("system", "user", "assistant", "tool")
 #: Characters of a model's name.
 LONGEST_NAME = 200

@@ -122,9 +122,7 @@ CODES |= {
         "the model is no longer served", "Choose another one: %qianfan models lists them."
     ),
     "method_not_supported": CODES[336101],
-    "Offline_batch_reasoning_refused": ErrorCode(
-        "there is no capacity now", _AGAIN, retry=True
-    ),
+    "Offline_batch_reasoning_refused": ErrorCode("there is no capacity now", _AGAIN, retry=True),
     "internal_error": ErrorCode("internal error", _AGAIN, retry=True),
     "dispatch_internal_error": ErrorCode("internal error", _AGAIN, retry=True),
 }

@@ -374,7 +374,7 @@ def test_payload_without_choices_is_no_chunk(payload):
     ],
 )
 def test_choice_that_is_none_is_no_chunk(choices):
-    with pytest.raises(ValueError, match="its choice is none"):
+    with pytest.raises(ValueError, match="its choice has no text"):
         read_chunk({"choices": choices})
 
 

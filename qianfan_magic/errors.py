@@ -1,13 +1,13 @@
-"""Everything that can go wrong, in one tree.
+"""The exceptions of the package.
 
 ::
 
     QianfanError(message, *, hint="")
     ├ SettingsError            no or contradictory credentials, bad .env
     ├ ParameterError           also a ValueError: out of range, wrong type, bad message order
-    ├ TransportError           no connection, time-out, TLS, HTTP status without a body of ours
-    ├ StreamError              a stream that broke or was not the protocol; .partial
-    └ APIError                 .error_code .error_msg .request_id .retryable
+    ├ TransportError           no connection, time-out, TLS, a response that is not Qianfan's
+    ├ StreamError              a stream that broke or violated the protocol; .partial
+    └ APIError                 .error_code .error_msg .request_id .status .retryable
        ├ AuthError ─ TokenExpiredError
        └ RateLimitError        .retry_after
 """
@@ -15,29 +15,54 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
 from qianfan_magic.masking import mask
 
+__all__ = [
+    "APIError",
+    "AuthError",
+    "ParameterError",
+    "QianfanError",
+    "RateLimitError",
+    "SettingsError",
+    "StreamError",
+    "TokenExpiredError",
+    "TransportError",
+    "brief",
+    "one_line",
+    "short_interrupt",
+]
+
+#: Characters of a message or hint; the rest is cut off.
 LONGEST_MESSAGE = 500
+#: Codes of both versions of the API for more characters or tokens than the model accepts.
+TOO_LONG = frozenset({336007, 336103, "characters_too_long", "tokens_too_long"})
 
 
 class QianfanError(Exception):
-    """Any failure of this package.
+    """Base class of all errors of this package.
 
     Parameters
     ----------
     message
-        What happened. Secrets are masked, control characters made visible, line ends folded.
+        What happened. Secrets are masked, control characters escaped and line breaks replaced by
+        spaces; see `one_line`.
     hint
-        What to do about it.
+        What the user can do about it.
+    retryable
+        Whether sending the same request again may succeed.
+    retry_after
+        Seconds that the server asked to wait before the next attempt.
 
-    Attributes
-    ----------
-    retryable : bool
-        Whether sending the same request again may help.
-    retry_after : float or None
-        Seconds the server asked to wait before that.
+    Examples
+    --------
+    >>> error = QianfanError("The server refused the key", hint="Check QIANFAN_AK.")
+    >>> print(error)
+    The server refused the key
+    Check QIANFAN_AK.
     """
 
     def __init__(
@@ -58,30 +83,33 @@ class QianfanError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
-        """Two lines in a notebook: what happened, what to do (IPython looks for this name)."""
+        """Return the lines that IPython shows instead of a traceback: message and hint.
+
+        IPython calls a method of this name, if there is one, for every uncaught exception.
+        """
         lines = [f"{type(self).__name__}: {self.message}"]
         return [*lines, f"→ {self.hint}"] if self.hint else lines
 
 
 class SettingsError(QianfanError):
-    """No credentials, half of them, contradictory ones, or a ``.env`` that cannot be read."""
+    """Credentials are missing, incomplete or contradictory, or a setting cannot be read."""
 
 
 class ParameterError(QianfanError, ValueError):
-    """Something the user gave is out of range, of the wrong type, too long or out of order."""
+    """An argument is out of range, of the wrong type, too long or in the wrong order."""
 
 
 class TransportError(QianfanError):
-    """The request did not get through: no connection, time-out, TLS, an answer not Qianfan's."""
+    """The request failed on its way: no connection, time-out, TLS, or a foreign response."""
 
 
 class StreamError(QianfanError):
-    """A stream that broke or was not the protocol.
+    """The stream of an answer broke or violated the protocol.
 
     Attributes
     ----------
     partial : str
-        The text that had arrived.
+        The text that had arrived before.
     """
 
     def __init__(self, message: str, *, partial: str = "", **kwargs: Any) -> None:
@@ -95,13 +123,16 @@ class APIError(QianfanError):
     Attributes
     ----------
     error_code : int or str
-        Qianfan's ``error_code``, or the token endpoint's ``error`` (a word, RFC 6749).
+        ``error_code`` of version 1, ``code`` of version 2, or the token endpoint's ``error``
+        (RFC 6749, section 5.2).
     error_msg : str
-        The service's own words, masked.
+        The service's own message, masked.
     request_id : str
-        The answer's ``id``, where it has one.
+        The ``id`` of the response; empty if it has none.
+    status : int
+        HTTP status of the response; 0 if it is unknown.
     partial : str
-        The text that had arrived before an error in the middle of a stream.
+        The text that had arrived before, if the error came in the middle of a stream.
     """
 
     def __init__(
@@ -111,17 +142,19 @@ class APIError(QianfanError):
         error_code: int | str = 0,
         error_msg: str = "",
         request_id: str = "",
+        status: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(message, **kwargs)
         self.error_code = one_line(error_code) if isinstance(error_code, str) else error_code
         self.error_msg = one_line(error_msg)
         self.request_id = one_line(request_id)
+        self.status = status
         self.partial = ""
 
     @property
     def is_too_long(self) -> bool:
-        """Whether less of a conversation might be taken."""
+        """Whether the request was refused for its length, so that a shorter one may succeed."""
         return self.error_code in TOO_LONG
 
 
@@ -130,28 +163,55 @@ class AuthError(APIError):
 
 
 class TokenExpiredError(AuthError):
-    """The access token is invalid or has expired; a new one is fetched once."""
+    """The token is invalid or has expired; a request is repeated once with a new one."""
 
 
 class RateLimitError(APIError):
-    """Too many requests or tokens; ``retry_after`` in seconds where the server names it."""
+    """Too many requests or tokens; ``retry_after`` is set if the server names a delay."""
+
+
+def short_interrupt(
+    message: str = "stopped; what had arrived is kept",
+) -> AbstractContextManager[None]:
+    """Let a KeyboardInterrupt that leaves a ``with`` block end in one line.
+
+    The frames inside the block are removed from its traceback: those of requests and urllib3
+    tell a user nothing, and ``%xmode Verbose`` would show their variables, keys among them.
+
+    Parameters
+    ----------
+    message
+        Text shown after ``KeyboardInterrupt:``.
+    """
+    return _ShortInterrupt(message)
+
+
+class _ShortInterrupt(AbstractContextManager[None]):
+    # Not a generator with @contextmanager: that one restores the original traceback.
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise brief(error, self._message)
 
 
 def brief(
-    stop: KeyboardInterrupt, said: str = "stopped; what had arrived is kept"
+    stop: KeyboardInterrupt, message: str = "stopped; what had arrived is kept"
 ) -> KeyboardInterrupt:
-    """Let an interrupt end in one line, without the frames below the one that raises it.
-
-    A traceback through requests and urllib3 helps nobody; with ``%xmode Verbose`` it would also
-    show their variables, and the keys among them.
-    """
-    line = f"KeyboardInterrupt: {said}"
+    """Return the interrupt without its traceback; see `short_interrupt`."""
+    line = f"KeyboardInterrupt: {message}"
     stop._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     return stop.with_traceback(None)
 
 
 def one_line(text: str) -> str:
-    r"""Make a stranger's text safe to show in an error.
+    r"""Make untrusted text safe to show in an error.
 
     Parameters
     ----------
@@ -161,15 +221,18 @@ def one_line(text: str) -> str:
     Returns
     -------
     str
-        One line of at most 500 characters without secrets; escape sequences, bidirectional
-        overrides and lone surrogates are written as ``\x1b`` and their like.
+        One line of at most 500 characters without secrets. Characters that are not printable,
+        such as escape sequences, bidirectional overrides and lone surrogates, are escaped.
+
+    Examples
+    --------
+    >>> print(one_line("refused:\naccess_token=24.abc\x1b[0m"))
+    refused: access_token=***
     """
-    if len(text) > 4 * LONGEST_MESSAGE:  # the rest is not shown, nor half of a secret at the cut
+    if len(text) > 4 * LONGEST_MESSAGE:
+        # Masking a huge body would be slow. The last word is dropped as well: it could be the
+        # first half of a secret, which is not recognised.
         text = re.sub(r"\S*$", "…", text[: 4 * LONGEST_MESSAGE])
     folded = " ".join(mask(text).split())
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded)
     return shown if len(shown) <= LONGEST_MESSAGE else shown[: LONGEST_MESSAGE - 1] + "…"
-
-
-#: Codes of both versions of the API for more characters or tokens than the model takes.
-TOO_LONG = frozenset({336007, 336103, "characters_too_long", "tokens_too_long"})

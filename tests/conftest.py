@@ -54,8 +54,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("QIANFAN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    # What one test holds as a secret is an ordinary word to the next.
-    monkeypatch.setattr(masking, "_remembered", {})
+    # The secrets of one test are ordinary words in the next.
+    masking.forget_all()
 
 
 @pytest.fixture

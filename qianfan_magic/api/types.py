@@ -1,4 +1,4 @@
-"""Answers, as every version of the API gives them; frozen."""
+"""Messages, chunks and replies, the same for both versions of the API; frozen."""
 
 from __future__ import annotations
 
@@ -8,25 +8,39 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
+__all__ = [
+    "BOTH",
+    "DONE",
+    "ApiVersion",
+    "Chunk",
+    "Content",
+    "Kind",
+    "Message",
+    "Reply",
+    "Usage",
+    "token_count",
+]
+
+#: Kind of a service.
 Kind = Literal["chat", "completion"]
 BOTH: tuple[Kind, ...] = ("chat", "completion")
 
 
 class ApiVersion(IntEnum):
-    """A version of the API: version 1 has endpoints, version 2 the shape of OpenAI's API."""
+    """Version of the API: in version 1 services have endpoints, version 2 follows OpenAI's API."""
 
     V1 = 1
     V2 = 2
 
 
-#: Stands for ``data: [DONE]``, the end of a stream of version 2.
+#: Payload that stands for ``data: [DONE]``, the end of a stream of version 2.
 DONE: Mapping[str, Any] = MappingProxyType({})
-#: What is asked: a text, or parts of which some are pictures (version 2).
+#: Content of a message: text, or a list of text and image parts (version 2).
 Content = str | list[dict[str, Any]]
 
 
 class Message(TypedDict):
-    """One message of a conversation: ``role`` is ``user`` or ``assistant``."""
+    """One message of a conversation; ``role`` is ``user`` or ``assistant``."""
 
     role: str
     content: Content
@@ -34,7 +48,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, as the service counts them."""
+    """Numbers of tokens, as the service counts them."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -43,20 +57,20 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of an answer that is still arriving.
+    """A piece of a streamed answer.
 
     Attributes
     ----------
     text
-        What is new; may be empty.
+        Text that follows that of the previous chunk; may be empty.
     is_end
-        Whether it is the last.
+        Whether it is the last chunk.
     usage
-        Tokens so far.
+        Numbers of tokens so far.
     raw
-        The service's own JSON.
+        The service's JSON.
     reasoning
-        What is new of the model's thinking, before the answer (version 2).
+        Text of the model's reasoning, which comes before the answer (version 2).
     """
 
     text: str
@@ -68,30 +82,37 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A whole answer.
+    """A complete answer.
 
     Attributes
     ----------
     text
-        The answer, exactly as it came.
+        The answer, unchanged.
     id
-        The service's name for it.
+        Identifier of the response, given by the service.
     usage
-        Tokens of the question and the answer.
+        Numbers of tokens of the prompt and the answer.
     is_truncated
-        The answer stopped at a limit.
+        Whether the answer was cut off at a limit of tokens.
     need_clear_history
-        The service found the conversation unsafe and asks to forget it.
+        Whether the service found the conversation unsafe and asks to clear it.
     ban_round
-        The turn it objects to, from 1; -1 is the current question; None if it objects to none.
+        Number of the turn that was found unsafe, from 1; -1 is the current question; None if
+        there is no such turn.
     is_safe
-        False if the input was found unsafe; None if the service did not say.
+        False if the input was found unsafe; None if the service does not tell.
     finish_reason
-        Why it ended, in the service's word; may be empty.
+        The service's word for why the answer ended; may be empty.
     raw
-        The service's own JSON; of a stream, that of its last chunk.
+        The service's JSON; for a stream, that of its last chunk.
     reasoning
-        What the model thought before it answered; empty if it did not, or keeps it to itself.
+        The model's reasoning before the answer; empty if there is none or it is not returned.
+
+    Examples
+    --------
+    >>> reply = Reply(text="Hi!", usage=Usage(1, 2, 3), finish_reason="stop")
+    >>> reply.text, reply.usage.total_tokens
+    ('Hi!', 3)
     """
 
     text: str
@@ -106,12 +127,12 @@ class Reply:
     reasoning: str = field(default="", repr=False)
 
 
-#: More tokens than this are no count.
+#: Exclusive limit of a number of tokens; larger numbers are taken for an error of the server.
 LARGEST_COUNT = 2**63
 
 
 def token_count(usage: Mapping[str, Any], name: str) -> int:
-    """Return a count of tokens as a service writes it; 0 if it is none."""
+    """Read a number of tokens from a ``usage`` object; 0 if it is missing or not a number."""
     count = usage.get(name)
     if isinstance(count, int) and 0 <= count < LARGEST_COUNT:
         return count

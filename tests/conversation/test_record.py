@@ -28,7 +28,7 @@ from qianfan_magic.conversation.record import (
 )
 from qianfan_magic.conversation.turn import Turn
 from qianfan_magic.conversation.turn_json import turn_from_json, turn_to_json
-from qianfan_magic.masking import remember
+from qianfan_magic.masking import forget_all, remember
 
 SECRET = 'Wenxin-k3y/"with\\marks'
 HUGE = 10**4299  # json reads no longer numbers
@@ -290,9 +290,9 @@ def test_turn_after_one_that_quotes_a_key_still_follows_it(secret):
     assert second.turn.after == first.turn.id
 
 
-def test_key_that_another_process_masked_can_be_read_without_it(secret, monkeypatch):
+def test_key_that_another_process_masked_can_be_read_without_it(secret):
     record = told(talk(Turn(SECRET, "b")))
-    monkeypatch.setattr("qianfan_magic.masking._remembered", {})
+    forget_all()
     assert record_from_json(record).turns[0].turn.user == "***"
 
 

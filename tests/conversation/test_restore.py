@@ -20,7 +20,7 @@ from qianfan_magic.conversation.notebook_file import CellOrder, read_outputs
 from qianfan_magic.conversation.record import KEY, record_to_json, with_digest
 from qianfan_magic.conversation.restore import Restoration, restore
 from qianfan_magic.conversation.turn import CellRun, Turn
-from qianfan_magic.masking import remember
+from qianfan_magic.masking import forget_all, remember
 from qianfan_magic.session.session import Session
 
 SECRET = "Wenxin-k3y-of-mine"
@@ -763,11 +763,11 @@ def test_turn_that_quotes_a_key_is_restored(empty):
     assert empty.said() == ["Is *** safe?", "Why?"]
 
 
-def test_turn_that_quotes_a_key_is_restored_where_that_is_unknown(empty, monkeypatch):
+def test_turn_that_quotes_a_key_is_restored_where_that_is_unknown(empty):
     remember(SECRET)
     empty.ask("a", f"Is {SECRET} safe?", assistant="No.")
     empty.ask("b", "Why?")
-    monkeypatch.setattr("qianfan_magic.masking._remembered", {})
+    forget_all()
     assert empty.account() == ["default: 2 turns restored."]
 
 

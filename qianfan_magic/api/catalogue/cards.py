@@ -1,4 +1,7 @@
-"""Model cards: what is known of a model before it is asked."""
+"""Model cards: the limits and abilities of each known model.
+
+To add a model, add a row to `CARDS`.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,43 @@ from dataclasses import dataclass
 
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 
+__all__ = ["CARDS", "CHAT", "COMPLETION", "Card", "key_of"]
+
 CHAT: tuple[Kind, ...] = ("chat",)
 COMPLETION: tuple[Kind, ...] = ("completion",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One model.
+    """Limits and abilities of one model.
 
     Attributes
     ----------
     name
-        As Qianfan writes it; ``-m`` takes it in any case, with ``-`` or ``_``.
+        The name as Qianfan writes it; ``-m`` ignores case and takes ``_`` for ``-``.
     kinds
         ``"chat"``, ``"completion"`` or both.
     version
-        Of the API that serves it.
+        Version of the API that serves the model.
     endpoint
-        Version 1: the preset address, empty where the owner publishes the model and chooses one.
-        With version 2: its address in version 1, which is asked where only that has keys.
+        Version 1: the preset endpoint, or empty if the owner who publishes the model chooses it.
+        Version 2: the model's endpoint in version 1, used if there are only keys for that.
     model
-        Version 2: its name there, where it differs.
+        Version 2: the model's name in requests, if it differs from `name`.
     max_characters
-        Of all messages (or the prompt) together; None where no document states it.
+        Largest number of characters of all messages, or of the prompt; None if no document
+        states it.
     max_tokens
-        Likewise, by the service's own count.
+        Largest number of input tokens, as the service counts them; None likewise.
     sees
-        Whether it takes pictures.
+        Whether the model accepts pictures.
     thinks
-        How it is told to think before it answers: ``"enable_thinking"`` or ``"thinking"``, as
-        the field is called, ``"always"`` where it need not be told, or empty if it does not.
+        The request field that makes the model think before it answers, ``"enable_thinking"`` or
+        ``"thinking"``; ``"always"`` if it always does; empty if it cannot.
     json
-        Whether it can be told to answer in JSON (``response_format``).
+        Whether the model accepts ``response_format``, to answer in JSON.
     source
-        Who says so: ``"documents"``, ``"yours"`` or ``"service"``.
+        Origin of the card: ``"documents"``, ``"yours"`` (the user's own) or ``"service"``.
     """
 
     name: str
@@ -57,12 +63,18 @@ class Card:
 
     @property
     def key(self) -> str:
-        """The name as a word: ``dolly_12b``."""
+        """The normalised name, such as ``dolly_12b``."""
         return key_of(self.name)
 
 
 def key_of(name: str) -> str:
-    """Return a model's name as a word, by which it is found: ``ernie_5_1``."""
+    """Return a model's name in the normalised form by which it is found.
+
+    Examples
+    --------
+    >>> key_of("ERNIE-5.1")
+    'ernie_5_1'
+    """
     return re.sub(r"[\W_]+", "_", name).strip("_").lower()
 
 
@@ -81,7 +93,10 @@ def _v2_card(
     sees: bool = False,
     thinks: str = "",
 ) -> Card:
-    """Make a card of version 2, whose chats take ``response_format`` and state no characters."""
+    """Make a card of version 2, whose documents state limits in tokens only.
+
+    All its chat models accept ``response_format``.
+    """
     return Card(
         name=name,
         kinds=kinds,
@@ -93,8 +108,8 @@ def _v2_card(
     )
 
 
-#: Limits: version 1, the API documents of the models; version 2, tokens of input as its model
-#: list has them (rounded down), where it does.
+#: The known models. Sources of the limits: the models' API documents (version 1) and the list of
+#: models of version 2, rounded down.
 CARDS: tuple[Card, ...] = (
     Card(name="Dolly-12B", kinds=CHAT, max_characters=4_800),
     Card(name="StarCoder", kinds=COMPLETION),

@@ -1,4 +1,4 @@
-"""One request parameter: its range, and what may be said for it."""
+"""Description of a request parameter, and the checks of its values."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from typing import Any
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError
 
+__all__ = ["Parameter", "Support", "plain_json"]
+
+#: Names of the types in messages.
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 _WORDS |= {object: "what JSON can carry"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:
-    """How one version of the API knows a parameter.
+    """Support of a parameter by one version of the API.
 
     Attributes
     ----------
     kinds
-        The services that know it.
+        Kinds of services that accept the parameter.
     wire
-        Its name there, where it differs.
+        Name of the parameter in request bodies, if it differs.
     bounds
-        The least and the greatest number there, where they differ; None for no bound.
+        Minimum and maximum, if they differ from those of the row; None for no limit.
     """
 
     kinds: tuple[Kind, ...] = BOTH
@@ -40,26 +43,36 @@ _EVERYWHERE: Mapping[ApiVersion, Support] = {ApiVersion.V1: Support(), ApiVersio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One row of the table.
+    """One row of the table of request parameters.
 
     Attributes
     ----------
     name
-        In Python and in ``%config QianfanMagics.<name>``.
+        Name in Python and in ``%config QianfanMagics.<name>``.
     type
-        ``float``, ``int``, ``bool``, ``str``, ``list`` (of texts), or ``object``: any JSON.
+        ``float``, ``int``, ``bool``, ``str``, ``list`` (of texts), or ``object`` (any JSON).
     help
-        One sentence for a reader who has not met it.
+        Explanation in one phrase, for ``--help`` and for errors.
     flags
-        Of both cell magics; none where it has no flag.
-    where
-        The versions of the API that know it, and how.
+        Flags of the cell magics; empty if there are none.
+    support
+        The versions of the API that accept the parameter. Default: both, for both kinds.
     minimum, maximum
-        Bounds of a number, both allowed unless `above` (then the minimum itself is not).
+        Inclusive bounds of a number; None for no limit.
+    above
+        Whether the minimum itself is excluded.
     most_items, longest
-        Bounds of a list: how many, and of how many characters each.
+        Limits of a list: the number of texts, and the number of characters of each.
     choices
-        The only values allowed.
+        The allowed values, if they are few.
+
+    Examples
+    --------
+    >>> row = Parameter(name="top_p", type=float, minimum=0, maximum=1, help="more varied text")
+    >>> row.range
+    'a number in [0, 1]'
+    >>> row.check(1)
+    1.0
     """
 
     name: str
@@ -76,17 +89,17 @@ class Parameter:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of services that know it, in any version."""
+        """The kinds of services that accept the parameter in some version of the API."""
         return tuple(kind for kind in BOTH if any(kind in w.kinds for w in self.support.values()))
 
     def within(self, version: ApiVersion) -> Parameter:
-        """Return the row with the bounds that one version of the API, which knows it, has."""
+        """Return the row with the bounds of a version of the API that supports the parameter."""
         bounds = self.support[version].bounds
         return replace(self, minimum=bounds[0], maximum=bounds[1]) if bounds else self
 
     @property
     def range(self) -> str:
-        """What is allowed, as a reader would write it: ``a number in (0, 1.0]``."""
+        """The allowed values in words, such as ``a number in (0, 1]``."""
         if self.choices:
             return " or ".join(self.choices)
         if self.type is list:
@@ -99,32 +112,32 @@ class Parameter:
         return _WORDS[self.type]
 
     def check(self, value: Any) -> Any:
-        """Return a value as it goes onto the wire.
+        """Check a value and convert it to plain JSON.
 
         Parameters
         ----------
         value
-            As a program gives it; numpy's numbers are welcome.
+            The value in a program; numbers of numpy are accepted.
 
         Returns
         -------
-        float, int, bool, str or list of str
-            A plain JSON value.
+        object
+            The same value in types that JSON has.
 
         Raises
         ------
         ParameterError
-            Names the parameter, the value and the range.
+            If the type is wrong or the value is out of range; the message names both.
         """
-        plain = _PLAIN[self.type](value)
+        plain = _CONVERTERS[self.type](value)
         if plain is None or not self._allows(plain):
-            raise self._refusal(value)
+            raise self._range_error(value)
         return plain
 
     def parse(self, text: str | list[str] | bool) -> Any:
-        r"""Return the checked value of what was typed behind a flag, or raise as `check` does.
+        r"""Convert and check the argument of a flag; raise as `check` does.
 
-        In a list's texts, ``\n`` and ``\t`` stand for a line's end and a tab.
+        In the texts of a list, ``\n`` and ``\t`` stand for a line feed and a tab.
         """
         if isinstance(text, bool):
             return self.check(text)
@@ -133,8 +146,8 @@ class Parameter:
         if self.type in {float, int}:
             try:
                 return self.check(self.type(text))
-            except ValueError:
-                raise self._refusal(text) from None
+            except ValueError:  # from the conversion, or a ParameterError of the check
+                raise self._range_error(text) from None
         if self.type is bool:
             return self.check({"true": True, "false": False}.get(text.lower(), text))
         return self.check(text)
@@ -148,23 +161,23 @@ class Parameter:
             return len(value) <= self.most_items and all(1 <= len(s) <= self.longest for s in value)
         if isinstance(value, str):
             return bool(value)
-        below = self.minimum is not None and (value < self.minimum)
-        touches = self.above and value == self.minimum
-        beyond = self.maximum is not None and value > self.maximum
-        return not (below or touches or beyond)
+        is_low = self.minimum is not None and value < self.minimum
+        is_excluded = self.above and value == self.minimum
+        is_high = self.maximum is not None and value > self.maximum
+        return not (is_low or is_excluded or is_high)
 
-    def _refusal(self, value: Any) -> ParameterError:
-        typed = f" ({self.flags[-1]})" if self.flags else ""
+    def _range_error(self, value: Any) -> ParameterError:
+        flag = f" ({self.flags[-1]})" if self.flags else ""
         return ParameterError(
-            f"{self.name} is {_shown(value)}, but must be {self.range}",
-            hint=f"{self.name}{typed}: {self.help}",
+            f"{self.name} is {_excerpt(value)}, but must be {self.range}",
+            hint=f"{self.name}{flag}: {self.help}",
         )
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     try:
         return f"{value!r:.80}"
-    except ValueError:  # Python writes no whole number of more than 4,300 digits
+    except ValueError:  # Python refuses to convert an int of more than 4,300 digits to text
         return "a number of thousands of digits"
 
 
@@ -182,7 +195,7 @@ def _plain_int(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, Integral):
         return None
     plain = int(value)
-    return plain if plain.bit_length() < 64 else None  # noqa: PLR2004  what JSON readers take
+    return plain if plain.bit_length() < 64 else None  # noqa: PLR2004  larger ones break JSON parsers
 
 
 def _plain_list(value: Any) -> list[str] | None:
@@ -192,23 +205,27 @@ def _plain_list(value: Any) -> list[str] | None:
 
 
 def plain_json(value: Any) -> Any:
-    """Return a value as JSON carries it; None if it cannot."""
+    """Copy a value by way of JSON; None if JSON cannot represent it."""
     try:
-        written = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        return json.loads(written) if _is_text(written) else None
+        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        return json.loads(encoded) if _is_text(encoded) else None
     except (ValueError, TypeError, RecursionError):
         return None
 
 
 def _is_text(value: Any) -> bool:
-    """Tell whether it is text that UTF-8 can carry: without half characters."""
+    """Tell whether a value is text that UTF-8 can encode, without lone surrogates."""
+    if not isinstance(value, str):
+        return False
     try:
-        return isinstance(value, str) and bool(value.encode() or True)
+        value.encode()
     except UnicodeEncodeError:
         return False
+    return True
 
 
-_PLAIN: dict[type, Callable[[Any], Any]] = {
+#: Functions that convert a value of a type to plain JSON; None if it is of another type.
+_CONVERTERS: dict[type, Callable[[Any], Any]] = {
     float: _plain_float,
     int: _plain_int,
     list: _plain_list,

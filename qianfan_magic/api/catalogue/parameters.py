@@ -1,10 +1,10 @@
-"""The one table of request parameters.
+"""The table of request parameters.
 
-Flags, checks, defaults in ``%config`` and the documentation are all derived from it. Names,
-types and ranges are those of the API documents of Dolly-12B, StarCoder, AquilaCode-multi and
-StableLM-Alpha-7B; `system`, `max_tokens`, `response_format`, `disable_search` and
-`enable_citation` are of the newer chat models' documents, and what only version 2 of the API knows
-is of its own documents ("对话Chat V2").
+Flags, checks, the settings in ``%config`` and the documentation are derived from it; to add a
+parameter, add a row. Names, types and ranges are those of the API documents of Dolly-12B,
+StarCoder, AquilaCode-multi and StableLM-Alpha-7B. `system`, `max_tokens`, `response_format`,
+`disable_search` and `enable_citation` are from the documents of newer chat models; parameters of
+version 2 alone are from its own document ("对话Chat V2").
 """
 
 from __future__ import annotations
@@ -16,6 +16,17 @@ from typing import Any
 from qianfan_magic.api.catalogue.parameter import Parameter, Support
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError
+
+__all__ = [
+    "BY_NAME",
+    "FLAGGED",
+    "PARAMETERS",
+    "SENDING",
+    "SHAPING",
+    "check_parameters",
+    "check_text",
+    "is_supported",
+]
 
 CHAT = Support(kinds=("chat",))
 COMPLETION = Support(kinds=("completion",))
@@ -61,7 +72,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--stop",),
         most_items=4,
         longest=20,
-        help=r"the answer stops where it ends with this text (\n: a line's end); up to four times",
+        help=r"the answer stops when it ends with this text (\n: a line feed); up to four times",
     ),
     Parameter(
         name="max_tokens",
@@ -89,7 +100,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         support={ApiVersion.V2: CHAT},
         minimum=-2,
         maximum=2,
-        help="higher avoids words the more often they have come",
+        help="higher avoids words the more often they have occurred",
     ),
     Parameter(
         name="presence_penalty",
@@ -97,7 +108,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         support={ApiVersion.V2: CHAT},
         minimum=-2,
         maximum=2,
-        help="higher avoids words that have come at all",
+        help="higher avoids words that have occurred at all",
     ),
     Parameter(
         name="enable_thinking",
@@ -112,21 +123,21 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--thinking-budget",),
         support={ApiVersion.V2: CHAT},
         minimum=100,
-        help="so many tokens may be thought at most",
+        help="the most tokens that the model may use to think",
     ),
     Parameter(
         name="suffix",
         type=str,
         flags=("--suffix",),
         support={ApiVersion.V2: COMPLETION},
-        help="what comes behind the text, so that the model fills the middle",
+        help="text that follows the completion, so that the model fills the middle",
     ),
     Parameter(
         name="user_id",
         type=str,
         support={ApiVersion.V1: Support(), ApiVersion.V2: Support(wire="user")},
         flags=("--user-id",),
-        help="your own mark for the person who asks, so that misuse can be traced",
+        help="your own ID of the person who asks, so that misuse can be traced",
     ),
     Parameter(
         name="system",
@@ -163,7 +174,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         name="tools",
         type=object,
         support={ApiVersion.V2: CHAT},
-        help="functions that the model may ask for, as version 2's document describes them",
+        help="functions that the model may call, as version 2's document describes them",
     ),
     Parameter(
         name="tool_choice",
@@ -172,7 +183,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         help='which of the tools: "none", "auto", "required", or one of them',
     ),
 )
-#: What belongs to the sending of a request and not to its body.
+#: Options of sending a request, which are not part of its body.
 SENDING: tuple[Parameter, ...] = (
     Parameter(
         name="timeout",
@@ -192,9 +203,9 @@ SENDING: tuple[Parameter, ...] = (
     ),
 )
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
-#: Those with flags, which are those that a notebook may set for every cell.
+#: Parameters with flags, which a notebook can set for all its cells.
 FLAGGED = tuple(parameter for parameter in PARAMETERS if parameter.flags)
-#: What shapes an answer; a mark for the person who asks does not.
+#: Parameters that influence the answer, and so have a slider; texts such as `user_id` do not.
 SHAPING = tuple(parameter for parameter in FLAGGED if parameter.type is not str)
 
 
@@ -206,22 +217,27 @@ def check_parameters(
     Parameters
     ----------
     values
-        By name; None stands for "let the service decide" and is left out.
+        Values by name; None leaves the parameter out, so that the service decides.
     kind
-        The service that is asked, ``"chat"`` or ``"completion"``.
+        Kind of the service.
     version
-        Of the API, 1 or 2.
+        Version of the API.
 
     Returns
     -------
     dict
-        Plain JSON values by the names on the wire.
+        Plain JSON values by the names of the request body.
 
     Raises
     ------
     ParameterError
-        For an unknown name, one that this version of the API or this kind of service lacks, or a
-        value out of range.
+        If a name is unknown or not supported by this version and kind of service, or a value is
+        out of range.
+
+    Examples
+    --------
+    >>> check_parameters({"temperature": 0.5, "max_tokens": 100, "top_p": None}, "chat")
+    {'temperature': 0.5, 'max_output_tokens': 100}
     """
     checked = {}
     for name, value in values.items():
@@ -231,32 +247,33 @@ def check_parameters(
         if value is None:
             continue
         if not is_supported(parameter, kind, version):
-            raise _elsewhere(parameter, kind, version)
+            raise _unsupported(parameter, kind, version)
         wire = parameter.support[version].wire or name
         checked[wire] = parameter.within(version).check(value)
     return checked
 
 
 def is_supported(parameter: Parameter, kind: Kind, version: ApiVersion) -> bool:
-    """Tell whether a version of the API has a parameter for a kind of service."""
+    """Tell whether a version of the API supports a parameter for a kind of service."""
     support = parameter.support.get(version)
     return support is not None and kind in support.kinds
 
 
-def _elsewhere(parameter: Parameter, kind: Kind, version: ApiVersion) -> ParameterError:
-    known = [
+def _unsupported(parameter: Parameter, kind: Kind, version: ApiVersion) -> ParameterError:
+    supporting = [
         f"{' and '.join(support.kinds)} services of version {number} of the API"
         for number, support in parameter.support.items()
     ]
     return ParameterError(
-        f"{parameter.name} is a parameter of {', and of '.join(known)}; "
+        f"{parameter.name} is a parameter of {', and of '.join(supporting)}; "
         f"this is a {kind} service of version {version}",
         hint=f"Leave {parameter.name} out.",
     )
 
 
 def _unknown(name: str) -> ParameterError:
-    wire_names = {w.wire: row.name for row in PARAMETERS for w in row.support.values() if w.wire}
+    # Whoever knows the API may use the name of the request body, such as max_output_tokens.
+    wire_names = {s.wire: row.name for row in PARAMETERS for s in row.support.values() if s.wire}
     near = [wire_names[name]] if name in wire_names else difflib.get_close_matches(name, BY_NAME)
     return ParameterError(
         f"There is no parameter {name!r}",
@@ -265,19 +282,19 @@ def _unknown(name: str) -> ParameterError:
 
 
 def check_text(text: Any, what: str) -> str:
-    """Return a text that can go onto the wire.
+    """Return a text that can be sent.
 
     Parameters
     ----------
     text
         A prompt, or the content of a message.
     what
-        Its name in the error.
+        Name of the text in the error message.
 
     Raises
     ------
     ParameterError
-        If it is no text, is blank, or holds a lone surrogate, which UTF-8 cannot carry.
+        If it is not a str, is blank, or contains a lone surrogate, which UTF-8 cannot encode.
     """
     if not isinstance(text, str):
         raise ParameterError(f"{what} is {type(text).__name__}, but must be text (str)")

@@ -1,4 +1,4 @@
-"""Keys and tokens, and which of them are used."""
+"""Credentials, and the table of the authentication methods that they serve."""
 
 from __future__ import annotations
 
@@ -10,103 +10,258 @@ from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import SettingsError
 from qianfan_magic.masking import remember
 
+__all__ = [
+    "AUTHENTICATION_METHODS",
+    "CREDENTIAL_VARIABLES",
+    "AuthenticationMethod",
+    "Credentials",
+    "choose_credentials",
+    "needed_variables",
+    "one_way",
+    "variable_field",
+]
 
-def _variable(name: str, default: Any, read: Callable[[str], Any], *, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"variable": name, "read": read})
+#: How the API keys of version 2 begin; no other credential does.
+BEARER_PREFIX = "bce-v3/"
+
+
+def variable_field(
+    variable: str, default: Any, parse: Callable[[str], Any], *, secret: bool = False
+) -> Any:
+    """Declare a dataclass field that an environment variable fills.
+
+    Parameters
+    ----------
+    variable
+        Name of the environment variable.
+    default
+        Value if the variable is not set.
+    parse
+        Converts the text; raises a `ValueError` that says what the text must be.
+    secret
+        Whether the repr omits the value.
+    """
+    return field(default=default, repr=not secret, metadata={"variable": variable, "parse": parse})
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationMethod:
+    """One way to authenticate: the credentials it takes and where they are valid.
+
+    Attributes
+    ----------
+    fields
+        Fields of `Credentials`, all of which must be set.
+    description
+        Name for messages, such as ``an API Key and its Secret Key``.
+    versions
+        Versions of the API that accept it.
+    suggested_for
+        Versions whose error messages suggest it to a user who has no credentials.
+    """
+
+    fields: tuple[str, ...]
+    description: str
+    versions: tuple[ApiVersion, ...]
+    suggested_for: tuple[ApiVersion, ...] = ()
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that hold its credentials."""
+        return tuple(CREDENTIAL_VARIABLES[name] for name in self.fields)
+
+    def is_complete(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether all its fields are set in a mapping of field names to values."""
+        return all(values.get(name) for name in self.fields)
+
+
+#: Every authentication method; of two for the same version, the first takes precedence.
+AUTHENTICATION_METHODS = (
+    AuthenticationMethod(("access_token",), "an access token", (ApiVersion.V1,)),
+    AuthenticationMethod(
+        ("bearer_token",),
+        "an API key of version 2",
+        (ApiVersion.V2,),
+        suggested_for=(ApiVersion.V2,),
+    ),
+    AuthenticationMethod(
+        ("access_key", "secret_key"),
+        "an access key and its secret key",
+        (ApiVersion.V1, ApiVersion.V2),
+        suggested_for=(ApiVersion.V2,),
+    ),
+    AuthenticationMethod(
+        ("ak", "sk"),
+        "an API Key and its Secret Key",
+        (ApiVersion.V1,),
+        suggested_for=(ApiVersion.V1,),
+    ),
+)
+#: Methods of version 1, of which only one may be set.
+_V1_METHODS = tuple(m for m in AUTHENTICATION_METHODS if ApiVersion.V1 in m.versions)
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Keys and tokens; their repr shows only which there are.
+    """Keys and tokens; the repr shows only which of them are set.
 
     Attributes
     ----------
     ak, sk
-        API Key and Secret Key of an application, for an access token.
+        API Key and Secret Key of an application; an access token is fetched with them.
     access_key, secret_key
-        Of an account, for signed requests.
+        Access key and secret key of an account (Baidu's IAM). They sign requests of version 1
+        and fetch a bearer token for version 2.
     access_token
-        One that was fetched elsewhere; used as it is.
+        Access token that was fetched elsewhere; used as it is and not renewed.
     bearer_token
-        For version 2 of the API.
+        API key of version 2 (``bce-v3/…``).
+
+    Raises
+    ------
+    SettingsError
+        If a key is set without its counterpart, is a key of another kind, or has a character
+        that no key has. The message names the environment variable, never the value.
+
+    Examples
+    --------
+    >>> credentials = Credentials(access_key="ALTAK-example", secret_key="0123456789abcdef")
+    >>> credentials
+    Credentials(access_key=***, secret_key=***)
+    >>> [int(version) for version in credentials.versions]
+    [1, 2]
     """
 
-    ak: str | None = _variable("QIANFAN_AK", None, str, secret=True)
-    sk: str | None = _variable("QIANFAN_SK", None, str, secret=True)
-    access_key: str | None = _variable("QIANFAN_ACCESS_KEY", None, str, secret=True)
-    secret_key: str | None = _variable("QIANFAN_SECRET_KEY", None, str, secret=True)
-    access_token: str | None = _variable("QIANFAN_ACCESS_TOKEN", None, str, secret=True)
-    bearer_token: str | None = _variable("QIANFAN_BEARER_TOKEN", None, str, secret=True)
+    ak: str | None = variable_field("QIANFAN_AK", None, str, secret=True)
+    sk: str | None = variable_field("QIANFAN_SK", None, str, secret=True)
+    access_key: str | None = variable_field("QIANFAN_ACCESS_KEY", None, str, secret=True)
+    secret_key: str | None = variable_field("QIANFAN_SECRET_KEY", None, str, secret=True)
+    access_token: str | None = variable_field("QIANFAN_ACCESS_TOKEN", None, str, secret=True)
+    bearer_token: str | None = variable_field("QIANFAN_BEARER_TOKEN", None, str, secret=True)
 
     def __post_init__(self) -> None:
-        for name, variable in _NAMES.items():
+        for name, variable in CREDENTIAL_VARIABLES.items():
             value = getattr(self, name) or ""
             remember(value)
-            if value.startswith(BEARER) and name != "bearer_token":
-                raise SettingsError(
-                    f"{variable} holds an API key of version 2 of the API",
-                    hint="It belongs into QIANFAN_BEARER_TOKEN, and needs no second key.",
-                )
-            if not (value.isascii() and value.isprintable() and " " not in value):
-                raise SettingsError(
-                    f"{variable} holds a character that no key has",
-                    hint="Copy the key once more, without spaces around or in it.",
-                )
-        for key, secret in (("ak", "sk"), ("access_key", "secret_key")):
-            if bool(getattr(self, key)) != bool(getattr(self, secret)):
-                present, missing = (key, secret) if getattr(self, key) else (secret, key)
-                raise SettingsError(
-                    f"{_NAMES[present]} is set, but {_NAMES[missing]} is not",
-                    hint=f"They work only together: set {_NAMES[missing]} too, in .env or here.",
-                )
+            _check_key(variable, value)
+        for method in AUTHENTICATION_METHODS:
+            _check_whole(method, self._values)
+
+    @property
+    def _values(self) -> dict[str, str | None]:
+        return {name: getattr(self, name) for name in CREDENTIAL_VARIABLES}
+
+    @property
+    def methods(self) -> tuple[AuthenticationMethod, ...]:
+        """The authentication methods whose credentials are set, in order of precedence."""
+        return tuple(m for m in AUTHENTICATION_METHODS if m.is_complete(self._values))
 
     @property
     def ways(self) -> list[tuple[str, ...]]:
-        """The complete ways to be let in by version 1, as the fields each needs."""
-        return [way for way in WAYS if all(getattr(self, name) for name in way)]
+        """The fields of each authentication method of version 1 that is set."""
+        return [method.fields for method in self.methods if method in _V1_METHODS]
 
     @property
     def versions(self) -> tuple[ApiVersion, ...]:
-        """The versions of the API that they are good for; access keys are for both."""
-        signs = bool(self.access_key)
-        ones: tuple[ApiVersion, ...] = (ApiVersion.V1,) if self.ways else ()
-        twos: tuple[ApiVersion, ...] = (ApiVersion.V2,) if self.bearer_token or signs else ()
-        return ones + twos
+        """The versions of the API that accept these credentials."""
+        return tuple(v for v in ApiVersion if any(v in m.versions for m in self.methods))
 
     def way(self, version: ApiVersion) -> str:
-        """Return the field, or the first of two, by which a version lets them in; or nothing."""
-        if version == ApiVersion.V1:
-            return self.ways[0][0] if self.ways else ""
-        return "bearer_token" if self.bearer_token else "access_key" * bool(self.access_key)
+        """Return the first field of the method used for a version of the API; empty if none."""
+        return next((m.fields[0] for m in self.methods if version in m.versions), "")
 
     def __repr__(self) -> str:
-        there = [known.name for known in fields(self) if getattr(self, known.name)]
-        return f"Credentials({', '.join(f'{name}=***' for name in there)})"
+        present = [name for name, value in self._values.items() if value]
+        return f"Credentials({', '.join(f'{name}=***' for name in present)})"
 
 
-#: How the keys of version 2 begin.
-BEARER = "bce-v3/"
-#: The ways to be let in by version 1.
-WAYS: tuple[tuple[str, ...], ...] = (("access_token",), ("access_key", "secret_key"), ("ak", "sk"))
-_NAMES = {known.name: known.metadata["variable"] for known in fields(Credentials)}
+#: The environment variable of each field of `Credentials`.
+CREDENTIAL_VARIABLES: dict[str, str] = {
+    known.name: known.metadata["variable"] for known in fields(Credentials)
+}
 
 
-def _choose(keys: dict[str, str], outside: Mapping[str, str]) -> Credentials:
-    """Let a way that the environment names win over what else ``.env`` holds."""
-    complete = [way for way in WAYS if all(name in keys for name in way)]
-    theirs = [way for way in complete if any(_NAMES[name] in outside for name in way)]
-    if len(theirs) == 1:
-        of_dot_env = {n for n in keys if _NAMES[n] not in outside} - {*theirs[0], "bearer_token"}
-        keys = {name: value for name, value in keys.items() if name not in of_dot_env}
-    return one_way(Credentials(**keys))
+def _check_key(variable: str, value: str) -> None:
+    bearer_variable = CREDENTIAL_VARIABLES["bearer_token"]
+    if value.startswith(BEARER_PREFIX) and variable != bearer_variable:
+        raise SettingsError(
+            f"{variable} holds an API key of version 2 of the API",
+            hint=f"It belongs in {bearer_variable}, and needs no second key.",
+        )
+    if not (value.isascii() and value.isprintable() and " " not in value):
+        raise SettingsError(
+            f"{variable} holds a character that no key has",
+            hint="Copy the key once more, without spaces around or in it.",
+        )
+
+
+def _check_whole(method: AuthenticationMethod, values: Mapping[str, Any]) -> None:
+    """Refuse a key that is set without its counterpart."""
+    missing = [CREDENTIAL_VARIABLES[name] for name in method.fields if not values[name]]
+    present = [CREDENTIAL_VARIABLES[name] for name in method.fields if values[name]]
+    if present and missing:
+        raise SettingsError(
+            f"{present[0]} is set, but {missing[0]} is not",
+            hint=f"They work only together: set {missing[0]} too, in .env or here.",
+        )
+
+
+def needed_variables(version: ApiVersion) -> str:
+    """Name the variables that a user without credentials is asked to set, as part of a sentence.
+
+    Examples
+    --------
+    >>> needed_variables(ApiVersion.V2)
+    'QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY'
+    """
+    suggested = [m for m in AUTHENTICATION_METHODS if version in m.suggested_for]
+    return ", or ".join(" and ".join(method.variables) for method in suggested)
+
+
+def choose_credentials(values: Mapping[str, str], environ: Mapping[str, str]) -> Credentials:
+    """Build credentials from what the environment and ``.env`` set together.
+
+    If the environment sets exactly one method of version 1, the other methods are dropped from
+    ``.env``; a bearer token stays, since it contradicts nothing.
+
+    Parameters
+    ----------
+    values
+        Credentials by field, of both sources.
+    environ
+        Environment variables, which take precedence over ``.env``.
+
+    Raises
+    ------
+    SettingsError
+        If half of a pair is missing or two methods of version 1 remain.
+    """
+    complete = [method for method in _V1_METHODS if method.is_complete(values)]
+    in_environ = [m for m in complete if any(name in environ for name in m.variables)]
+    if len(in_environ) == 1:
+        wanted = {*in_environ[0].fields, "bearer_token"}
+        values = {
+            name: value
+            for name, value in values.items()
+            if name in wanted or CREDENTIAL_VARIABLES[name] in environ
+        }
+    return one_way(Credentials(**values))
 
 
 def one_way(credentials: Credentials) -> Credentials:
-    """Return the credentials, or raise a `SettingsError` if they are two ways to be let in."""
-    if len(credentials.ways) > 1:
-        ways = [" with ".join(_NAMES[name] for name in way) for way in credentials.ways]
+    """Return the credentials unless they contradict each other.
+
+    Raises
+    ------
+    SettingsError
+        If they are complete for more than one method of version 1: a forgotten line of ``.env``
+        must not decide which account pays.
+    """
+    methods = [method for method in credentials.methods if method in _V1_METHODS]
+    if len(methods) > 1:
+        described = " as well as ".join(" with ".join(m.variables) for m in methods)
         raise SettingsError(
-            f"There are contradictory credentials: {' as well as '.join(ways)}",
+            f"There are contradictory credentials: {described}",
             hint="Keep one of these ways to sign in and remove the others.",
         )
     return credentials

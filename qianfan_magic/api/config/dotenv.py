@@ -1,4 +1,4 @@
-"""The file ``.env``: which one counts, and what it says."""
+"""Finding and reading the file ``.env``."""
 
 from __future__ import annotations
 
@@ -10,57 +10,80 @@ from pathlib import Path
 
 from qianfan_magic.errors import SettingsError
 
+__all__ = ["DOT_ENV_VARIABLE", "find_dot_env", "read_dot_env"]
+
 DOT_ENV_VARIABLE = "QIANFAN_DOT_ENV_CONFIG_FILE"
 
 
 def find_dot_env(folder: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the ``.env`` that counts, or None; the null device stands for none at all.
+    """Find the ``.env`` to read.
+
+    Parameters
+    ----------
+    folder
+        An absolute path; ``.env`` is looked for here and then in each folder above.
+    environ
+        Environment variables; ``QIANFAN_DOT_ENV_CONFIG_FILE`` names another file, or the null
+        device for no file at all.
+
+    Returns
+    -------
+    Path or None
+        None if there is no such file.
 
     Raises
     ------
     SettingsError
-        If QIANFAN_DOT_ENV_CONFIG_FILE names a file that is not there.
+        If ``QIANFAN_DOT_ENV_CONFIG_FILE`` names a file that does not exist.
     """
     named = environ.get(DOT_ENV_VARIABLE)
     if named == os.devnull:
         return None
     if named:
-        if not os.path.isfile(named):  # noqa: PTH113  Path's raises for a name that is too long
+        if not os.path.isfile(named):  # noqa: PTH113  Path.is_file raises for a name that is too long
             raise SettingsError(
                 f"{DOT_ENV_VARIABLE} names a file that is not there", hint="Correct or unset it."
             )
         return Path(named)
-    beside = (parent / ".env" for parent in (folder, *folder.parents))
-    return next((path for path in beside if path.is_file()), None)
+    candidates = (parent / ".env" for parent in (folder, *folder.parents))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def read_dot_env(path: Path) -> dict[str, str]:
-    """Return what a ``.env`` sets.
+    """Return the variables that a ``.env`` sets, without the empty ones.
 
     Raises
     ------
     SettingsError
-        If it cannot be read, is not UTF-8, or has a line that sets nothing; shows no value.
+        If the file cannot be read, is not UTF-8, or has a line that is not ``NAME=value``. The
+        message names the line by its number and quotes nothing.
     """
+    # Imported late: most sessions with keys in the environment have no .env.
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 
+    text = _read_text(path)
+    # dotenv_values passes over a malformed line with a warning, so the lines are checked first.
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            # python-dotenv counts the empty lines before a binding as part of it.
+            blank = re.match(r"\s*", binding.original.string)
+            line = binding.original.line + (blank[0].count("\n") if blank else 0)
+            raise SettingsError(
+                f"Line {line} of {path.name} is not of the form NAME=value",
+                hint="Compare it with .env.example.",
+            )
+    # interpolate: a key may contain "${", which is not meant as a variable.
+    values = dotenv_values(stream=StringIO(text), interpolate=False)
+    return {name: value.strip() for name, value in values.items() if value and value.strip()}
+
+
+def _read_text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         raise SettingsError(f"The file {path.name} {problem}", hint="Save it as UTF-8.") from None
-    if "\0" in text:
+    if "\0" in text:  # UTF-16 without a byte order mark
         raise SettingsError(f"The file {path.name} is not UTF-8", hint="Save it as UTF-8.")
-    for known in parse_stream(StringIO(text)):
-        if known.error:
-            # python-dotenv counts the empty lines before a setting to it.
-            before = re.match(r"\s*", known.original.string)
-            line = known.original.line + (before[0].count("\n") if before else 0)
-            raise SettingsError(
-                f"Line {line} of {path.name} is not of the form NAME=value",
-                hint="Compare it with .env.example.",
-            )
-    # A key may hold what python-dotenv would take for a variable.
-    values = dotenv_values(stream=StringIO(text), interpolate=False)
-    return {name: value.strip() for name, value in values.items() if value and value.strip()}
+    return text

@@ -1,6 +1,6 @@
-"""Environment variables and ``.env``, read once into frozen values.
+"""Environment variables and ``.env``, read into frozen values.
 
-The names are the official Python SDK's, so that one ``.env`` serves both.
+The variables have the names of the official Python SDK, so that one ``.env`` serves both.
 """
 
 from __future__ import annotations
@@ -14,33 +14,60 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from qianfan_magic.api.config.credentials import _NAMES, Credentials, _choose, _variable
+from qianfan_magic.api.config.credentials import (
+    CREDENTIAL_VARIABLES,
+    Credentials,
+    choose_credentials,
+    variable_field,
+)
 from qianfan_magic.api.config.dotenv import find_dot_env, read_dot_env
 from qianfan_magic.errors import SettingsError
 from qianfan_magic.masking import remember
+
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "DEFAULT_CONSOLE_API_BASE_URL",
+    "DEFAULT_IAM_BASE_URL",
+    "VARIABLES",
+    "Settings",
+    "load_settings",
+    "read_variable",
+    "remember_proxy",
+]
+
+#: Server of version 1 of the API, which also issues its access tokens.
+DEFAULT_BASE_URL = "https://aip.baidubce.com"
+#: Server of version 2 of the API.
+DEFAULT_CONSOLE_API_BASE_URL = "https://qianfan.baidubce.com"
+#: Baidu's IAM, which issues bearer tokens of version 2 for access keys.
+DEFAULT_IAM_BASE_URL = "https://iam.bj.baidubce.com"
+
+MAX_ATTEMPTS = 100
+#: Seconds; one day.
+MAX_SECONDS = 86_400
 
 
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        _ = parts.port  # raises if it is none
-    except ValueError:  # its message quotes the text
+        _ = parts.port  # raises if it is not a number
+    except ValueError:  # not passed on: its message quotes the address, which may hold a password
         parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[?#\s]", text):
-        raise ValueError("must be an address such as https://aip.baidubce.com")
+        raise ValueError(f"must be an address such as {DEFAULT_BASE_URL}")
     if parts.username or parts.password:
         raise ValueError("must hold no user name or password")
     return text.rstrip("/")
 
 
 def _console_url(text: str) -> str:
-    # As guides for OpenAI's package have it.
+    # Guides for the openai package give the address with its path, https://…/v2.
     return _url(text).removesuffix("/v2")
 
 
 def _attempts(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= 100:  # noqa: PLR2004  said below
-        raise ValueError("must be a whole number from 1 to 100")
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_ATTEMPTS:
+        raise ValueError(f"must be a whole number from 1 to {MAX_ATTEMPTS}")
     return int(text)
 
 
@@ -49,12 +76,12 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1
-    if not 0 <= seconds <= 86_400:  # noqa: PLR2004  said in the message
-        raise ValueError("must be a number of seconds from 0 to 86400")
+    if not 0 <= seconds <= MAX_SECONDS:  # also refuses NaN
+        raise ValueError(f"must be a number of seconds from 0 to {MAX_SECONDS}")
     return seconds
 
 
-def _switch(text: str) -> bool:
+def _boolean(text: str) -> bool:
     words = {"true": True, "1": True, "yes": True, "on": True}
     words |= {"false": False, "0": False, "no": False, "off": False}
     if text.lower() not in words:
@@ -62,7 +89,7 @@ def _switch(text: str) -> bool:
     return words[text.lower()]
 
 
-def _word(text: str) -> str:
+def _header_value(text: str) -> str:
     if not (text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("holds a character that no header can carry")
     return text
@@ -71,7 +98,7 @@ def _word(text: str) -> str:
 def _folder(text: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:
+    except RuntimeError:  # "~name", and there is no such user
         raise ValueError("names the home folder of nobody") from None
 
 
@@ -83,18 +110,18 @@ def _live(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that comes from outside a program.
+    """Everything that is configured outside a program.
 
     Attributes
     ----------
     credentials
         Keys and tokens.
     base_url, console_api_base_url
-        Of version 1 and version 2 of the API.
+        Servers of version 1 and of version 2 of the API.
     iam_base_url
-        Gives bearer tokens for access keys.
+        Server that issues bearer tokens for access keys.
     app_id
-        The application, where version 2 asks for it.
+        Application to send with requests of version 2, in the header ``appid``.
     retry_count
         Attempts in total, 1 to 100.
     retry_timeout
@@ -102,45 +129,52 @@ class Settings:
     backoff_factor
         Seconds before the second attempt; doubled before each further one.
     retry_jitter
-        At most so many seconds are added at random, so that many clients do not return at once.
+        Largest number of seconds added at random, so that many clients do not retry at once.
     retry_max_wait
-        The longest wait between two attempts, in seconds.
+        Longest wait between two attempts, in seconds.
     proxy
-        Address of a proxy; None leaves it to the environment, as requests does. A program may
-        give an empty one, which means none at all.
+        Address of a proxy. None leaves the choice to the environment, as requests does; an
+        empty text, which only a program can give, means no proxy at all.
     ssl_verification
-        Whether certificates are checked.
+        Whether TLS certificates are verified.
     cache_dir
-        Where access tokens are kept; None is the user's cache folder.
+        Folder where access tokens are stored; None stands for the user's cache folder.
     disable_cache
-        Keep tokens in memory only.
+        Whether tokens are kept in memory only.
     chat_endpoint, complete_endpoint, model
-        What a cell without ``-e`` and ``-m`` uses.
+        Defaults of a cell without ``-e`` and ``-m``.
     live
         ``auto``, ``on`` or ``off``: whether answers are shown while they arrive.
+
+    Examples
+    --------
+    >>> Settings(retry_count=1).base_url
+    'https://aip.baidubce.com'
     """
 
     credentials: Credentials = field(default_factory=Credentials)
-    base_url: str = _variable("QIANFAN_BASE_URL", "https://aip.baidubce.com", _url)
-    console_api_base_url: str = _variable(
-        "QIANFAN_CONSOLE_API_BASE_URL", "https://qianfan.baidubce.com", _console_url
+    base_url: str = variable_field("QIANFAN_BASE_URL", DEFAULT_BASE_URL, _url)
+    console_api_base_url: str = variable_field(
+        "QIANFAN_CONSOLE_API_BASE_URL", DEFAULT_CONSOLE_API_BASE_URL, _console_url
     )
-    iam_base_url: str = _variable("QIANFAN_IAM_BASE_URL", "https://iam.bj.baidubce.com", _url)
-    app_id: str | None = _variable("QIANFAN_APP_ID", None, _word)
-    retry_count: int = _variable("QIANFAN_LLM_API_RETRY_COUNT", 3, _attempts)
-    retry_timeout: float = _variable("QIANFAN_LLM_API_RETRY_TIMEOUT", 60.0, _seconds)
-    backoff_factor: float = _variable("QIANFAN_LLM_API_RETRY_BACKOFF_FACTOR", 1.0, _seconds)
-    retry_jitter: float = _variable("QIANFAN_LLM_API_RETRY_JITTER", 1.0, _seconds)
-    retry_max_wait: float = _variable("QIANFAN_LLM_API_RETRY_MAX_WAIT_INTERVAL", 60.0, _seconds)
-    # A proxy's address may hold a password.
-    proxy: str | None = _variable("QIANFAN_PROXY", None, str, secret=True)
-    ssl_verification: bool = _variable("QIANFAN_SSL_VERIFICATION_ENABLED", True, _switch)  # noqa: FBT003
-    cache_dir: Path | None = _variable("QIANFAN_CACHE_DIR", None, _folder)  # noqa: RUF009  a field, not a value
-    disable_cache: bool = _variable("QIANFAN_DISABLE_CACHE", False, _switch)  # noqa: FBT003
-    chat_endpoint: str | None = _variable("QIANFAN_CHAT_ENDPOINT", None, str)
-    complete_endpoint: str | None = _variable("QIANFAN_COMPLETE_ENDPOINT", None, str)
-    model: str | None = _variable("QIANFAN_MODEL", None, str)
-    live: str = _variable("QIANFAN_LIVE", "auto", _live)
+    iam_base_url: str = variable_field("QIANFAN_IAM_BASE_URL", DEFAULT_IAM_BASE_URL, _url)
+    app_id: str | None = variable_field("QIANFAN_APP_ID", None, _header_value)
+    retry_count: int = variable_field("QIANFAN_LLM_API_RETRY_COUNT", 3, _attempts)
+    retry_timeout: float = variable_field("QIANFAN_LLM_API_RETRY_TIMEOUT", 60.0, _seconds)
+    backoff_factor: float = variable_field("QIANFAN_LLM_API_RETRY_BACKOFF_FACTOR", 1.0, _seconds)
+    retry_jitter: float = variable_field("QIANFAN_LLM_API_RETRY_JITTER", 1.0, _seconds)
+    retry_max_wait: float = variable_field(
+        "QIANFAN_LLM_API_RETRY_MAX_WAIT_INTERVAL", 60.0, _seconds
+    )
+    # secret: a proxy's address may hold a password.
+    proxy: str | None = variable_field("QIANFAN_PROXY", None, str, secret=True)
+    ssl_verification: bool = variable_field("QIANFAN_SSL_VERIFICATION_ENABLED", True, _boolean)  # noqa: FBT003
+    cache_dir: Path | None = variable_field("QIANFAN_CACHE_DIR", None, _folder)  # noqa: RUF009  a field, not a value
+    disable_cache: bool = variable_field("QIANFAN_DISABLE_CACHE", False, _boolean)  # noqa: FBT003
+    chat_endpoint: str | None = variable_field("QIANFAN_CHAT_ENDPOINT", None, str)
+    complete_endpoint: str | None = variable_field("QIANFAN_COMPLETE_ENDPOINT", None, str)
+    model: str | None = variable_field("QIANFAN_MODEL", None, str)
+    live: str = variable_field("QIANFAN_LIVE", "auto", _live)
 
     def __post_init__(self) -> None:
         read_variable("QIANFAN_APP_ID", self.app_id or "")
@@ -148,23 +182,26 @@ class Settings:
 
 
 def remember_proxy(address: str) -> None:
-    """Have the password in a proxy's address masked, in each form in which it goes out."""
+    """Mask the password of a proxy's address from now on, in each form in which it is sent."""
     try:
         parts = urlsplit(address)
-    except ValueError:  # it is no address; requests will say so
+    except ValueError:  # not an address; requests raises an error for it later
         remember(address)
         return
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     remember(parts.password, password)
-    if password:  # as the header Proxy-Authorization has it (RFC 7617)
+    if password:  # in the header Proxy-Authorization: Basic credentials (RFC 7617)
         remember(b64encode(f"{user}:{password}".encode()).decode())
 
 
-_FIELDS = [known for known in fields(Settings) if "variable" in known.metadata]
-#: Every variable that is read, with the field it fills; DOT_ENV_VARIABLE says where to look.
-VARIABLES: dict[str, str] = {
-    known.metadata["variable"]: known.name for known in (*fields(Credentials), *_FIELDS)
+_VARIABLE_FIELDS = {
+    known.metadata["variable"]: known
+    for known in (*fields(Credentials), *fields(Settings))
+    if "variable" in known.metadata
 }
+#: Every variable that is read, with the field it fills. `DOT_ENV_VARIABLE` is not among them:
+#: it says where to look for the others.
+VARIABLES: dict[str, str] = {name: known.name for name, known in _VARIABLE_FIELDS.items()}
 
 
 def load_settings(
@@ -173,17 +210,18 @@ def load_settings(
     *,
     credentials: Credentials | None = None,
 ) -> Settings:
-    """Read the settings; what the environment sets wins over ``.env``.
+    """Read the settings; the environment takes precedence over ``.env``.
 
     Parameters
     ----------
     folder
-        Where to look for ``.env``, and from there upward; the notebook's folder. Default: the
-        working directory.
+        The notebook's folder: ``.env`` is looked for there and in the folders above. Default:
+        the working directory.
     environ
-        Default: ``os.environ``. ``QIANFAN_DOT_ENV_CONFIG_FILE`` in it names another file.
+        Environment variables, default ``os.environ``. ``QIANFAN_DOT_ENV_CONFIG_FILE`` names
+        another file than ``.env``.
     credentials
-        Used in the place of those that are there, which are then not looked at.
+        Credentials to use instead of those that are set, which are then not checked.
 
     Returns
     -------
@@ -192,33 +230,39 @@ def load_settings(
     Raises
     ------
     SettingsError
-        Names the variable that is wrong, half of a pair, or contradicts another; never a value.
+        If a variable has a bad value, is half of a pair, or contradicts another. The message
+        names variables, never values.
     """
     environ = os.environ if environ is None else environ
     outside = {name: value.strip() for name, value in environ.items() if value.strip()}
     for name in ("http_proxy", "https_proxy", "all_proxy"):
-        for one in (name, name.upper()):
-            remember_proxy(outside.get(one, ""))
+        for spelling in (name, name.upper()):
+            remember_proxy(outside.get(spelling, ""))
     path = find_dot_env((folder or Path.cwd()).absolute(), outside)
-    values = (read_dot_env(path) if path else {}) | outside
-    read = {name: read_variable(name, values[name]) for name in VARIABLES if name in values}
-    keys = {VARIABLES[name]: value for name, value in read.items() if VARIABLES[name] in _NAMES}
-    rest = {VARIABLES[name]: value for name, value in read.items() if VARIABLES[name] not in _NAMES}
-    return Settings(credentials=credentials or _choose(keys, outside), **rest)
+    texts = (read_dot_env(path) if path else {}) | outside
+    values = {
+        VARIABLES[name]: read_variable(name, texts[name]) for name in VARIABLES if name in texts
+    }
+    keys = {name: values.pop(name) for name in CREDENTIAL_VARIABLES if name in values}
+    return Settings(credentials=credentials or choose_credentials(keys, outside), **values)
 
 
-def read_variable(name: str, text: str) -> Any:
+def read_variable(variable: str, text: str) -> Any:
     """Return the checked value of one variable.
 
     Raises
     ------
     SettingsError
-        Names the variable and what it must be, never its value.
+        If the text is not what the variable must be. The message does not quote it.
+
+    Examples
+    --------
+    >>> read_variable("QIANFAN_DISABLE_CACHE", "yes")
+    True
     """
-    known = next(f for f in (*fields(Credentials), *_FIELDS) if f.metadata["variable"] == name)
     try:
-        return known.metadata["read"](text)
+        return _VARIABLE_FIELDS[variable].metadata["parse"](text)
     except ValueError as error:
         raise SettingsError(
-            f"{name} {error}", hint="Correct it in .env or in the environment."
+            f"{variable} {error}", hint="Correct it in .env or in the environment."
         ) from None

@@ -1,4 +1,4 @@
-"""Text and JSON: how a body is written, and whole characters out of pieces; pure."""
+"""Encoding of request bodies, and joining of characters that are split between chunks; pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,25 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+__all__ = ["encode_body", "join_surrogates"]
+
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def encode_body(body: Mapping[str, Any]) -> str:
-    """Write a body as JSON, one line for each field and each message.
+    """Encode a body as JSON with one line for each field and each message.
 
-    It goes over the wire like this, so that what is shown of a request is what was sent.
+    It is sent in this form, so that a request that is shown is exactly the one that was sent.
+
+    Examples
+    --------
+    >>> print(encode_body({"messages": [{"role": "user", "content": "hi"}], "top_p": 0.5}))
+    {
+      "messages": [
+        {"role": "user", "content": "hi"}
+      ],
+      "top_p": 0.5
+    }
     """
     lines = []
     for name, value in body.items():
@@ -26,33 +38,33 @@ def encode_body(body: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}"
 
 
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def join_surrogates(held: str, text: str, *, last: bool) -> tuple[str, str]:
-    r"""Join the halves of characters that stand in different chunks.
+    r"""Join surrogate pairs whose halves are in different chunks.
 
-    JSON may write an emoji as two escapes, ``\ud83d\ude00``, and a service that counts in such
-    halves may cut between them.
+    JSON may write an emoji as two escapes, ``\ud83d\ude00``, and a service that counts UTF-16
+    code units may split a chunk between them.
 
     Parameters
     ----------
     held
-        Half a character from the chunk before, or nothing.
+        A high surrogate held back from the previous chunk, or an empty text.
     text
-        Of this chunk.
+        The text of this chunk.
     last
-        Whether no chunk follows; a half that is left alone then becomes U+FFFD.
+        Whether no chunk follows; a surrogate without its pair then becomes U+FFFD.
 
     Returns
     -------
     text : str
-        Without halves.
+        The text without surrogates.
     held : str
-        What the next chunk completes.
+        A high surrogate that the next chunk may complete, or an empty text.
     """
     text = held + text
-    if text.isascii() or not _HALF.search(text):
+    if text.isascii() or not _SURROGATE.search(text):  # nearly every chunk
         return text, ""
     held = text[-1] if not last and "\ud800" <= text[-1] <= "\udbff" else ""
     text = text[: len(text) - len(held)]

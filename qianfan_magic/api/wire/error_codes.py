@@ -1,4 +1,7 @@
-"""The service's error codes: what each means, what to do, and which exception it is."""
+"""The service's error codes: the meaning of each, a hint for the user, and its exception.
+
+To add a code, add a row to `CODES`. The rows of version 1 have numbers, those of version 2 words.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,25 @@ from dataclasses import dataclass
 
 from qianfan_magic.errors import APIError, AuthError, RateLimitError, TokenExpiredError
 
+__all__ = ["CODES", "ErrorCode", "api_error", "token_error"]
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorCode:
-    """One row of the service's error table: its meaning, and what to do."""
+    """One row of the error table.
+
+    Attributes
+    ----------
+    meaning
+        What the code means, as part of a sentence.
+    hint
+        What the user can do, as whole sentences.
+    error
+        The exception that is raised.
+    retry
+        Whether the same request may succeed later. An expired token is not retried by this rule:
+        the request is repeated with a new token.
+    """
 
     meaning: str
     hint: str
@@ -18,24 +36,25 @@ class ErrorCode:
     retry: bool = False
 
 
-_AGAIN = "This is the service's own trouble and passes: run the cell again in a while."
+_AGAIN = "This is a temporary problem of the service: run the cell again in a while."
 _SLOWER = "You are sending faster than your quota allows: wait a minute, or ask for a higher quota."
 _BILLING = "Open billing for this service in the Qianfan console, or settle the account."
 _KEYS = "Check the keys in your .env: are they of the application that owns this service?"
-_WORDS = "The reason is in the service's words above."
+_WORDS = "The reason is in the service's message above."
 _BEARER = (
-    "Check QIANFAN_BEARER_TOKEN, or make a new API key in the Qianfan console: it begins with "
-    "bce-v3. Keys and access tokens of version 1 are none."
+    "Check QIANFAN_BEARER_TOKEN, or create a new API key in the Qianfan console: it begins with "
+    "bce-v3. Keys and access tokens of version 1 are not valid here."
 )
 _APP = "Check QIANFAN_APP_ID, or leave it out."
-_PLAN = "Make an API key of the console's own, without a plan, for QIANFAN_BEARER_TOKEN."
+_PLAN = "Create an API key without a plan in the console, for QIANFAN_BEARER_TOKEN."
 _ENDPOINT = (
-    "Check -e: it is the last part of the service's address. A model that is asked by -m may no "
+    "Check -e: it is the last part of the service's address. A model that is named by -m may no "
     "longer be served."
 )
 _BUG = "The service refused the shape of the request; %%qianfan_chat --dry-run shows what is sent."
 
-#: Version 1: the codes of the API documents' tables ("错误码") and of the platform's error page.
+#: Codes of version 1, from the tables "错误码" of the models' API documents and of the platform's
+#: page of error codes; codes of version 2, from its own page of that name (Om9b4yj3w).
 CODES: dict[int | str, ErrorCode] = {
     1: ErrorCode("unknown error", _AGAIN, retry=True),
     2: ErrorCode("service temporarily unavailable", _AGAIN, retry=True),
@@ -79,12 +98,12 @@ CODES: dict[int | str, ErrorCode] = {
     ),
 }
 
-#: Version 2: the codes of its error page ("错误码", Om9b4yj3w).
+# Added in a second step: some rows of version 2 are those of version 1.
 CODES |= {
     "malformed_json": ErrorCode("the body is not JSON", _BUG),
     "invalid_model": ErrorCode(
         "there is no such model, or not for these keys",
-        "Check -m: %qianfan models lists those that there are.",
+        "Check -m: %qianfan models lists the available ones.",
     ),
     "invalid_messages": ErrorCode("the messages were refused", _WORDS),
     "invalid_argument": ErrorCode("a parameter was refused", _WORDS),
@@ -103,11 +122,12 @@ CODES |= {
         "the model is no longer served", "Choose another one: %qianfan models lists them."
     ),
     "method_not_supported": CODES[336101],
-    "Offline_batch_reasoning_refused": ErrorCode("there is no room now", _AGAIN, retry=True),
+    "Offline_batch_reasoning_refused": ErrorCode("there is no capacity now", _AGAIN, retry=True),
     "internal_error": ErrorCode("internal error", _AGAIN, retry=True),
     "dispatch_internal_error": ErrorCode("internal error", _AGAIN, retry=True),
 }
-#: Codes of version 2 that come in families, by how they end or begin.
+#: Families of codes of version 2, by a pattern that matches the whole code, so that a new limit
+#: is recognised as a limit.
 FAMILIES: dict[str, ErrorCode] = {
     r".*rate_limit_exceeded": ErrorCode(
         "a limit of requests or tokens is reached", _SLOWER, RateLimitError, retry=True
@@ -119,27 +139,28 @@ FAMILIES: dict[str, ErrorCode] = {
         "the key is of a subscription plan, or a plan is needed", _PLAN, AuthError
     ),
 }
-#: What an HTTP status says of a code that is in neither table.
+#: Meaning of an HTTP status, for a code that is in neither table.
 STATUSES: dict[int, ErrorCode] = {
-    401: ErrorCode("the service does not let you in", _KEYS, AuthError),
-    403: ErrorCode("you may not do this", _KEYS, AuthError),
+    401: ErrorCode("the service does not accept the credentials", _KEYS, AuthError),
+    403: ErrorCode("the credentials do not permit this", _KEYS, AuthError),
     429: ErrorCode("a limit is reached", _SLOWER, RateLimitError, retry=True),
 }
 
-#: What the token endpoint calls its errors (RFC 6749, section 5.2) and what to do about each.
+#: Hints by the token endpoint's ``error_description`` (RFC 6749, section 5.2).
 TOKEN_ERRORS: dict[str, str] = {
     "unknown client id": "QIANFAN_AK is not an API Key of this service. "
-    "An access key (ALTAK…) belongs into QIANFAN_ACCESS_KEY, with QIANFAN_SECRET_KEY.",
+    "An access key (ALTAK…) belongs in QIANFAN_ACCESS_KEY, with QIANFAN_SECRET_KEY.",
     "Client authentication failed": "QIANFAN_SK is not the Secret Key that belongs to QIANFAN_AK.",
 }
 
-#: What IAM calls its errors, which gives bearer tokens for access keys, and what to do.
+#: Hints for errors of Baidu's IAM, which issues bearer tokens, by a part of the code or message;
+#: without a first letter that may be a capital or not.
 IAM_ERRORS: dict[str, str] = {
-    "find credential": "QIANFAN_ACCESS_KEY is no access key of an account. An API Key of an "
-    "application belongs into QIANFAN_AK, with QIANFAN_SK.",
+    "find credential": "QIANFAN_ACCESS_KEY is not an access key of an account. An API Key of "
+    "an application belongs in QIANFAN_AK, with QIANFAN_SK.",
     "ignature": "QIANFAN_SECRET_KEY is not the one that belongs to QIANFAN_ACCESS_KEY, or this "
-    "computer's clock is wrong: %qianfan doctor looks.",
-    "xpired": "This computer's clock is wrong: %qianfan doctor looks.",
+    "computer's clock is wrong: %qianfan doctor checks both.",
+    "xpired": "This computer's clock is wrong: %qianfan doctor checks it.",
 }
 
 
@@ -147,39 +168,46 @@ def api_error(
     error_code: int | str,
     error_msg: str,
     *,
-    status: int = 200,
+    status: int = 0,
     request_id: str = "",
     retry_after: float | None = None,
 ) -> APIError:
-    """Turn the service's error into the exception that its code stands for.
+    """Turn an error of the service into an exception.
 
     Parameters
     ----------
     error_code
-        Qianfan's number (version 1) or word (version 2). One that is in no table goes by its
-        HTTP status; failing that it is a plain `APIError`.
+        A number (version 1) or a word (version 2). A code that is in no table is classified by
+        the HTTP status, or else is a plain `APIError`.
     error_msg
-        The service's words; shown beside the table's meaning.
+        The service's message; shown after the meaning of the code.
     status
-        The HTTP status.
+        HTTP status of the response; 0 if unknown.
     request_id
-        The answer's ``id``.
+        The ``id`` of the response.
     retry_after
         Seconds, from the header ``Retry-After``.
+
+    Examples
+    --------
+    >>> error = api_error(336501, "Rate limit reached", status=429)
+    >>> type(error).__name__, error.retryable, error.status
+    ('RateLimitError', True, 429)
     """
-    row = _row_of(error_code, status)
+    row = _find_row(error_code, status)
     return row.error(
         f"Qianfan answered error {error_code}, {row.meaning}: {error_msg}",
         hint=row.hint,
         error_code=error_code,
         error_msg=error_msg,
         request_id=request_id,
+        status=status,
         retryable=row.retry,
         retry_after=retry_after,
     )
 
 
-def _row_of(error_code: int | str, status: int) -> ErrorCode:
+def _find_row(error_code: int | str, status: int) -> ErrorCode:
     if error_code in CODES:
         return CODES[error_code]
     for pattern, row in FAMILIES.items():
@@ -190,13 +218,26 @@ def _row_of(error_code: int | str, status: int) -> ErrorCode:
     )
 
 
-def token_error(error: str, description: str, *, retryable: bool = False) -> AuthError:
-    """Turn a token endpoint's refusal into an `AuthError` that says which key is wrong."""
-    known = (hint for word, hint in IAM_ERRORS.items() if word in f"{error} {description}")
+def token_error(
+    error: str, description: str, *, status: int = 0, retryable: bool = False
+) -> AuthError:
+    """Turn an error of a token endpoint into an `AuthError` whose hint names the wrong key.
+
+    Parameters
+    ----------
+    error, description
+        ``error`` and ``error_description`` of the OAuth endpoint, ``code`` and ``message`` of IAM.
+    status
+        HTTP status of the response; 0 if unknown.
+    retryable
+        Whether the endpoint was only busy.
+    """
+    hints = (hint for part, hint in IAM_ERRORS.items() if part in f"{error} {description}")
     return AuthError(
         f"The token endpoint refused the keys ({error}): {description}",
-        hint=TOKEN_ERRORS.get(description) or next(known, _KEYS),
+        hint=TOKEN_ERRORS.get(description) or next(hints, _KEYS),
         error_code=error,
         error_msg=description,
+        status=status,
         retryable=retryable,
     )

@@ -1,4 +1,7 @@
-"""Version 1 of the wire, as the API documents of Dolly-12B and StarCoder describe it; pure."""
+"""Wire format of version 1 of the API; pure.
+
+Sources: the API documents of Dolly-12B (chat) and StarCoder (completion).
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,35 @@ from typing import Any
 from urllib.parse import quote
 
 from qianfan_magic.api.catalogue.cards import Card
-from qianfan_magic.api.catalogue.parameters import check_parameters, check_text
+from qianfan_magic.api.catalogue.parameters import check_parameters
 from qianfan_magic.api.catalogue.resolver import Service, check_length
 from qianfan_magic.api.types import Chunk, Kind, Message, Usage, token_count
+from qianfan_magic.api.wire.messages import check_content, check_list, check_prompt, role_of
 from qianfan_magic.errors import ParameterError
 
+__all__ = [
+    "PREFIX",
+    "TOKEN_PATH",
+    "body",
+    "chat_body",
+    "check_messages",
+    "complete_body",
+    "path",
+    "read_chunk",
+    "read_error",
+    "read_metadata",
+    "read_usage",
+]
+
+#: Path of every service, before its folder and endpoint.
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
+#: Path of the OAuth endpoint that issues access tokens for an API Key and its Secret Key.
 TOKEN_PATH = "/oauth/2.0/token"  # noqa: S105  an address
 FOLDERS: dict[Kind, str] = {"chat": "chat", "completion": "completions"}
 
 
 def path(kind: Kind, endpoint: str) -> str:
-    """Return the address of a service behind the base URL, percent-encoded."""
+    """Return the path of a service below the base URL, percent-encoded."""
     return f"{PREFIX}/{FOLDERS[kind]}/{quote(endpoint, safe='')}"
 
 
@@ -30,20 +50,21 @@ def body(
     Parameters
     ----------
     kind
-        Of the service.
+        Kind of the service.
     service
-        Who is asked.
+        The endpoint and the model card behind it.
     asked
-        Messages, or a prompt.
+        Messages of a chat, or the prompt of a completion.
     parameters
-        By the names of the table.
+        Values by the names of the table `PARAMETERS`.
     stream
-        Whether the answer is to come in pieces.
+        Whether the response is to be streamed.
 
     Raises
     ------
     ParameterError
-        As `check_messages` and `check_parameters` do; also for more than the card's characters.
+        As `check_messages` and `check_parameters` do, and if the text is longer than the card
+        allows.
     """
     build = chat_body if kind == "chat" else complete_body
     return build(asked, parameters, service.card) | ({"stream": True} if stream else {})
@@ -52,54 +73,52 @@ def body(
 def chat_body(
     messages: Sequence[Message], parameters: Mapping[str, Any], card: Card | None = None
 ) -> dict[str, Any]:
-    """Build the body of a chat request that is answered in one piece; raises as `body` does."""
-    sent = check_messages(messages)
-    check_length(sum(len(message["content"]) for message in sent), card)
-    return {"messages": sent, **check_parameters(parameters, "chat")}
+    """Build the body of a chat request without streaming; raise as `body` does."""
+    checked = check_messages(messages)
+    check_length(sum(len(message["content"]) for message in checked), card)
+    return {"messages": checked, **check_parameters(parameters, "chat")}
 
 
 def complete_body(
     prompt: str, parameters: Mapping[str, Any], card: Card | None = None
 ) -> dict[str, Any]:
-    """Build the body of a completion request that is answered in one piece; raises likewise."""
-    check_length(len(check_text(prompt, "The prompt")), card)
-    return {"prompt": prompt, **check_parameters(parameters, "completion")}
+    """Build the body of a completion request without streaming; raise as `body` does."""
+    return {"prompt": check_prompt(prompt, card), **check_parameters(parameters, "completion")}
 
 
 def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
-    """Hold messages against the rules of Dolly-12B's document.
+    """Check messages against the rules of Dolly-12B's document.
 
     Returns
     -------
     list of dict
-        Copies with only ``role`` and ``content``.
+        Copies that have only ``role`` and ``content``.
 
     Raises
     ------
     ParameterError
-        Unless there is an odd number of them, their roles are user, assistant, user, …, and
-        each has content.
+        Unless their number is odd, the roles are user, assistant, user, …, and each message has
+        content.
+
+    Examples
+    --------
+    >>> check_messages([{"role": "user", "content": "hi", "name": "Xiao Ming"}])
+    [{'role': 'user', 'content': 'hi'}]
     """
-    if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
-        raise ParameterError(
-            "messages must be a list of at least one message",
-            hint='Such as [{"role": "user", "content": "hi"}].',
-        )
-    for place, message in enumerate(messages):
-        expected = "assistant" if place % 2 else "user"
-        role = message.get("role") if isinstance(message, Mapping) else None
+    for number, message in enumerate(check_list(messages), 1):
+        expected, role = "user" if number % 2 else "assistant", role_of(message)
         if role != expected:
             raise ParameterError(
-                f"Message {place + 1} has the role {role!r}, but must have {expected!r}",
+                f"Message {number} has the role {role!r}, but must have {expected!r}",
                 hint="Roles alternate user, assistant, user, …",
             )
         if isinstance(message.get("content"), list):
             raise ParameterError(
-                f"The content of message {place + 1} is a list, and version 1 of the API takes "
+                f"The content of message {number} is a list, and version 1 of the API takes "
                 "text alone",
                 hint="For pictures ask a model of version 2 that sees: %qianfan models lists them.",
             )
-        check_text(message.get("content"), f"The content of message {place + 1}")
+        check_content(message.get("content"), number)
     if len(messages) % 2 == 0:
         raise ParameterError(
             f"There are {len(messages)} messages, but their number must be odd",
@@ -109,19 +128,26 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage:
-    """Add up the tokens of a stream.
+    """Read the token counts of a stream so far.
 
     The documents disagree: Dolly-12B sends no ``completion_tokens`` until the last chunk,
-    StableLM-Alpha-7B those of each chunk alone. The first ``prompt_tokens`` and the last
-    ``total_tokens`` are right in both; the answer's are their difference.
+    StableLM-Alpha-7B sends those of each chunk alone. The first ``prompt_tokens`` and the last
+    ``total_tokens`` are right in both, so the tokens of the answer are their difference.
+
+    Parameters
+    ----------
+    payload
+        The JSON of a chunk.
+    before
+        The counts up to the previous chunk.
     """
-    sent = payload.get("usage")
-    if not isinstance(sent, dict):
+    counts = payload.get("usage")
+    if not isinstance(counts, dict):
         return before or Usage()
     before = before or Usage()
-    prompt = before.prompt_tokens or token_count(sent, "prompt_tokens")
-    total = token_count(sent, "total_tokens") or max(
-        before.total_tokens, prompt + token_count(sent, "completion_tokens")
+    prompt = before.prompt_tokens or token_count(counts, "prompt_tokens")
+    total = token_count(counts, "total_tokens") or max(
+        before.total_tokens, prompt + token_count(counts, "completion_tokens")
     )
     return Usage(prompt, max(total - prompt, 0), total)
 
@@ -129,21 +155,21 @@ def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage
 def read_chunk(
     payload: Mapping[str, Any], before: Chunk | None = None, *, whole: bool = False
 ) -> Chunk:
-    """Read one event of a stream, or a whole answer, which is its own end.
+    """Read one event of a stream, or a whole response.
 
     Parameters
     ----------
     payload
         The service's JSON.
     before
-        The chunk before it.
+        The previous chunk of the stream.
     whole
-        Whether it is no event but a whole answer.
+        Whether the payload is a whole response, which is its own last chunk.
 
     Raises
     ------
     ValueError
-        If it has no ``result``, and so is not an answer of version 1.
+        If the payload has no ``result``, and so is not an answer of version 1.
     """
     text = payload.get("result")
     if not isinstance(text, str):
@@ -153,26 +179,26 @@ def read_chunk(
     return Chunk(text, is_end, usage, payload)
 
 
-#: The documents call it a bool and show a number.
+#: Values of ``is_safe`` that mean no: the documents call it a bool and show a number.
 _UNSAFE = (0, False, "0", "false")
 
 
 def read_metadata(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a chunk says of the answer besides its text, by the names of `Reply`."""
-    said: dict[str, Any] = {
+    """Read what a chunk's JSON tells besides its text, by the names of `Reply`'s fields."""
+    metadata: dict[str, Any] = {
         flag: True for flag in ("is_truncated", "need_clear_history") if raw.get(flag)
     }
     if raw.get("need_clear_history"):
-        said["ban_round"] = raw.get("ban_round")
+        metadata["ban_round"] = raw.get("ban_round")
     if raw.get("is_safe") is not None:
-        said["is_safe"] = raw["is_safe"] not in _UNSAFE
+        metadata["is_safe"] = raw["is_safe"] not in _UNSAFE
     if isinstance(raw.get("finish_reason"), str):
-        said["finish_reason"] = raw["finish_reason"]
-    return said
+        metadata["finish_reason"] = raw["finish_reason"]
+    return metadata
 
 
 def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
-    """Read an error's code and words; None if it is none."""
+    """Read the code and message of an error; None if the payload is not an error."""
     if not payload.get("error_code"):
         return None
     try:

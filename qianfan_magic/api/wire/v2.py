@@ -1,4 +1,7 @@
-"""Version 2 of the wire, in OpenAI's shape, as Qianfan's documents describe it; pure."""
+"""Wire format of version 2 of the API, which follows OpenAI's chat completions; pure.
+
+Source: Qianfan's document of version 2 ("对话Chat V2").
+"""
 
 from __future__ import annotations
 
@@ -10,51 +13,86 @@ from qianfan_magic.api.catalogue.parameter import plain_json
 from qianfan_magic.api.catalogue.parameters import check_parameters, check_text
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Service, check_length
 from qianfan_magic.api.types import DONE, ApiVersion, Chunk, Kind, Message, Usage, token_count
+from qianfan_magic.api.wire.messages import check_content, check_list, check_prompt, role_of
 from qianfan_magic.errors import ParameterError
+
+__all__ = [
+    "BEARER_SECONDS",
+    "MODELS_PATH",
+    "PATHS",
+    "ROLES",
+    "TOKEN_PATH",
+    "body",
+    "check_messages",
+    "path",
+    "read_chunk",
+    "read_error",
+    "read_metadata",
+    "read_models",
+    "read_usage",
+]
 
 PATHS: dict[Kind, str] = {"chat": "/v2/chat/completions", "completion": "/v2/completions"}
 MODELS_PATH = "/v2/models"
-#: IAM's, which gives bearer tokens for access keys.
+#: Path of IAM's endpoint that issues bearer tokens for access keys.
 TOKEN_PATH = "/v1/BCE-BEARER/token"  # noqa: S105  an address
+#: Lifetime of a bearer token to request there, in seconds; IAM allows 300 to 2,592,000.
+BEARER_SECONDS = 86_400
 ROLES = ("system", "user", "assistant", "tool")
-#: Characters of a model's name.
-LONGEST_NAME = 200
-#: What a message may have besides its role and content.
-_MORE = ("name", "tool_calls", "tool_call_id")
+#: Characters of a model's name; longer ones of the service's list are ignored.
+MAX_NAME_LENGTH = 200
+#: Fields that a message may have besides its role and content; others are dropped. What a model
+#: thought (``reasoning_content``) is not among them: it is not sent back.
+_OPTIONAL_FIELDS = ("name", "tool_calls", "tool_call_id")
+_NO_USAGE = Usage()
 
 
 def path(kind: Kind, model: str) -> str:
-    """Return the address of a kind of service behind the base URL; the body names the model."""
-    del model
+    """Return the path of a kind of service below the base URL; the body names the model."""
+    del model  # version 1 needs it
     return PATHS[kind]
 
 
 def body(
     kind: Kind, service: Service, asked: Any, parameters: Mapping[str, Any], *, stream: bool
 ) -> dict[str, Any]:
-    """Build the body of a request; takes what version 1's does.
+    """Build the body of a request.
+
+    Parameters
+    ----------
+    kind
+        Kind of the service.
+    service
+        The model and its card.
+    asked
+        Messages of a chat, or the prompt of a completion.
+    parameters
+        Values by the names of the table `PARAMETERS`.
+    stream
+        Whether the response is to be streamed.
 
     Raises
     ------
     ParameterError
-        As `check_messages` and `check_parameters` do; also for more than the card's characters,
-        and for a picture if the card says that the model takes none.
+        As `check_messages` and `check_parameters` do; if the text is longer than the card
+        allows; if there is a picture and the model accepts none.
     """
     checked = check_parameters(parameters, kind, ApiVersion.V2)
     _check_thinking(checked, service.card)
     if kind == "chat":
-        sent: dict[str, Any] = {"messages": _with_system(asked, checked.pop("system", None))}
-        _check_fit(sent["messages"], service.card)
+        content: dict[str, Any] = {"messages": _with_system(asked, checked.pop("system", None))}
+        _check_card(content["messages"], service.card)
     else:
-        sent = {"prompt": check_text(asked, "The prompt")}
-        check_length(len(asked), service.card)
+        content = {"prompt": check_prompt(asked, service.card)}
     if "response_format" in checked:
         checked["response_format"] = {"type": checked["response_format"]}
+    # ERNIE and Qwen know "enable_thinking", DeepSeek and GLM "thinking".
     if "enable_thinking" in checked and service.card and service.card.thinks == "thinking":
         state = "enabled" if checked.pop("enable_thinking") else "disabled"
         checked["thinking"] = {"type": state}
-    streamed = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
-    return {"model": service.name, **sent, **checked, **streamed}
+    # A stream has token counts only if they are requested.
+    streaming = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    return {"model": service.name, **content, **checked, **streaming}
 
 
 def _check_thinking(checked: Mapping[str, Any], card: Card | None) -> None:
@@ -66,120 +104,125 @@ def _check_thinking(checked: Mapping[str, Any], card: Card | None) -> None:
 
 
 def _with_system(messages: Sequence[Message], system: str | None) -> list[dict[str, Any]]:
-    """Put the system text before the messages, which is where version 2 has it."""
-    sent = check_messages(messages)
+    """Check the messages and insert the system text as the first, as version 2 expects it."""
+    checked = check_messages(messages)
     if system is None:
-        return sent
-    if sent[0]["role"] == "system":
+        return checked
+    if checked[0]["role"] == "system":
         raise ParameterError(
             "There are two system texts: the parameter system and the first message",
             hint="Leave one of them out.",
         )
-    return [{"role": "system", "content": system}, *sent]
+    return [{"role": "system", "content": system}, *checked]
 
 
 def check_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Hold messages against the rules of version 2's document.
+    """Check messages against the rules of version 2's document.
 
     Returns
     -------
     list of dict
-        Copies with what version 2 knows of a message; what a model thought is not sent back.
+        Copies that have only the fields that version 2 knows.
 
     Raises
     ------
     ParameterError
-        Unless there are some, each of a known role and with content, the system's only at the
-        beginning, the user's or a tool's at the end.
+        Unless there is at least one message, each has a known role and content, only the first
+        is of the system, and the last is of the user or a tool.
+
+    Examples
+    --------
+    >>> check_messages([{"role": "user", "content": "hi", "reasoning_content": "…"}])
+    [{'role': 'user', 'content': 'hi'}]
     """
-    if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
+    checked = [_checked_message(m, number) for number, m in enumerate(check_list(messages), 1)]
+    if checked[-1]["role"] not in {"user", "tool"}:
         raise ParameterError(
-            "messages must be a list of at least one message",
-            hint='Such as [{"role": "user", "content": "hi"}].',
-        )
-    sent = [_checked(message, place) for place, message in enumerate(messages, 1)]
-    if sent[-1]["role"] not in {"user", "tool"}:
-        raise ParameterError(
-            f"The last message has the role {sent[-1]['role']!r}",
+            f"The last message has the role {checked[-1]['role']!r}",
             hint="The last message is the user's question, or what a tool has given.",
         )
-    return sent
+    return checked
 
 
-def _checked(message: Any, place: int) -> dict[str, Any]:
-    role = message.get("role") if isinstance(message, Mapping) else None
-    if role not in ROLES or (role == "system" and place > 1):
+def _checked_message(message: Any, number: int) -> dict[str, Any]:
+    role = role_of(message)
+    if role not in ROLES or (role == "system" and number > 1):
         raise ParameterError(
-            f"Message {place} has the role {role!r}",
+            f"Message {number} has the role {role!r}",
             hint="Roles are user, assistant and tool; system only for the first message.",
         )
     content = message.get("content")
     if isinstance(content, list):
-        _check_parts(content, place)
-    elif not message.get("tool_calls"):
-        check_text(content, f"The content of message {place}")
-    more = {name: message[name] for name in _MORE if name in message}
-    sent = {"role": role, "content": content, **more}
-    if not more and isinstance(content, str):
-        return sent
-    checked = plain_json(sent)
-    if checked is None:
+        _check_parts(content, number)
+    elif not message.get("tool_calls"):  # a message that only calls tools has no content
+        check_content(content, number)
+    optional = {name: message[name] for name in _OPTIONAL_FIELDS if name in message}
+    copy = {"role": role, "content": content, **optional}
+    if not optional and isinstance(content, str):  # needs no copy by way of JSON
+        return copy
+    plain = plain_json(copy)
+    if plain is None:
         raise ParameterError(
-            f"Message {place} holds what JSON cannot carry",
+            f"Message {number} holds what JSON cannot carry",
             hint="Such as bytes, a set, NaN, or half of a character.",
         )
-    return dict(checked)
+    return dict(plain)
 
 
-def _check_parts(parts: list[Any], place: int) -> None:
-    """Check content that consists of texts and pictures."""
+def _check_parts(parts: list[Any], number: int) -> None:
+    """Check content that is a list of texts and pictures."""
     known = {"text", "image_url", "video_url"}
-    wrong = [part for part in parts if not isinstance(part, Mapping) or not known & part.keys()]
-    if wrong or not parts:
+    unknown = [part for part in parts if not isinstance(part, Mapping) or not known & part.keys()]
+    if unknown or not parts:
         raise ParameterError(
-            f"The content of message {place} is a list, but not of text and image_url parts",
+            f"The content of message {number} is a list, but not of text and image_url parts",
             hint='Such as [{"type": "text", "text": "What is this?"}].',
         )
     for part in parts:
         if "text" in part:
-            check_text(part["text"], f"A text of message {place}")
+            check_text(part["text"], f"A text of message {number}")
 
 
-def _check_fit(messages: list[dict[str, Any]], card: Card | None) -> None:
+def _check_card(messages: list[dict[str, Any]], card: Card | None) -> None:
+    """Check pictures and length against the limits of the model's card."""
     parts = [part for m in messages if isinstance(m["content"], list) for part in m["content"]]
     if card and not card.sees and any("image_url" in part for part in parts):
-        earlier = isinstance(messages[-1]["content"], str)
-        raise ParameterError(
-            f"{card.name} takes no pictures" + ", and an earlier message has one" * earlier,
-            hint="Ask a model that sees: %qianfan models lists them"
-            + "; or begin another conversation, -n NAME." * earlier
-            + "." * (not earlier),
-        )
+        raise _no_pictures(card, is_earlier=isinstance(messages[-1]["content"], str))
     texts = [m["content"] for m in messages if isinstance(m["content"], str)]
     texts += [part["text"] for part in parts if "text" in part]
     check_length(sum(map(len, texts)), card)
 
 
+def _no_pictures(card: Card, *, is_earlier: bool) -> ParameterError:
+    hint = "Ask a model that sees: %qianfan models lists them"
+    if is_earlier:
+        return ParameterError(
+            f"{card.name} takes no pictures, and an earlier message has one",
+            hint=f"{hint}; or begin another conversation, -n NAME.",
+        )
+    return ParameterError(f"{card.name} takes no pictures", hint=f"{hint}.")
+
+
 def read_chunk(
     payload: Mapping[str, Any], before: Chunk | None = None, *, whole: bool = False
 ) -> Chunk:
-    """Read one event of a stream, or a whole answer, which is its own end.
+    """Read one event of a stream, or a whole response.
 
     Parameters
     ----------
     payload
         The service's JSON, or `DONE`.
     before
-        The chunk before it.
+        The previous chunk of the stream.
     whole
-        Whether it is no event but a whole answer.
+        Whether the payload is a whole response, which is its own last chunk.
 
     Raises
     ------
     ValueError
-        If it has no ``choices``, and so is not an answer of version 2.
+        If the payload has no ``choices``, and so is not an answer of version 2.
     """
-    usage = before.usage if before else _NONE
+    usage = before.usage if before else _NO_USAGE
     if payload is DONE:
         return Chunk("", True, usage, before.raw if before else DONE)  # noqa: FBT003  is_end
     choices = payload.get("choices")
@@ -187,58 +230,60 @@ def read_chunk(
         raise ValueError("it has no list under 'choices'")  # noqa: TRY004  the peer's data
     if payload.get("usage"):
         usage = read_usage(payload)
-    text = reasoning = ""
-    if choices:
-        try:
-            choice = choices[0]
-            # Of a chat's stream, of a whole chat, of a completion.
-            said = choice.get("delta") or choice.get("message") or choice
-            text = said.get("content") or said.get("text") or ""
-            reasoning = said.get("reasoning_content") or ""
-            _ = text + "", reasoning + ""
-        except (AttributeError, TypeError):
-            raise ValueError("its choice is none") from None
+    # The last chunk, which has the usage, has an empty list of choices.
+    text, reasoning = _read_choice(choices[0]) if choices else ("", "")
     return Chunk(text, whole, usage, payload, reasoning)
 
 
-_NONE = Usage()
+def _read_choice(choice: Any) -> tuple[str, str]:
+    """Read the text and the reasoning of a choice."""
+    try:
+        # In this order: a chat's stream, a whole chat, a completion.
+        message = choice.get("delta") or choice.get("message") or choice
+        text = message.get("content") or message.get("text") or ""
+        reasoning = message.get("reasoning_content") or ""
+        return text + "", reasoning + ""  # raises unless both are text
+    except (AttributeError, TypeError):
+        raise ValueError("its choice has no text") from None
 
 
 def read_usage(payload: Mapping[str, Any]) -> Usage:
-    """Read the tokens, which stand in one chunk of a stream only."""
-    sent = payload.get("usage")
-    if not isinstance(sent, dict):
-        return _NONE
+    """Read the token counts, which only one chunk of a stream has."""
+    counts = payload.get("usage")
+    if not isinstance(counts, dict):
+        return _NO_USAGE
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return Usage(*(token_count(sent, name) for name in names))
+    return Usage(*(token_count(counts, name) for name in names))
 
 
-#: From this ``flag`` on the service wants the talk to end: 2, 3 and 4; 1 is a low risk.
-END_OF_TALK = 2
+#: Smallest ``flag`` with which the service asks to end the conversation. The document: 1 is a low
+#: risk; 2, 3 and 4 ask to clear the history.
+CLEAR_HISTORY_FLAG = 2
 
 
 def read_metadata(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a chunk says of the answer besides its text, by the names of `Reply`."""
+    """Read what a chunk's JSON tells besides its text, by the names of `Reply`'s fields."""
     choice = (raw.get("choices") or [{}])[0]
-    said: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     if isinstance(choice.get("finish_reason"), str):
-        said["finish_reason"] = choice["finish_reason"]
+        metadata["finish_reason"] = choice["finish_reason"]
     if choice.get("finish_reason") == "length":
-        said["is_truncated"] = True
+        metadata["is_truncated"] = True
     flag = choice.get("flag") or 0
     if flag or choice.get("finish_reason") == "content_filter":
-        said["is_safe"] = False
-    if (isinstance(flag, int) and flag >= END_OF_TALK) or raw.get("need_clear_history"):
-        place = choice if "ban_round" in choice else raw
-        said |= {"need_clear_history": True, "ban_round": place.get("ban_round")}
-    return said
+        metadata["is_safe"] = False
+    if (isinstance(flag, int) and flag >= CLEAR_HISTORY_FLAG) or raw.get("need_clear_history"):
+        # ban_round may be inside the choice or beside the choices.
+        source = choice if "ban_round" in choice else raw
+        metadata |= {"need_clear_history": True, "ban_round": source.get("ban_round")}
+    return metadata
 
 
 def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
-    """Read an error's code and words; None if it is none."""
+    """Read the code and message of an error; None if the payload is not an error."""
     error = payload.get("error")
     if not error and "code" in payload and "message" in payload:
-        error = payload  # a gateway's own, in the shape of Baidu's cloud
+        error = payload  # an error of Baidu's API gateway, which has no "error" around it
     if not error:
         return None
     if not isinstance(error, dict):
@@ -247,9 +292,9 @@ def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
 
 
 def read_models(payload: Mapping[str, Any]) -> list[str]:
-    """Read the names of the models that are listed."""
-    listed = payload.get("data")
-    rows = listed if isinstance(listed, list) else []
-    found = [one.get("id") for one in rows if isinstance(one, Mapping)]
-    names = {one for one in found if isinstance(one, str) and len(one) <= LONGEST_NAME}
+    """Return the names in a list of models, sorted; what is not a model's name is ignored."""
+    data = payload.get("data")
+    rows = data if isinstance(data, list) else []
+    ids = [row.get("id") for row in rows if isinstance(row, Mapping)]
+    names = {name for name in ids if isinstance(name, str) and len(name) <= MAX_NAME_LENGTH}
     return sorted(name for name in names if MODEL_NAME.fullmatch(name))

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.embedded.rate_limits import RateLimits
+from qianfan_magic.embedded.state import RateLimits
 from qianfan_magic.embedded.server import EmbeddedServer
 
 PATIENCE = 20.0  # seconds; only a test that fails waits so long
@@ -733,7 +733,7 @@ def test_version_1_counts_tokens_together(wire):
 def test_quota_is_whole_again_after_a_minute():
     times = iter([0.0, 59.9, 60.0, 60.0])
     quota = RateLimits(clock=lambda: next(times))
-    left = [quota.use(1, 1)["Requests"] for _ in range(3)]
+    left = [int(quota.count(1, 1, 2)["X-Ratelimit-Remaining-Requests"]) for _ in range(3)]
     assert left == [2_999, 2_998, 2_999]
 
 

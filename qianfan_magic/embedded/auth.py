@@ -120,7 +120,7 @@ class Authenticator:
             If it is not a number in this range.
         """
         text = expire_in_seconds or str(DEFAULT_BEARER_LIFE)
-        # At most nine digits: int() raises for more than 4,300.
+        # At most nine digits, since Python refuses to convert more than 4,300.
         seconds = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
         if not MIN_BEARER_LIFE <= seconds <= MAX_BEARER_LIFE:
             bounds = f"[{MIN_BEARER_LIFE}, {MAX_BEARER_LIFE}]"
@@ -190,6 +190,7 @@ class Authenticator:
             raise _iam_error("NotFound", "Could not find credential.")
         canonical = canonical_request(*target, signed_headers)
         expected = sign(self.keys.secret_key, parsed.prefix, canonical)
+        # IAM requires the host to be signed, so that a signature is of no use elsewhere.
         if parsed.signature != expected or "host" not in signed_headers:
             cause = "Fail to authn user: Signature does not match"
             raise _iam_error("SignatureDoesNotMatch", cause)

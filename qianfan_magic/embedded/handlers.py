@@ -84,12 +84,12 @@ class BaseHandler(RequestHandler):
         elif fault.body is not None:
             self.write(fault.body)
         if fault.end:
-            await self.flush()
+            await self.flush()  # or closing would discard what was written
             await self._end_connection(fault.end)
 
     async def _end_connection(self, how: str) -> None:
         stream = self.request.connection.stream  # type: ignore[union-attr]
-        if how == "silence":
+        if how == "silence":  # only the client ends it, by its timeout
             closed = asyncio.Event()
             stream.set_close_callback(closed.set)
             await closed.wait()
@@ -176,6 +176,7 @@ class ServiceHandler(BaseHandler):
                 self.write_event(self._with_fault_fields(chunk))
                 await self.flush()
                 self.received.sent += 1
+                # Read for each chunk, since it may be set while a stream is under way.
                 if self.state.pace:
                     await asyncio.sleep(self.state.pace)
             self.write(self.end)

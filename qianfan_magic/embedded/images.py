@@ -117,7 +117,8 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, position + 5)
             return width, height
-        if marker == 0xFFFF:  # noqa: PLR2004  a fill byte before the marker
+        # Every marker may be preceded by fill bytes.
+        if marker == 0xFFFF:  # noqa: PLR2004
             position += 1
             continue
         if marker >> 8 != 0xFF or length < 2:  # noqa: PLR2004  the length includes itself

@@ -80,5 +80,6 @@ class ServerRequest:
 
     def random(self) -> Random:
         """Return a random number generator that is seeded by this request alone."""
+        # Not of the server: the answer must not depend on the requests before this one.
         seed = self.parameters.get("seed", self.seed)
         return Random(f"{seed}\0{self.card.name}\0" + "\0".join(self.messages))  # noqa: S311

@@ -98,6 +98,7 @@ class AnswerV2(Answer):
             end = {"delta": {"content": ""}}
         for choice in choices:
             yield self._payload({**choice, "flag": 0}, ".chunk")
+        # The finish reason comes in a chunk of its own, without text.
         end |= {"finish_reason": self._finish_reason, "flag": 0}
         usage = {"usage": self._usage()} if self._request.include_usage else {}
         yield self._payload(end, ".chunk") | usage

@@ -90,6 +90,7 @@ class EmbeddedServer:
         self._port = port
         self._started = threading.Event()
         self._failure: OSError | None = None
+        # A daemon, so that a kernel or a script that never calls `stop` can exit.
         self._thread = threading.Thread(target=self._run, name="qianfan-server", daemon=True)
 
     @property
@@ -210,6 +211,7 @@ class EmbeddedServer:
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        # No access log: requests are recorded in `seen`.
         http = HTTPServer(Application(_routes(self._state), log_function=lambda _: None))
         try:
             sockets = bind_sockets(self._port, HOST)
@@ -229,6 +231,7 @@ class EmbeddedServer:
 def _routes(state: ServerState) -> list[tuple[str, type[BaseHandler], dict[str, Any]]]:
     shared = {"state": state}
     folders = "|".join(v1.FOLDERS.values())
+    # The first pattern that matches the whole path decides.
     return [
         (v1.TOKEN_PATH, AccessTokenHandler, shared),
         (rf"{v1.PREFIX}/({folders})/([^/]+)", V1ServiceHandler, shared),

@@ -58,7 +58,8 @@ def parse_json_object(content: bytes, codes: ErrorCodes) -> dict[str, Any]:
     """Parse a body, which must be a JSON object."""
     try:
         body = json.loads(content)
-        json.dumps(body, ensure_ascii=False).encode()  # raises for a lone surrogate
+        # Python's parser accepts a lone surrogate ("\ud800"); UTF-8 cannot encode it.
+        json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise ServiceError(codes.malformed, "Invalid JSON") from None
     if not isinstance(body, dict):

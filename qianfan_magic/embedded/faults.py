@@ -35,9 +35,9 @@ class Fault:
         Fields to add to the response, or to each of its chunks, which is otherwise correct.
         ``flag`` and ``ban_round`` go into the choice in version 2.
     path : str
-        The fault applies to the first request whose path contains this text:
-        ``/wenxinworkshop/`` matches the models of version 1, ``/v2/`` all of version 2,
-        ``/oauth/`` and ``/BCE-BEARER/`` the token endpoints.
+        The fault applies to the first request whose path contains this text. The default matches
+        the models of version 1, ``/v2/`` all of version 2, ``/oauth/`` and ``/BCE-BEARER/`` the
+        token endpoints.
 
     Examples
     --------

@@ -1,1 +1,5 @@
-"""A server on this computer that speaks Qianfan's wire, so that everything runs without a key."""
+"""A local server that speaks Qianfan's protocol, so that everything runs without credentials.
+
+`server.EmbeddedServer` serves both versions of the API and IAM's token endpoint on 127.0.0.1. It
+authenticates and validates requests as the service does; an engine writes the answers.
+"""

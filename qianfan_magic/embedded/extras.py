@@ -1,17 +1,17 @@
-"""Packages that only the demo needs."""
+"""The error for a missing optional dependency of the demo.
+
+It stands apart from the server, which cannot be imported without tornado.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qianfan_magic.errors import QianfanError
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["missing"]
 
 
 def missing(error: ImportError) -> QianfanError:
-    """Say which package the demo lacks, and what to install."""
+    """Return an error that names the missing package and the command that installs it."""
     return QianfanError(
         f"The demo needs the package {error.name}",
         hint="Install it with: python -m pip install 'qianfan-magic[demo]'",

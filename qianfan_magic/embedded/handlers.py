@@ -1,4 +1,4 @@
-"""What all addresses of the embedded server share, as tornado handlers."""
+"""What all request handlers share: recording, faults, authentication by signature, responses."""
 
 from __future__ import annotations
 
@@ -8,76 +8,73 @@ import socket
 import struct
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
-from qianfan_magic.embedded.faults import Fault, Refusal
+from qianfan_magic.api.types import ApiVersion
+from qianfan_magic.embedded.faults import Fault, ServiceError
+from qianfan_magic.embedded.request import ServerRequest
 from qianfan_magic.embedded.responses import Answer
-from qianfan_magic.embedded.state import ReceivedRequest
+from qianfan_magic.embedded.state import ReceivedRequest, ServerState
 
-if TYPE_CHECKING:
-    from qianfan_magic.embedded.server import EmbeddedServer
+__all__ = ["BaseHandler", "ServiceHandler", "UnknownPathHandler"]
 
 
-class Handler(RequestHandler):
-    """What all addresses share: the record of requests, faults, JSON errors (version 1's)."""
+class BaseHandler(RequestHandler):
+    """Records requests, injects faults, and writes JSON; errors are in version 1's format."""
 
-    def initialize(self, server: EmbeddedServer) -> None:
-        """Keep the server that this request came to."""
-        self.server = server
+    def initialize(self, state: ServerState) -> None:
+        """Store the server's state; tornado passes what the route specifies."""
+        self.state = state
         self.fault: Fault | None = None
 
     def prepare(self) -> None:
-        """Write the request down, and let it go wrong if it is to."""
+        """Record the request, and take the fault that applies to it."""
         request = self.request
-        # Each piece goes out at once: none waits for the one before to be acknowledged.
+        # Nagle's algorithm would hold a chunk back until the one before it is acknowledged.
         request.connection.stream.set_nodelay(True)  # type: ignore[union-attr]
-        self.seen = ReceivedRequest(
+        self.received = ReceivedRequest(
             request.method or "", request.path, dict(request.headers), request.body
         )
-        self.server.seen.append(self.seen)
-        self.fault = self.server.take_fault(request.path)
+        self.state.received.append(self.received)
+        self.fault = self.state.take_fault(request.path)
 
     def on_connection_close(self) -> None:
-        """Note that the client went away."""
-        self.seen.closed_early = True
+        """Record that the client closed the connection."""
+        self.received.closed_early = True
 
     def write_error(self, status_code: int, **_: Any) -> None:
-        """Answer what tornado refuses by itself, such as a malformed form, as JSON too."""
+        """Respond in JSON to what tornado rejects by itself, such as a malformed form."""
         self.write_error_payload(336001, f"Invalid Argument: HTTP {status_code}")
 
     def write_payload(self, payload: dict[str, Any]) -> None:
-        """Answer with JSON."""
+        """Write a JSON response."""
         self.set_header("Content-Type", "application/json;charset=utf-8")
         self.write(json.dumps(payload, ensure_ascii=False))
 
     def write_event(self, payload: dict[str, Any]) -> None:
-        """Send one event of a stream."""
+        """Write one server-sent event."""
         self.write(f"data: {json.dumps(payload, ensure_ascii=False)}\n\n")
 
     def write_error_payload(self, error_code: int | str, error_msg: str) -> None:
-        """Answer with an error, which may also come in the middle of a stream."""
+        """Write an error; it may come in the middle of a stream."""
         self.write_payload({"error_code": error_code, "error_msg": error_msg})
 
-    def refuse(self, refused: Refusal) -> None:
-        """Answer that it is refused."""
-        self.write_error_payload(refused.error_code, refused.error_msg)
-
-    @property
-    def address(self) -> tuple[str, str, str]:
-        """What a signature covers besides headers."""
-        return self.request.method or "", self.request.path, self.request.query
+    def write_service_error(self, error: ServiceError) -> None:
+        """Respond with an error of the service."""
+        self.write_error_payload(error.error_code, error.error_msg)
 
     def check_signature(self) -> None:
-        """Refuse, in IAM's words, a request that is not signed with the keys."""
+        """Raise a `ServiceError` of IAM unless the request is signed with the server's keys."""
         headers = {name.lower(): value for name, value in self.request.headers.items()}
+        target = self.request.method or "", self.request.path, self.request.query
         authorization = headers.get("authorization", "")
-        self.server.authenticator.check_signature(authorization, self.address, headers)
+        self.state.authenticator.check_signature(authorization, target, headers)
 
     async def inject_fault(self, fault: Fault) -> None:
-        """Do what the fault says, in the place of the rest of the answer."""
+        """Write what a fault specifies instead of the rest of the response."""
         if not self._headers_written:
             self.set_status(fault.status)
             for name, value in fault.headers.items():
@@ -87,80 +84,84 @@ class Handler(RequestHandler):
         elif fault.body is not None:
             self.write(fault.body)
         if fault.end:
-            await self.flush()
-            await self._end(fault.end)
+            await self.flush()  # or closing would discard what was written
+            await self._end_connection(fault.end)
 
-    async def _end(self, how: str) -> None:
+    async def _end_connection(self, how: str) -> None:
         stream = self.request.connection.stream  # type: ignore[union-attr]
-        if how == "silence":
+        if how == "silence":  # only the client ends it, by its timeout
             closed = asyncio.Event()
             stream.set_close_callback(closed.set)
             await closed.wait()
-            self.seen.closed_early = True
+            self.received.closed_early = True
             return
         if how == "reset":
-            linger = struct.pack("ii", 1, 0)  # on, for no time: close sends RST
+            linger = struct.pack("ii", 1, 0)  # on, for 0 seconds: close() sends RST
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         stream.close()
 
 
-class UnknownHandler(Handler):
-    """Any address that the service does not have."""
+class UnknownPathHandler(BaseHandler):
+    """Responds to all paths that the service does not have."""
 
     async def get(self) -> None:
-        """Answer as the service does."""
+        """Respond with version 1's error."""
         self.write_error_payload(3, "Unsupported openapi method")
 
     post = put = delete = patch = options = get
 
 
-class ServiceHandler(Handler):
-    """A model's address: lets in, checks, answers.
+class ServiceHandler(BaseHandler):
+    """Runs a model: authenticates and validates the request, and responds with an answer.
 
     Attributes
     ----------
+    version
+        The API version of the path.
     end
-        What a stream ends with.
+        Text that ends a stream.
     """
 
+    version: ClassVar[ApiVersion]
     end: ClassVar[str] = ""
 
     @abstractmethod
-    def read(self, *named: str) -> tuple[Answer, bool]:
-        """Let in, check and answer; tell whether the answer is to be streamed.
-
-        Raises
-        ------
-        Refusal
-            With the code and words of the service.
-        """
+    def authenticate(self) -> None:
+        """Raise a `ServiceError` unless the request's credentials are valid."""
 
     @abstractmethod
-    def limits(self, answer: Answer) -> dict[str, str]:
-        """Return the headers that tell what may be asked yet."""
+    def parse(self, *path_arguments: str) -> ServerRequest:
+        """Validate the request; raise a `ServiceError` if it is invalid."""
+
+    @abstractmethod
+    def answer(self, request: ServerRequest) -> Answer:
+        """Return the engine's answer in this version's format."""
 
     def with_fields(self, payload: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Put a fault's fields into an answer or a chunk."""
+        """Return an answer or a chunk with the fields of a fault added."""
         return {**payload, **fields}
 
-    async def post(self, *named: str) -> None:
-        """Let in, check, answer."""
+    async def post(self, *path_arguments: str) -> None:
+        """Authenticate, validate, respond."""
         if self.fault and not self.fault.after and not self.fault.fields:
             await self.inject_fault(self.fault)
             return
         try:
-            answer, stream = self.read(*named)
-        except Refusal as refused:
-            self.refuse(refused)
+            self.authenticate()
+            request = self.parse(*path_arguments)
+        except ServiceError as error:
+            self.write_service_error(error)
             return
-        for name, value in self.limits(answer).items():
+        answer = self.answer(request)
+        tokens = answer.prompt_tokens, answer.completion_tokens
+        for name, value in self.state.rate_limits.count(*tokens, self.version).items():
             self.set_header(name, value)
-        if stream:
+        if request.stream:
             await self._stream(answer)
         else:
-            self.write_payload(self._faulty(answer.whole()))
+            self.write_payload(self._with_fault_fields(answer.whole()))
 
-    def _faulty(self, payload: dict[str, Any]) -> dict[str, Any]:
+    def _with_fault_fields(self, payload: dict[str, Any]) -> dict[str, Any]:
         fields = self.fault.fields if self.fault else {}
         return self.with_fields(payload, fields) if fields else payload
 
@@ -172,11 +173,12 @@ class ServiceHandler(Handler):
                 if fault and number == fault.after:
                     await self.inject_fault(fault)
                     return
-                self.write_event(self._faulty(chunk))
+                self.write_event(self._with_fault_fields(chunk))
                 await self.flush()
-                self.seen.sent += 1
-                if self.server.pace:
-                    await asyncio.sleep(self.server.pace)
+                self.received.sent += 1
+                # Read for each chunk, since it may be set while a stream is under way.
+                if self.state.pace:
+                    await asyncio.sleep(self.state.pace)
             self.write(self.end)
         except StreamClosedError:
-            self.seen.closed_early = True
+            self.received.closed_early = True

@@ -1,4 +1,4 @@
-"""The addresses of version 2, and IAM's for its bearer tokens."""
+"""Request handlers of version 2, and of IAM's endpoint for its bearer tokens."""
 
 from __future__ import annotations
 
@@ -6,42 +6,46 @@ from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any
 
-from qianfan_magic.api.types import Kind
-from qianfan_magic.embedded import rate_limits, responses_v2
-from qianfan_magic.embedded.faults import Refusal
-from qianfan_magic.embedded.handlers import Handler, ServiceHandler
-from qianfan_magic.embedded.responses import Answer
-from qianfan_magic.embedded.validation_v2 import MODELS, read_question
+from qianfan_magic.api.types import ApiVersion, Kind
+from qianfan_magic.embedded import responses_v2
+from qianfan_magic.embedded.faults import ServiceError
+from qianfan_magic.embedded.handlers import BaseHandler, ServiceHandler
+from qianfan_magic.embedded.request import ServerRequest
+from qianfan_magic.embedded.validation_v2 import MODELS, parse_request
+
+__all__ = ["BearerTokenHandler", "ModelListHandler", "V2ServiceHandler", "V2UnknownPathHandler"]
+
+#: Error codes for what tornado rejects by itself, by HTTP status code.
+_TORNADO_ERRORS = {405: "method_not_supported", 500: "internal_error"}
 
 
-class IamHandler(Handler):
-    """IAM's endpoint for bearer tokens, which takes signed requests."""
+class BearerTokenHandler(BaseHandler):
+    """IAM's endpoint for bearer tokens, which authenticates by signature."""
 
     async def get(self) -> None:
-        """Give a bearer token for the access key."""
+        """Issue a bearer token."""
         if self.fault:
             await self.inject_fault(self.fault)
             return
         try:
             self.check_signature()
-            asked = self.get_query_argument("expireInSeconds", "")
-            self.write_payload(self.server.authenticator.issue_bearer(asked))
-        except Refusal as refused:
-            self.refuse(refused)
+            expire_in_seconds = self.get_query_argument("expireInSeconds", "")
+            self.write_payload(self.state.authenticator.issue_bearer(expire_in_seconds))
+        except ServiceError as error:
+            self.write_service_error(error)
 
     def write_error(self, status_code: int, **_: Any) -> None:
-        """Refuse every other method."""
-        self.write_error_payload(
-            "InvalidHTTPRequest", f"InvalidHTTPRequest, cause: HTTP {status_code}"
-        )
+        """Respond to what tornado rejects by itself, such as every method but GET."""
+        message = f"InvalidHTTPRequest, cause: HTTP {status_code}"
+        self.write_error_payload("InvalidHTTPRequest", message)
 
-    def refuse(self, refused: Refusal) -> None:
-        """Answer with the status too."""
-        self.set_status(refused.status)
-        super().refuse(refused)
+    def write_service_error(self, error: ServiceError) -> None:
+        """Respond with an error and its status code."""
+        self.set_status(error.status)
+        super().write_service_error(error)
 
     def write_error_payload(self, error_code: int | str, error_msg: str) -> None:
-        """Answer with an error in BCE's shape, and in its headers."""
+        """Write an error in the format of Baidu Cloud: in the body and in two headers."""
         self.set_header("X-Bce-Error-Code", str(error_code))
         self.set_header("X-Bce-Error-Message", error_msg)
         self.write_payload(
@@ -49,32 +53,28 @@ class IamHandler(Handler):
         )
 
 
-#: Of what tornado refuses by itself.
-_CODES = {405: "method_not_supported", 500: "internal_error"}
-
-
-class V2Handler(Handler):
-    """What the addresses of version 2 share: the bearer token, and errors with a status."""
+class V2Handler(BaseHandler):
+    """Authenticates by bearer token, and responds to errors with a status code."""
 
     def authenticate(self) -> None:
-        """Refuse who has no bearer token."""
+        """Raise a `ServiceError` unless the bearer token is valid."""
         headers = self.request.headers
-        self.server.authenticator.check_bearer(
+        self.state.authenticator.check_bearer(
             headers.get("Authorization", ""), headers.get("appid")
         )
 
     def write_error(self, status_code: int, **_: Any) -> None:
-        """Answer what tornado refuses by itself."""
-        code = _CODES.get(status_code, "invalid_argument")
+        """Respond to what tornado rejects by itself."""
+        code = _TORNADO_ERRORS.get(status_code, "invalid_argument")
         self.write_error_payload(code, f"Invalid Argument: HTTP {status_code}")
 
-    def refuse(self, refused: Refusal) -> None:
-        """Answer with the status too."""
-        self.set_status(refused.status)
-        super().refuse(refused)
+    def write_service_error(self, error: ServiceError) -> None:
+        """Respond with an error and its status code."""
+        self.set_status(error.status)
+        super().write_service_error(error)
 
     def write_error_payload(self, error_code: int | str, error_msg: str) -> None:
-        """Answer with an error; in the middle of a stream it is an event."""
+        """Write an error, in the middle of a stream as an event."""
         payload = responses_v2.error(error_code, error_msg, f"as-{token_hex(5)}")
         if self._headers_written:
             self.write_event(payload)
@@ -82,63 +82,60 @@ class V2Handler(Handler):
             self.write_payload(payload)
 
 
-class ModelsHandler(V2Handler):
+class ModelListHandler(V2Handler):
     """The list of models."""
 
     async def get(self) -> None:
-        """List those that are served."""
+        """Respond with the models of version 2."""
         if self.fault:
             await self.inject_fault(self.fault)
             return
         try:
             self.authenticate()
-        except Refusal as refused:
-            self.refuse(refused)
+        except ServiceError as error:
+            self.write_service_error(error)
             return
-        self.write_payload(responses_v2.models(MODELS))
+        self.write_payload(responses_v2.model_list(MODELS))
 
 
-class V2UnknownHandler(V2Handler):
-    """Any address below ``/v2/`` that the service does not have."""
+class V2UnknownPathHandler(V2Handler):
+    """Responds to all paths below ``/v2/`` that the service does not have."""
 
     async def get(self) -> None:
-        """Answer that there is nothing; the documents do not say how the service does."""
-        self.refuse(Refusal("not_found", "No such API", 404))
+        """Respond with 404; the service's documents do not specify a response."""
+        self.write_service_error(ServiceError("not_found", "No such API", 404))
 
     post = put = delete = patch = options = get
 
 
-class ModelHandler(V2Handler, ServiceHandler):
-    """An address of all models, which the body names."""
+class V2ServiceHandler(V2Handler, ServiceHandler):
+    """All models of version 2 for one kind of service; the body names the model."""
 
+    version = ApiVersion.V2
     end = "data: [DONE]\n\n"
 
-    def initialize(self, kind: Kind, **given: Any) -> None:  # type: ignore[override]
-        """Keep the kind of service that the address is for."""
-        super().initialize(**given)
+    def initialize(self, kind: Kind, **shared: Any) -> None:  # type: ignore[override]
+        """Store the kind of service that the path stands for."""
+        super().initialize(**shared)
         self.kind = kind
 
     async def get(self) -> None:
-        """Refuse every method but POST."""
-        self.refuse(Refusal("method_not_supported", "Only POST requests are accepted", 405))
+        """Reject every method but POST."""
+        message = "Only POST requests are accepted"
+        self.write_service_error(ServiceError("method_not_supported", message, 405))
 
     put = delete = patch = options = get
 
-    def read(self, *named: str) -> tuple[Answer, bool]:
-        """Let in, check and answer a body."""
-        del named
-        self.authenticate()
-        asked = read_question(self.kind, self.request.body, self.server.seed)
-        question = asked.question
-        reasoning = self.server.reasoning(question) if question.thinks else ""
-        answer = responses_v2.AnswerV2(asked, self.server.engine(question), reasoning)
-        return answer, asked.stream
+    def parse(self, *path_arguments: str) -> ServerRequest:
+        """Validate the body."""
+        del path_arguments
+        return parse_request(self.kind, self.request.body, self.state.seed)
 
-    def limits(self, answer: Answer) -> dict[str, str]:
-        """Return version 2's headers."""
-        left = self.server.rate_limits.use(answer.prompt_tokens, answer.completion_tokens)
-        return rate_limits.headers(left)
+    def answer(self, request: ServerRequest) -> responses_v2.AnswerV2:
+        """Return the engine's answer, after its reasoning if the model thinks."""
+        reasoning = self.state.reasoning(request) if request.thinks else ""
+        return responses_v2.AnswerV2(request, self.state.engine(request), reasoning)
 
     def with_fields(self, payload: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Put a fault's fields into an answer or a chunk, or into its choice."""
+        """Return an answer or a chunk with the fields of a fault added."""
         return responses_v2.with_fields(payload, fields)

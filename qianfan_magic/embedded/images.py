@@ -1,4 +1,7 @@
-"""What can be told of a picture without looking at it: its format and its size."""
+"""Images of a request: their format and size are validated, their pixels are not decoded.
+
+Formats are recognised by their headers, so that the server does not need Pillow.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,31 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qianfan_magic.embedded.faults import Refusal
+from qianfan_magic.embedded.faults import ServiceError
 
-#: Bytes of one picture.
-MOST_BYTES = 10 * 1024 * 1024
-#: Pixels a side (the service's error page): at least the one, fewer than the other.
-SHORTEST_SIDE, TOO_LONG_SIDE = 5, 6_000
-_DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
-_ADDRESS = re.compile(r"https?://[^\s/]+(/\S*)?", re.IGNORECASE)
+__all__ = ["ReceivedImage", "read_image"]
+
+#: Bytes of one image, at most.
+MAX_BYTES = 10 * 1024 * 1024
+#: Pixels of each side: the minimum (inclusive) and the limit (exclusive), from the service's
+#: document of error codes.
+MIN_SIDE, SIDE_LIMIT = 5, 6_000
+_DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+_WEB_URL = re.compile(r"https?://[^\s/]+(/\S*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedImage:
-    """A picture in a question.
+    """An image in a message; its text form is used in the scripted engine's answers.
 
     Attributes
     ----------
     format
-        ``"PNG"`` or the like; empty for one that is elsewhere, which the server does not fetch.
+        Such as ``"PNG"``; empty for the URL of an image, which the server does not fetch.
     width, height
-        In pixels.
+        Size in pixels.
     size
-        In bytes.
+        Size in bytes.
     """
 
     format: str = ""
@@ -44,7 +50,7 @@ class ReceivedImage:
 
 
 def read_image(url: object) -> ReceivedImage:
-    """Read what an ``image_url`` leads to, as far as it can be told here.
+    """Validate the URL of an ``image_url`` and return what is known about its image.
 
     Parameters
     ----------
@@ -53,37 +59,37 @@ def read_image(url: object) -> ReceivedImage:
 
     Raises
     ------
-    Refusal
-        If it is neither, or its data are no PNG, JPEG, WebP, GIF or BMP, too many bytes, or too
-        few or too many pixels.
+    ServiceError
+        If it is neither of them, or if the data are not a PNG, JPEG, WebP, GIF or BMP image
+        within the limits of size.
     """
     if not isinstance(url, str):
-        raise _wrong("image_url.url must be string")
-    if _ADDRESS.fullmatch(url):
+        raise _image_error("image_url.url must be string")
+    if _WEB_URL.fullmatch(url):
         return ReceivedImage()
-    begin = _DATA.match(url)
-    if not begin:
-        raise _wrong("image_url.url must be http, https or base64 data of an image")
+    prefix = _DATA_URL.match(url)
+    if not prefix:
+        raise _image_error("image_url.url must be http, https or base64 data of an image")
     try:
-        data = base64.b64decode(url[begin.end() :], validate=True)
+        data = base64.b64decode(url[prefix.end() :], validate=True)
     except ValueError:
-        raise _wrong("the base64 of image_url.url cannot be decoded") from None
-    if len(data) > MOST_BYTES:
-        raise _wrong(f"the image must have at most {MOST_BYTES // 1024**2} MB")
+        raise _image_error("the base64 of image_url.url cannot be decoded") from None
+    if len(data) > MAX_BYTES:
+        raise _image_error(f"the image must have at most {MAX_BYTES // 1024**2} MB")
     return _read(data)
 
 
 def _read(data: bytes) -> ReceivedImage:
     try:
-        begin = next(begin for begin in _FORMATS if re.match(begin, data, re.DOTALL))
-        name, sides = _FORMATS[begin]
-        width, height = sides(data)
+        signature = next(s for s in _FORMATS if re.match(s, data, re.DOTALL))
+        name, read_size = _FORMATS[signature]
+        width, height = read_size(data)
     except (StopIteration, struct.error):
-        raise _wrong("the image is no PNG, JPEG, WebP, GIF or BMP") from None
-    if min(width, height) < SHORTEST_SIDE or max(width, height) >= TOO_LONG_SIDE:
-        raise _wrong(
-            f"the image must be smaller than {TOO_LONG_SIDE} x {TOO_LONG_SIDE} pixels, "
-            f"its shortest side at least {SHORTEST_SIDE}"
+        raise _image_error("the image is not a PNG, JPEG, WebP, GIF or BMP") from None
+    if min(width, height) < MIN_SIDE or max(width, height) >= SIDE_LIMIT:
+        raise _image_error(
+            f"the image must be smaller than {SIDE_LIMIT} x {SIDE_LIMIT} pixels, "
+            f"its shortest side at least {MIN_SIDE}"
         )
     return ReceivedImage(name, width, height, len(data))
 
@@ -100,26 +106,28 @@ def _gif(data: bytes) -> tuple[int, int]:
 
 def _bmp(data: bytes) -> tuple[int, int]:
     width, height = struct.unpack_from("<ii", data, 18)
-    return width, abs(height)  # below zero: its lines begin at the top
+    return width, abs(height)  # negative if the rows are stored from top to bottom
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
-    """Go from segment to segment up to the frame's header (ITU-T T.81, B.2.2)."""
-    place = 2
+    """Walk the segments up to the frame header (ITU-T T.81, B.2.2)."""
+    position = 2
     while True:
-        mark, length = struct.unpack_from(">HH", data, place)
-        if mark in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, place + 5)
+        marker, length = struct.unpack_from(">HH", data, position)
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", data, position + 5)
             return width, height
-        if mark == 0xFFFF:  # noqa: PLR2004  a byte that fills up
-            place += 1
+        # Every marker may be preceded by fill bytes.
+        if marker == 0xFFFF:  # noqa: PLR2004
+            position += 1
             continue
-        if mark >> 8 != 0xFF or length < 2:  # noqa: PLR2004  its own two bytes
-            raise struct.error("no segment of a JPEG")
-        place += 2 + length
+        if marker >> 8 != 0xFF or length < 2:  # noqa: PLR2004  the length includes itself
+            raise struct.error("not a segment of a JPEG")
+        position += 2 + length
 
 
-_JPEG_FRAMES = {0xFF00 + mark for mark in range(0xC0, 0xD0)} - {0xFFC4, 0xFFC8, 0xFFCC}
+#: SOF0 to SOF15, without DHT, JPG and DAC, which share their range.
+_JPEG_FRAMES = {0xFF00 + marker for marker in range(0xC0, 0xD0)} - {0xFFC4, 0xFFC8, 0xFFCC}
 
 
 def _webp(data: bytes) -> tuple[int, int]:
@@ -135,7 +143,7 @@ def _webp(data: bytes) -> tuple[int, int]:
     return (high << 16) + low + 1, (high2 << 16) + low2 + 1
 
 
-#: By how the bytes begin.
+#: Name and size of each format, by a pattern of its first bytes.
 _FORMATS: dict[bytes, tuple[str, Callable[[bytes], tuple[int, int]]]] = {
     rb"\x89PNG\r\n\x1a\n": ("PNG", _png),
     rb"\xff\xd8\xff": ("JPEG", _jpeg),
@@ -145,5 +153,5 @@ _FORMATS: dict[bytes, tuple[str, Callable[[bytes], tuple[int, int]]]] = {
 }
 
 
-def _wrong(reason: str) -> Refusal:
-    return Refusal("invalid_image_url", reason)
+def _image_error(reason: str) -> ServiceError:
+    return ServiceError("invalid_image_url", reason)

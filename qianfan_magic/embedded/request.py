@@ -1,4 +1,4 @@
-"""A request that the embedded server has checked, as an engine sees it."""
+"""A validated request, as the engines receive it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,36 @@ from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.types import Kind
 from qianfan_magic.embedded.images import ReceivedImage
 
+__all__ = ["ServerRequest"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRequest:
-    """What is asked.
+    """A validated request, in terms that both versions of the API share.
 
     Attributes
     ----------
     card
-        The model that is asked.
+        The requested model.
     kind
         ``"chat"`` or ``"completion"``.
     messages
-        Of a chat, the texts by turns, the user's first; of a completion, the prompt alone.
+        Texts of a chat's messages in order, without the system message; of a completion, its
+        prompt alone.
     parameters
-        Those that were sent, by the table's names.
+        Request parameters, by their names in the parameter table.
     seed
-        The same seed and texts give the same answer in the same chunks.
+        Seed for this request; equal seeds and texts give the same answer in the same chunks.
+    stream
+        Whether the answer is sent as a stream of chunks.
+    include_usage
+        Whether the last chunk of a stream contains the token usage (version 2).
     system
-        Version 2: the text of the system's message.
-    pictures
-        Version 2: those of the last message.
+        Text of the system message (version 2).
+    images
+        Images of the last message (version 2).
     thinks
-        Version 2: whether the model is to think before it answers.
+        Whether the model reasons before it answers (version 2).
     """
 
     card: Card
@@ -40,36 +47,39 @@ class ServerRequest:
     messages: tuple[str, ...]
     parameters: dict[str, Any]
     seed: int
+    stream: bool = False
+    include_usage: bool = False
     system: str = ""
-    pictures: tuple[ReceivedImage, ...] = ()
+    images: tuple[ReceivedImage, ...] = ()
     thinks: bool = False
 
     @property
-    def text(self) -> str:
-        """What is asked now."""
+    def prompt(self) -> str:
+        """The last message of a chat, or the prompt of a completion."""
         return self.messages[-1]
 
     @property
     def suffix(self) -> str:
-        """What comes behind the text that a completion is to write."""
+        """The text after the gap that a completion fills; may be empty."""
         return str(self.parameters.get("suffix", ""))
 
     @property
-    def json(self) -> bool:
-        """Whether the answer is to be JSON; a model that cannot does not know the parameter."""
+    def wants_json(self) -> bool:
+        """Whether the answer must be JSON; models without JSON mode ignore the parameter."""
         return self.card.json and self.parameters.get("response_format") == "json_object"
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that counts towards the model's limits."""
+        """All texts that count towards the model's input limits."""
         return (*self.messages, self.system, self.suffix)
 
     @property
     def characters(self) -> int:
-        """The length of all texts together."""
+        """Number of characters in all texts together."""
         return sum(map(len, self.texts))
 
     def random(self) -> Random:
-        """Give the random numbers of this question."""
+        """Return a random number generator that is seeded by this request alone."""
+        # Not of the server: the answer must not depend on the requests before this one.
         seed = self.parameters.get("seed", self.seed)
         return Random(f"{seed}\0{self.card.name}\0" + "\0".join(self.messages))  # noqa: S311

@@ -1,4 +1,4 @@
-"""What the answers of both versions share: where they are cut, and into which pieces."""
+"""Answers, as both versions send them: truncated to a number of tokens, and split into chunks."""
 
 from __future__ import annotations
 
@@ -11,57 +11,73 @@ from typing import Any
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.embedded.request import ServerRequest
 
-#: A word with the space behind it, one Chinese character, or one line's end.
+__all__ = ["Answer", "truncate"]
+
+#: A Chinese character, line ends, or a word with the spaces after it.
 _TOKENS = re.compile(r"[\u3000-\u9fff\uff00-\uffef]|\n+|[^\s\u3000-\u9fff\uff00-\uffef]+[ \t]*|\s+")
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz0123456789"
+#: Tokens per chunk, at most.
+_MAX_CHUNK_TOKENS = 4
 
 
 class Answer(ABC):
-    """One answer, whole or in chunks.
+    """An answer to one request, to be sent whole or in chunks.
 
     Parameters
     ----------
-    question
-        That is answered.
+    request
+        The request; it seeds the id and the chunk sizes.
+
+    Attributes
+    ----------
+    prompt_tokens : int
+        Estimated tokens of the request.
     """
 
-    def __init__(self, question: ServerRequest) -> None:
-        self._question = question
-        self._random = question.random()
+    def __init__(self, request: ServerRequest) -> None:
+        self._request = request
+        self._random = request.random()
         self._id = "as-" + "".join(self._random.choices(_ALPHABET, k=10))
         self._created = int(time.time())
-        self.prompt_tokens = sum(map(estimate_tokens, question.texts))
+        self.prompt_tokens = sum(map(estimate_tokens, request.texts))
 
     @property
     @abstractmethod
     def completion_tokens(self) -> int:
-        """The tokens that were written."""
+        """Estimated tokens of the answer."""
 
     @abstractmethod
     def whole(self) -> dict[str, Any]:
-        """Give the answer in one piece."""
+        """Return the answer as one JSON object."""
 
     @abstractmethod
     def chunks(self) -> Iterator[dict[str, Any]]:
-        """Give the answer as the events of a stream."""
+        """Yield the answer as the events of a stream."""
 
-    def _pieces(self, text: str) -> list[str]:
+    def _split(self, text: str) -> list[str]:
+        """Split a text into pieces of one to four tokens; an empty text is one empty piece."""
         tokens = _TOKENS.findall(text) or [""]
         pieces = []
         while tokens:
-            count = self._random.randint(1, 4)
+            count = self._random.randint(1, _MAX_CHUNK_TOKENS)
             pieces.append("".join(tokens[:count]))
             del tokens[:count]
         return pieces
 
 
-def first_tokens(text: str, limit: int | None) -> tuple[str, bool]:
-    """Cut a text to so many tokens, if there is a limit; tell whether that cut anything."""
-    if limit is None or estimate_tokens(text) <= limit:
+def truncate(text: str, max_tokens: int | None) -> tuple[str, bool]:
+    """Truncate a text to a number of tokens; None is no limit.
+
+    Returns
+    -------
+    text : str
+    is_truncated : bool
+    """
+    if max_tokens is None or estimate_tokens(text) <= max_tokens:
         return text, False
-    kept = ""
+    beginning = ""
     for token in _TOKENS.findall(text):
-        if estimate_tokens(kept + token) > limit:
+        if estimate_tokens(beginning + token) > max_tokens:
             break
-        kept += token
-    return kept, True
+        beginning += token
+    return beginning, True

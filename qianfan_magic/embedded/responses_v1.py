@@ -1,81 +1,82 @@
-"""Answers of version 1 in the shapes of its API documents, field for field."""
+"""Answers in the format of version 1, field for field as in its API documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.embedded.request import ServerRequest
-from qianfan_magic.embedded.responses import Answer, first_tokens
+from qianfan_magic.embedded.responses import Answer, truncate
+
+__all__ = ["AnswerV1"]
 
 
 class AnswerV1(Answer):
-    """One answer of version 1.
+    """An answer in the format of version 1.
 
     Parameters
     ----------
-    question
-        That is answered.
+    request
+        The request; its ``stop`` and ``max_tokens`` are applied to the text.
     text
-        By the engine; ``stop`` and ``max_tokens`` of the question cut it here.
+        The engine's answer.
     """
 
-    def __init__(self, question: ServerRequest, text: str) -> None:
-        super().__init__(question)
-        for stop in question.parameters.get("stop", []):
-            end = text.find(stop)
-            text = text if end < 0 else text[: end + len(stop)]
-        self._text, self._truncated = first_tokens(text, question.parameters.get("max_tokens"))
-
-    @cached_property
-    def _cut(self) -> list[str]:
-        return self._pieces(self._text)
+    def __init__(self, request: ServerRequest, text: str) -> None:
+        super().__init__(request)
+        for stop in request.parameters.get("stop", []):
+            start, found, _ = text.partition(stop)
+            text = start + found  # version 1 includes the stop text in the answer
+        self._text, self._is_truncated = truncate(text, request.parameters.get("max_tokens"))
 
     @property
     def completion_tokens(self) -> int:
-        """The tokens that were written."""
+        """Estimated tokens of the answer."""
         return estimate_tokens(self._text)
 
     def whole(self) -> dict[str, Any]:
-        """Give the answer in one piece."""
+        """Return the answer as one JSON object."""
         tokens = self.completion_tokens
-        return self._shape({}, self._text, self._usage(tokens, tokens), last=True)
+        return self._payload({}, self._text, self._usage(tokens, tokens), is_last=True)
 
     def chunks(self) -> Iterator[dict[str, Any]]:
-        """Give the answer as the events of a stream."""
-        so_far, text = 0, ""
-        for number, piece in enumerate(self._cut):
-            last = number == len(self._cut) - 1
+        """Yield the answer as the events of a stream."""
+        tokens, text = 0, ""
+        pieces = self._split(self._text)
+        for number, piece in enumerate(pieces):
+            is_last = number == len(pieces) - 1
             text += piece
-            before, so_far = so_far, estimate_tokens(text)
-            tokens = so_far - before
-            if self._question.kind == "chat":  # Dolly-12B counts at the end only
-                usage = self._usage(so_far, so_far) if last else self._usage(0, 0)
-            else:  # the others count each chunk alone
-                usage = self._usage(tokens, so_far)
-            yield self._shape({"sentence_id": number, "is_end": last}, piece, usage, last=last)
+            tokens_before, tokens = tokens, estimate_tokens(text)
+            # The documents' examples differ: Dolly-12B reports completion tokens in the last
+            # chunk only, StableLM-Alpha-7B reports those of each chunk.
+            if self._request.kind == "chat":
+                usage = self._usage(tokens, tokens) if is_last else self._usage(0, 0)
+            else:
+                usage = self._usage(tokens - tokens_before, tokens)
+            position = {"sentence_id": number, "is_end": is_last}
+            yield self._payload(position, piece, usage, is_last=is_last)
 
-    def _shape(
-        self, place: dict[str, Any], text: str, usage: dict[str, int], *, last: bool
+    def _payload(
+        self, position: dict[str, Any], text: str, usage: dict[str, int], *, is_last: bool
     ) -> dict[str, Any]:
-        """Write the fields in the order of the documents' examples."""
-        chat = self._question.kind == "chat"
-        kind = "chat.completion" if chat else "completion"
-        shape = {"id": self._id, "object": kind, "created": self._created, **place}
-        if not chat:
-            return {**shape, "result": text, "is_safe": 1, "usage": usage}
-        truncated = self._truncated and last
-        if place:  # in a stream is_truncated stands before the text, in a whole answer behind it
-            shape |= {"is_truncated": truncated, "result": text, "need_clear_history": False}
+        """Return the fields in the order of the documents' examples."""
+        is_chat = self._request.kind == "chat"
+        kind = "chat.completion" if is_chat else "completion"
+        payload = {"id": self._id, "object": kind, "created": self._created, **position}
+        if not is_chat:
+            return {**payload, "result": text, "is_safe": 1, "usage": usage}
+        is_truncated = self._is_truncated and is_last
+        # In a chunk is_truncated precedes the text, in a whole answer it follows it.
+        if position:
+            payload |= {"is_truncated": is_truncated, "result": text}
         else:
-            shape |= {"result": text, "is_truncated": truncated, "need_clear_history": False}
-        return {**shape, "usage": usage}
+            payload |= {"result": text, "is_truncated": is_truncated}
+        return {**payload, "need_clear_history": False, "usage": usage}
 
-    def _usage(self, completion: int, so_far: int) -> dict[str, int]:
+    def _usage(self, completion_tokens: int, tokens_so_far: int) -> dict[str, int]:
         return {
             "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": completion,
-            "total_tokens": self.prompt_tokens + so_far,
+            "completion_tokens": completion_tokens,
+            "total_tokens": self.prompt_tokens + tokens_so_far,
         }

@@ -1,4 +1,4 @@
-"""Answers and errors of version 2 in the shapes of its documents, field for field."""
+"""Answers and errors in the format of version 2, field for field as in its API documents."""
 
 from __future__ import annotations
 
@@ -7,114 +7,119 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
-from qianfan_magic.embedded.responses import Answer, first_tokens
-from qianfan_magic.embedded.validation_v2 import ParsedRequest
+from qianfan_magic.embedded.request import ServerRequest
+from qianfan_magic.embedded.responses import Answer, truncate
 
-#: Of which type an error's code is (error page Om9b4yj3w); `invalid_request_error` if none fits.
-_TYPES = {
+__all__ = ["AnswerV2", "error", "model_list", "with_fields"]
+
+#: An error's type, by a pattern of its code (the document of error codes, Om9b4yj3w).
+_ERROR_TYPES = {
     r".*rate_limit_exceeded|Offline_batch_reasoning_refused": "rate_limit_exceeded",
     r".*_unsafe": "unsafe_request",
     r"account_overdue|model_offline|no_parameter_permission": "access_denied",
     r".*internal_error": "Internal_error",
 }
-#: What stands in the choice and not beside it.
-_OF_THE_CHOICE = {"flag", "ban_round"}
+_DEFAULT_ERROR_TYPE = "invalid_request_error"
+#: Fields of a choice; all others are fields of the answer.
+_CHOICE_FIELDS = {"flag", "ban_round"}
 
 
-def error(code: int | str, message: str, trace: str) -> dict[str, Any]:
-    """Write an error; `trace` is its id."""
+def error(code: int | str, message: str, request_id: str) -> dict[str, Any]:
+    """Return the body of an error response."""
     word = str(code)
-    types = (type_ for pattern, type_ in _TYPES.items() if re.fullmatch(pattern, word))
-    said = {"code": word, "message": message, "type": next(types, "invalid_request_error")}
-    return {"error": said, "id": trace}
+    types = (type_ for pattern, type_ in _ERROR_TYPES.items() if re.fullmatch(pattern, word))
+    type_ = next(types, _DEFAULT_ERROR_TYPE)
+    return {"error": {"code": word, "message": message, "type": type_}, "id": request_id}
 
 
-def models(names: Iterable[str]) -> dict[str, Any]:
-    """Write the list of models."""
-    listed = [{"id": name, "object": "model", "owned_by": "", "created": 0} for name in names]
-    return {"object": "list", "data": listed}
+def model_list(names: Iterable[str]) -> dict[str, Any]:
+    """Return the list of models."""
+    models = [{"id": name, "object": "model", "owned_by": "", "created": 0} for name in names]
+    return {"object": "list", "data": models}
 
 
 def with_fields(payload: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Put fields into an answer or a chunk, each where the service has it."""
-    inner = {name: value for name, value in fields.items() if name in _OF_THE_CHOICE}
-    outer = {name: value for name, value in fields.items() if name not in _OF_THE_CHOICE}
-    choices = [{**choice, **inner} for choice in payload["choices"]]
-    return {**payload, "choices": choices, **outer}
+    """Return an answer or a chunk with fields added where the service has them."""
+    of_choice = {name: value for name, value in fields.items() if name in _CHOICE_FIELDS}
+    of_answer = {name: value for name, value in fields.items() if name not in _CHOICE_FIELDS}
+    choices = [{**choice, **of_choice} for choice in payload["choices"]]
+    return {**payload, "choices": choices, **of_answer}
 
 
 class AnswerV2(Answer):
-    """One answer of version 2.
+    """An answer in the format of version 2.
 
     Parameters
     ----------
-    asked
-        The question, and how it is to be answered.
+    request
+        The request; its ``stop``, ``thinking_budget`` and ``max_tokens`` are applied here.
+        ``max_tokens`` limits reasoning and answer together (note to the service's model list).
     text, reasoning
-        By the engine; ``stop``, ``thinking_budget`` and ``max_tokens`` of the question cut them
-        here, the last of which counts both (note to the service's model list).
+        The engine's answer and reasoning.
     """
 
-    def __init__(self, asked: ParsedRequest, text: str, reasoning: str) -> None:
-        question = asked.question
-        super().__init__(question)
-        self._include_usage = asked.include_usage
-        for stop in question.parameters.get("stop", []):
-            text = text.partition(stop)[0]
-        limit = question.parameters.get("max_tokens")
-        thought, _ = first_tokens(reasoning, question.parameters.get("thinking_budget"))
-        self._reasoning, was_cut = first_tokens(thought, limit)
+    def __init__(self, request: ServerRequest, text: str, reasoning: str) -> None:
+        super().__init__(request)
+        parameters = request.parameters
+        for stop in parameters.get("stop", []):
+            text = text.partition(stop)[0]  # version 2 leaves the stop text out of the answer
+        max_tokens = parameters.get("max_tokens")
+        reasoning, _ = truncate(reasoning, parameters.get("thinking_budget"))
+        self._reasoning, reasoning_is_truncated = truncate(reasoning, max_tokens)
         self._reasoning_tokens = estimate_tokens(self._reasoning)
-        left = limit if limit is None else 0 if was_cut else limit - self._reasoning_tokens
-        self._text, cut_here = first_tokens(text, left)
-        self._finish_reason = "length" if was_cut or cut_here else "stop"
+        if max_tokens is not None:
+            max_tokens = 0 if reasoning_is_truncated else max_tokens - self._reasoning_tokens
+        self._text, text_is_truncated = truncate(text, max_tokens)
+        is_truncated = reasoning_is_truncated or text_is_truncated
+        self._finish_reason = "length" if is_truncated else "stop"
 
     @property
     def completion_tokens(self) -> int:
-        """The tokens that were written or thought."""
+        """Estimated tokens of the reasoning and the answer."""
         return estimate_tokens(self._text) + self._reasoning_tokens
 
     def whole(self) -> dict[str, Any]:
-        """Give the answer in one piece."""
-        ended = {"finish_reason": self._finish_reason, "flag": 0}
-        if self._question.kind == "completion":
-            return self._shape({"text": self._text, **ended}) | {"usage": self._usage()}
+        """Return the answer as one JSON object."""
+        end = {"finish_reason": self._finish_reason, "flag": 0}
+        if self._request.kind == "completion":
+            return self._payload({"text": self._text, **end}) | {"usage": self._usage()}
         message = {"role": "assistant", "content": self._text}
-        if self._question.thinks:
+        if self._request.thinks:
             message["reasoning_content"] = self._reasoning
-        return self._shape({"message": message, **ended}) | {"usage": self._usage()}
+        return self._payload({"message": message, **end}) | {"usage": self._usage()}
 
     def chunks(self) -> Iterator[dict[str, Any]]:
-        """Give the answer as the events of a stream, what was thought first."""
-        if self._question.kind == "completion":
-            said: list[dict[str, Any]] = [{"text": piece} for piece in self._pieces(self._text)]
+        """Yield the answer as the events of a stream, the reasoning first."""
+        if self._request.kind == "completion":
+            choices: list[dict[str, Any]] = [{"text": piece} for piece in self._split(self._text)]
             end: dict[str, Any] = {"text": ""}
         else:
-            said = [{"delta": delta} for delta in self._deltas()]
+            choices = [{"delta": delta} for delta in self._deltas()]
             end = {"delta": {"content": ""}}
-        for choice in said:
-            yield self._shape({**choice, "flag": 0}, ".chunk")
+        for choice in choices:
+            yield self._payload({**choice, "flag": 0}, ".chunk")
+        # The finish reason comes in a chunk of its own, without text.
         end |= {"finish_reason": self._finish_reason, "flag": 0}
-        usage = {"usage": self._usage()} if self._include_usage else {}
-        yield self._shape(end, ".chunk") | usage
+        usage = {"usage": self._usage()} if self._request.include_usage else {}
+        yield self._payload(end, ".chunk") | usage
 
     def _deltas(self) -> list[dict[str, Any]]:
         deltas: list[dict[str, Any]] = []
         if self._reasoning:
-            pieces = self._pieces(self._reasoning)
+            pieces = self._split(self._reasoning)
             deltas += ({"content": None, "reasoning_content": piece} for piece in pieces)
         if self._text or not deltas:
-            deltas += ({"content": piece} for piece in self._pieces(self._text))
+            deltas += ({"content": piece} for piece in self._split(self._text))
         deltas[0]["role"] = "assistant"
         return deltas
 
-    def _shape(self, choice: dict[str, Any], suffix: str = "") -> dict[str, Any]:
-        chat = self._question.kind == "chat"
+    def _payload(self, choice: dict[str, Any], suffix: str = "") -> dict[str, Any]:
+        is_chat = self._request.kind == "chat"
         return {
             "id": self._id,
-            "object": f"chat.completion{suffix}" if chat else "text_completion",
+            "object": f"chat.completion{suffix}" if is_chat else "text_completion",
             "created": self._created,
-            "model": self._question.card.model or self._question.card.name,
+            "model": self._request.card.model or self._request.card.name,
             "choices": [{"index": 0, **choice}],
         }
 
@@ -124,6 +129,6 @@ class AnswerV2(Answer):
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
         }
-        if self._question.thinks:
+        if self._request.thinks:
             usage["completion_tokens_details"] = {"reasoning_tokens": self._reasoning_tokens}
         return usage

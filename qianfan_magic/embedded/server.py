@@ -1,8 +1,8 @@
 """The server: tornado on 127.0.0.1, in a thread of its own.
 
-It speaks both versions of the API, and IAM's part of them, at one address. It keeps what the
-service keeps to: tokens and signatures are really checked, and a request that breaks a rule gets
-the service's own code.
+It serves both versions of the API, and IAM's endpoint for bearer tokens, at one base URL. It is as
+strict as the service: tokens and signatures are verified, and an invalid request is answered with
+the service's own error code.
 """
 
 from __future__ import annotations
@@ -20,48 +20,55 @@ from tornado.web import Application
 from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.wire import v1, v2
-from qianfan_magic.embedded.auth import Authenticator
+from qianfan_magic.embedded.auth import TOKEN_LIFE, Authenticator
 from qianfan_magic.embedded.engines import ENGINES
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.embedded.handlers import Handler, UnknownHandler
-from qianfan_magic.embedded.handlers_v1 import TokenHandler, V1Handler
+from qianfan_magic.embedded.handlers import BaseHandler, UnknownPathHandler
+from qianfan_magic.embedded.handlers_v1 import AccessTokenHandler, V1ServiceHandler
 from qianfan_magic.embedded.handlers_v2 import (
-    IamHandler,
-    ModelHandler,
-    ModelsHandler,
-    V2UnknownHandler,
+    BearerTokenHandler,
+    ModelListHandler,
+    V2ServiceHandler,
+    V2UnknownPathHandler,
 )
-from qianfan_magic.embedded.rate_limits import RateLimits
 from qianfan_magic.embedded.request import ServerRequest
-from qianfan_magic.embedded.state import ReceivedRequest
+from qianfan_magic.embedded.state import ReceivedRequest, ServerState
 from qianfan_magic.masking import guard_logs
 
+__all__ = ["EmbeddedServer"]
+
 HOST = "127.0.0.1"
-# tornado writes addresses, which hold the token, into its log.
+# tornado logs URLs, whose query contains the access token.
 guard_logs("tornado.access", "tornado.general", "tornado.application")
 
 
 class EmbeddedServer:
-    """Speaks Qianfan's wire on this computer.
+    """A local server that behaves like Qianfan.
 
     Parameters
     ----------
     engine
-        What writes the answers: ``"scripted"``.
+        Name of the engine that writes the answers: ``"scripted"``.
     seed
-        The same seed gives the same answers in the same chunks.
+        Seed of the answers; equal seeds give the same answers in the same chunks.
     port
-        0 takes a free one.
+        TCP port; 0, the default, chooses a free one.
     pace
-        Seconds between two chunks of a stream.
+        Seconds between two chunks of a stream. Default: 0.
     token_life
-        Seconds an access token lives, and a bearer token that is fetched at most.
+        Seconds an access token is valid; also the maximum for bearer tokens that are issued.
+        Default: 30 days.
 
     Examples
     --------
-    >>> with EmbeddedServer() as server:                     # doctest: +SKIP
-    ...     client = QianfanClient(server.settings())
-    ...     client.chat([{"role": "user", "content": "hi"}], endpoint="dolly_12b")
+    >>> from qianfan_magic import QianfanClient
+    >>> with EmbeddedServer(seed=1) as server:
+    ...     with QianfanClient(server.settings()) as client:
+    ...         reply = client.complete("def fibonacci(n):")
+    >>> print(reply.text.splitlines()[2])
+        a, b = 0, 1
+    >>> [request.method for request in server.seen]
+    ['POST', 'POST']
     """
 
     def __init__(
@@ -71,54 +78,82 @@ class EmbeddedServer:
         seed: int = 0,
         port: int = 0,
         pace: float = 0.0,
-        token_life: float = 2_592_000,
+        token_life: float = TOKEN_LIFE,
     ) -> None:
-        self.engine: Callable[[ServerRequest], str] = ENGINES[engine]
-        self.reasoning = ENGINES[engine].reasoning
-        self.seed = seed
-        self.pace = pace
-        self.authenticator = Authenticator(token_life=token_life)
-        self.rate_limits = RateLimits()
-        self.faults: deque[Fault] = deque()
-        self.seen: list[ReceivedRequest] = []
+        self._state = ServerState(
+            engine=ENGINES[engine],
+            reasoning=ENGINES[engine].reasoning,
+            seed=seed,
+            pace=pace,
+            authenticator=Authenticator(token_life=token_life),
+        )
         self._port = port
         self._started = threading.Event()
         self._failure: OSError | None = None
+        # A daemon, so that a kernel or a script that never calls `stop` can exit.
         self._thread = threading.Thread(target=self._run, name="qianfan-server", daemon=True)
 
     @property
     def base_url(self) -> str:
-        """The address of both versions and of IAM, as QIANFAN_BASE_URL and its like take it."""
+        """The base URL of both API versions and of IAM, as ``QIANFAN_BASE_URL`` expects it."""
         return f"http://{HOST}:{self._port}"
 
-    def start(self) -> Self:
-        """Serve from now on.
+    @property
+    def authenticator(self) -> Authenticator:
+        """The server's credentials, and the tokens it has issued."""
+        return self._state.authenticator
 
-        Raises
-        ------
-        OSError
-            If the port is taken.
-        """
-        self._thread.start()
-        self._started.wait()
-        if self._failure:
-            raise self._failure
-        return self
+    @property
+    def seen(self) -> list[ReceivedRequest]:
+        """All requests since the server started, in order."""
+        return self._state.received
 
-    def stop(self) -> None:
-        """End, with every connection that is open."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stopping.set)
-            self._thread.join()
+    @property
+    def seed(self) -> int:
+        """The seed of the answers."""
+        return self._state.seed
 
-    def __enter__(self) -> Self:
-        return self.start()
+    @property
+    def engine(self) -> Callable[[ServerRequest], str]:
+        """The function that writes answers; can be replaced while the server runs."""
+        return self._state.engine
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    @engine.setter
+    def engine(self, engine: Callable[[ServerRequest], str]) -> None:
+        self._state.engine = engine
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two chunks of a stream; can be set while the server runs."""
+        return self._state.pace
+
+    @pace.setter
+    def pace(self, seconds: float) -> None:
+        self._state.pace = seconds
+
+    @property
+    def faults(self) -> deque[Fault]:
+        """Faults that have not been injected yet, in order; can be changed in place."""
+        return self._state.faults
+
+    @faults.setter  # for `server.faults += [fault]`
+    def faults(self, faults: deque[Fault]) -> None:
+        self._state.faults = faults
+
+    def fail(self, *faults: Fault) -> None:
+        """Inject faults into the next requests that they apply to, one fault each."""
+        self._state.faults.extend(faults)
 
     def settings(self, **others: Any) -> Settings:
-        """Return settings that lead here, past every proxy; the token stays in memory."""
+        """Return client settings for this server.
+
+        They bypass every proxy, and keep tokens in memory only.
+
+        Parameters
+        ----------
+        **others
+            Fields of `Settings` to set besides, or instead.
+        """
         keys = self.authenticator.keys
         return Settings(
             credentials=Credentials(ak=keys.ak, sk=keys.sk, bearer_token=keys.bearer_token),
@@ -135,7 +170,7 @@ class EmbeddedServer:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that lead here."""
+        """Return the environment variables that make a client use this server."""
         return {
             "QIANFAN_BASE_URL": self.base_url,
             "QIANFAN_CONSOLE_API_BASE_URL": self.base_url,
@@ -145,40 +180,43 @@ class EmbeddedServer:
             "QIANFAN_BEARER_TOKEN": self.authenticator.keys.bearer_token,
         }
 
-    def fail(self, *faults: Fault) -> None:
-        """Have the next requests go wrong, one fault each."""
-        self.faults.extend(faults)
+    def start(self) -> Self:
+        """Start serving; return when the port is open.
 
-    def take_fault(self, path: str) -> Fault | None:
-        """Return what is to go wrong with a request, once."""
-        for fault in self.faults:
-            if fault.path in path:
-                self.faults.remove(fault)
-                return fault
-        return None
+        Raises
+        ------
+        OSError
+            If the port is in use.
+        """
+        self._thread.start()
+        self._started.wait()
+        if self._failure:
+            raise self._failure
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and close all connections; does nothing if the server has stopped."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _run(self) -> None:
         asyncio.run(self._serve())
 
-    def _routes(self) -> list[tuple[str, type[Handler], dict[str, Any]]]:
-        given = {"server": self}
-        return [
-            (v1.TOKEN_PATH, TokenHandler, given),
-            (v1.PREFIX + r"/(chat|completions)/([^/]+)", V1Handler, given),
-            (v2.TOKEN_PATH, IamHandler, given),
-            (v2.MODELS_PATH, ModelsHandler, given),
-            *((path, ModelHandler, {**given, "kind": kind}) for kind, path in v2.PATHS.items()),
-            (r"/v2/.*", V2UnknownHandler, given),
-            (r".*", UnknownHandler, given),
-        ]
-
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        http = HTTPServer(Application(self._routes(), log_function=lambda _: None))
+        # No access log: requests are recorded in `seen`.
+        http = HTTPServer(Application(_routes(self._state), log_function=lambda _: None))
         try:
             sockets = bind_sockets(self._port, HOST)
         except OSError as error:
-            self._failure = error
+            self._failure = error  # `start` raises it, in the thread of its caller
             return
         else:
             self._port = sockets[0].getsockname()[1]
@@ -188,3 +226,18 @@ class EmbeddedServer:
         await self._stopping.wait()
         http.stop()
         await http.close_all_connections()
+
+
+def _routes(state: ServerState) -> list[tuple[str, type[BaseHandler], dict[str, Any]]]:
+    shared = {"state": state}
+    folders = "|".join(v1.FOLDERS.values())
+    # The first pattern that matches the whole path decides.
+    return [
+        (v1.TOKEN_PATH, AccessTokenHandler, shared),
+        (rf"{v1.PREFIX}/({folders})/([^/]+)", V1ServiceHandler, shared),
+        (v2.TOKEN_PATH, BearerTokenHandler, shared),
+        (v2.MODELS_PATH, ModelListHandler, shared),
+        *((path, V2ServiceHandler, shared | {"kind": kind}) for kind, path in v2.PATHS.items()),
+        (r"/v2/.*", V2UnknownPathHandler, shared),
+        (r".*", UnknownPathHandler, shared),
+    ]

@@ -1,27 +1,41 @@
-"""What the handlers of one embedded server share."""
+"""The state of an embedded server, which its request handlers share."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from qianfan_magic.api.types import ApiVersion
+from qianfan_magic.embedded.auth import Authenticator
+from qianfan_magic.embedded.faults import Fault
+from qianfan_magic.embedded.request import ServerRequest
+
+__all__ = ["RateLimits", "ReceivedRequest", "ServerState"]
+
+#: What may be used per minute, by the last part of the headers' names.
+LIMITS = {"Requests": 3_000, "Input-Tokens": 300_000, "Output-Tokens": 100_000}
+#: Seconds after which the counts start from zero.
+PERIOD = 60.0
 
 
 @dataclass(slots=True)
 class ReceivedRequest:
-    """A request that came in.
+    """A request as the server received it.
 
     Attributes
     ----------
-    method, path, headers, body
-        As they came; the path is without the query, which holds the token, and the repr without
-        the headers, which hold the other one.
+    method, body
+        As received.
+    path
+        Without the query, which contains version 1's access token.
+    headers
+        As received. They may contain a token, so the repr leaves them out.
     sent
-        How many chunks of the answer went out.
+        Number of chunks sent in response.
     closed_early
-        Whether the client closed the connection before its end.
+        Whether the client closed the connection before the response was complete.
     """
 
     method: str
@@ -30,3 +44,88 @@ class ReceivedRequest:
     body: bytes
     sent: int = 0
     closed_early: bool = False
+
+
+@dataclass(slots=True)
+class RateLimits:
+    """Counts requests and tokens for the rate limit headers; no request is refused.
+
+    Attributes
+    ----------
+    clock
+        A monotonic clock, in seconds.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _started_at: float = 0.0
+    _used: dict[str, int] = field(default_factory=dict)
+
+    def count(
+        self, prompt_tokens: int, completion_tokens: int, version: ApiVersion
+    ) -> dict[str, str]:
+        """Count one request and return the rate limit headers of its response.
+
+        Returns
+        -------
+        dict
+            ``X-Ratelimit-Limit-…`` and ``X-Ratelimit-Remaining-…``. Version 2 counts the tokens
+            of prompts and answers separately, version 1 together.
+        """
+        if not self._used or self.clock() - self._started_at >= PERIOD:
+            self._started_at, self._used = self.clock(), dict.fromkeys(LIMITS, 0)
+        for name, used in zip(LIMITS, (1, prompt_tokens, completion_tokens), strict=True):
+            self._used[name] += used
+        limits, remaining = dict(LIMITS), self._remaining()
+        if version == ApiVersion.V1:
+            limits, remaining = _with_token_sum(limits), _with_token_sum(remaining)
+        headers = {f"X-Ratelimit-Limit-{name}": str(n) for name, n in limits.items()}
+        return headers | {f"X-Ratelimit-Remaining-{name}": str(n) for name, n in remaining.items()}
+
+    def _remaining(self) -> dict[str, int]:
+        return {name: max(limit - self._used[name], 0) for name, limit in LIMITS.items()}
+
+
+def _with_token_sum(counts: dict[str, int]) -> dict[str, int]:
+    tokens = counts["Input-Tokens"] + counts["Output-Tokens"]
+    return {"Requests": counts["Requests"], "Tokens": tokens}
+
+
+@dataclass(slots=True, kw_only=True)
+class ServerState:
+    """What the handlers of one server read and write.
+
+    Attributes
+    ----------
+    engine
+        Returns the text of the answer to a request.
+    reasoning
+        Returns the model's reasoning, for a request with `ServerRequest.thinks`.
+    seed
+        Seed of the answers, for requests that bring none.
+    pace
+        Seconds between two chunks of a stream.
+    authenticator
+        Issues and checks credentials.
+    rate_limits
+        Counts for the rate limit headers.
+    faults
+        Faults that have not been injected yet, in order.
+    received
+        All requests since the server started, in order.
+    """
+
+    engine: Callable[[ServerRequest], str]
+    reasoning: Callable[[ServerRequest], str]
+    seed: int = 0
+    pace: float = 0.0
+    authenticator: Authenticator = field(default_factory=Authenticator)
+    rate_limits: RateLimits = field(default_factory=RateLimits)
+    faults: deque[Fault] = field(default_factory=deque)
+    received: list[ReceivedRequest] = field(default_factory=list)
+
+    def take_fault(self, path: str) -> Fault | None:
+        """Remove and return the first fault that applies to a path, if there is one."""
+        fault = next((fault for fault in self.faults if fault.path in path), None)
+        if fault:
+            self.faults.remove(fault)
+        return fault

@@ -1,4 +1,7 @@
-"""What both versions of the API refuse, each with its own codes."""
+"""Validation that both versions share; each responds with its own error codes.
+
+It is as strict as the API documents, and like the service ignores unknown fields.
+"""
 
 from __future__ import annotations
 
@@ -10,107 +13,119 @@ from typing import Any
 from qianfan_magic.api.catalogue.parameters import PARAMETERS, is_supported
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.types import ApiVersion, Kind
-from qianfan_magic.embedded.faults import Refusal
+from qianfan_magic.embedded.faults import ServiceError
 from qianfan_magic.embedded.request import ServerRequest
 from qianfan_magic.errors import ParameterError
+
+__all__ = [
+    "ErrorCodes",
+    "check_length",
+    "parse_json_object",
+    "read_bool",
+    "read_messages",
+    "read_parameters",
+    "read_text",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorCodes:
-    """What a version of the API calls the faults of a body.
+    """The error codes of one API version for an invalid body.
 
     Attributes
     ----------
     version
-        Of the API.
-    no_json
-        It cannot be read.
+        The API version.
+    malformed
+        The body is not JSON.
     missing
-        It is no object, or lacks what is asked.
-    wrong
+        The body is not an object, or a required field is missing.
+    invalid
         A value has the wrong type or is out of range.
-    characters, tokens
-        There are too many.
+    too_many_characters, too_many_tokens
+        The texts exceed a limit of the model.
     """
 
     version: ApiVersion
-    no_json: int | str
+    malformed: int | str
     missing: int | str
-    wrong: int | str
-    characters: int | str
-    tokens: int | str
+    invalid: int | str
+    too_many_characters: int | str
+    too_many_tokens: int | str
 
 
-def read_json(sent: bytes, codes: ErrorCodes) -> dict[str, Any]:
-    """Read a body, which must be an object."""
+def parse_json_object(content: bytes, codes: ErrorCodes) -> dict[str, Any]:
+    """Parse a body, which must be a JSON object."""
     try:
-        body = json.loads(sent)
-        json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate is no JSON text
+        body = json.loads(content)
+        # Python's parser accepts a lone surrogate ("\ud800"); UTF-8 cannot encode it.
+        json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise Refusal(codes.no_json, "Invalid JSON") from None
+        raise ServiceError(codes.malformed, "Invalid JSON") from None
     if not isinstance(body, dict):
-        raise Refusal(codes.missing, "Invalid Argument")
+        raise ServiceError(codes.missing, "Invalid Argument")
     return body
 
 
 def read_bool(body: Mapping[str, Any], name: str, codes: ErrorCodes) -> bool:
-    """Read a switch, which is off where it is absent."""
+    """Return a Boolean field; False, the default, if it is absent."""
     value = body.get(name, False)
     if not isinstance(value, bool):
-        raise Refusal(codes.wrong, f"the type of {name} must be bool")
+        raise ServiceError(codes.invalid, f"the type of {name} must be bool")
     return value
 
 
 def read_text(text: Any, name: str, codes: ErrorCodes) -> str:
-    """Read a prompt or a content."""
+    """Return a required text, such as a prompt or a message's content, that is not blank."""
     if text is None:
-        raise Refusal(codes.missing, f"Invalid Argument: {name} is required")
+        raise ServiceError(codes.missing, f"Invalid Argument: {name} is required")
     if not isinstance(text, str):
-        raise Refusal(codes.wrong, f"the type of {name} must be string")
+        raise ServiceError(codes.invalid, f"the type of {name} must be string")
     if not text.strip():
-        raise Refusal(codes.wrong, f"{name} can not be empty")
+        raise ServiceError(codes.invalid, f"{name} can not be empty")
     return text
 
 
-def read_list(messages: Any, codes: ErrorCodes) -> list[dict[str, Any]]:
-    """Read a list of at least one message, none of them looked at."""
+def read_messages(messages: Any, codes: ErrorCodes) -> list[dict[str, Any]]:
+    """Return a list of at least one message; the messages themselves are not validated."""
     if messages is None:
-        raise Refusal(codes.missing, "Invalid Argument: messages is required")
-    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
-        raise Refusal(codes.wrong, "the type of messages must be list of message")
+        raise ServiceError(codes.missing, "Invalid Argument: messages is required")
+    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
+        raise ServiceError(codes.invalid, "the type of messages must be list of message")
     if not messages:
-        raise Refusal(codes.wrong, "messages can not be empty")
+        raise ServiceError(codes.invalid, "messages can not be empty")
     return messages
 
 
 def read_parameters(body: Mapping[str, Any], kind: Kind, codes: ErrorCodes) -> dict[str, Any]:
-    """Check what the table knows; like the service, pass over what it does not.
+    """Validate the parameters that the service supports, and ignore all other fields.
 
     Returns
     -------
     dict
-        By the table's names.
+        Parameters by their names in the table, which may differ from those in the body.
     """
-    read = {}
-    for parameter in PARAMETERS:
-        if not is_supported(parameter, kind, codes.version):
+    parameters = {}
+    for row in PARAMETERS:
+        if not is_supported(row, kind, codes.version):
             continue
-        row = parameter.within(codes.version)
-        name = parameter.support[codes.version].wire or parameter.name
+        parameter = row.within(codes.version)
+        name = row.support[codes.version].wire or row.name
         if name not in body:
             continue
         try:
-            read[row.name] = row.check(body[name])
+            parameters[row.name] = parameter.check(body[name])
         except ParameterError:
-            raise Refusal(codes.wrong, f"{name} must be {row.range}") from None
-    return read
+            raise ServiceError(codes.invalid, f"{name} must be {parameter.range}") from None
+    return parameters
 
 
-def check_length(question: ServerRequest, codes: ErrorCodes) -> None:
-    """Hold a question against the limits of its model's card."""
-    card = question.card
-    if card.max_characters and question.characters > card.max_characters:
-        raise Refusal(codes.characters, f"the max input characters is {card.max_characters}")
-    tokens = sum(map(estimate_tokens, question.texts))
+def check_length(request: ServerRequest, codes: ErrorCodes) -> None:
+    """Raise a `ServiceError` if a request exceeds its model's limits."""
+    card = request.card
+    if card.max_characters and request.characters > card.max_characters:
+        message = f"the max input characters is {card.max_characters}"
+        raise ServiceError(codes.too_many_characters, message)
+    tokens = sum(map(estimate_tokens, request.texts))
     if card.max_tokens and tokens > card.max_tokens:
-        raise Refusal(codes.tokens, f"the max input tokens is {card.max_tokens}")
+        raise ServiceError(codes.too_many_tokens, f"the max input tokens is {card.max_tokens}")

@@ -1,4 +1,4 @@
-"""What version 1 refuses, with its code and in its words; as strict as the documents say."""
+"""Validation of version 1's requests, by the API documents of its models."""
 
 from __future__ import annotations
 
@@ -6,69 +6,85 @@ from typing import Any
 
 from qianfan_magic.api.catalogue.cards import CARDS
 from qianfan_magic.api.types import ApiVersion, Kind
-from qianfan_magic.embedded.faults import Refusal
+from qianfan_magic.api.wire import v1
+from qianfan_magic.embedded.faults import ServiceError
 from qianfan_magic.embedded.request import ServerRequest
 from qianfan_magic.embedded.validation import (
     ErrorCodes,
     check_length,
+    parse_json_object,
     read_bool,
-    read_json,
-    read_list,
+    read_messages,
     read_parameters,
     read_text,
 )
 
-#: The models that are served, by the end of their address; the console puts a prefix before it.
+__all__ = ["CODES", "MODELS", "parse_request"]
+
+#: The models that are served, by the last part of their endpoints' names: when a model is
+#: deployed, Qianfan's console puts a prefix before it (``ngxxxol8_dolly_12b``).
 MODELS = {
     card.key: card
     for card in CARDS
     if card.key in {"dolly_12b", "starcoder", "aquilacode_multi", "stablelm_alpha_7b"}
 }
-FOLDERS: dict[str, Kind] = {"chat": "chat", "completions": "completion"}
+_KINDS: dict[str, Kind] = {folder: kind for kind, folder in v1.FOLDERS.items()}
 CODES = ErrorCodes(
     version=ApiVersion.V1,
-    no_json=336002,
+    malformed=336002,
     missing=336001,
-    wrong=336003,
-    characters=336007,
-    tokens=336103,
+    invalid=336003,
+    too_many_characters=336007,
+    too_many_tokens=336103,
 )
 
 
-def read_question(folder: str, endpoint: str, sent: bytes, seed: int) -> tuple[ServerRequest, bool]:
-    """Check a body by the rules of the model's document.
+def parse_request(folder: str, endpoint: str, content: bytes, seed: int) -> ServerRequest:
+    """Validate a request.
 
-    Returns
-    -------
-    question : Question
-    stream : bool
+    Parameters
+    ----------
+    folder, endpoint
+        The last two parts of the path.
+    content
+        The body.
+    seed
+        The server's seed.
 
     Raises
     ------
-    Refusal
-        With the code and words of the service.
+    ServiceError
+        With the service's error code.
     """
-    kind = FOLDERS[folder]
+    kind = _KINDS[folder]
     card = next((card for key, card in MODELS.items() if endpoint.endswith(key)), None)
     if card is None or kind not in card.kinds:
-        raise Refusal(336005, "API name not exist")
-    body = read_json(sent, CODES)
+        raise ServiceError(336005, "API name not exist")
+    body = parse_json_object(content, CODES)
     stream = read_bool(body, "stream", CODES)
     if kind == "chat":
-        texts = _read_messages(body.get("messages"))
+        messages = _read_messages(body.get("messages"))
     else:
-        texts = (read_text(body.get("prompt"), "prompt", CODES),)
-    parameters = read_parameters(body, kind, CODES)
-    question = ServerRequest(card=card, kind=kind, messages=texts, parameters=parameters, seed=seed)
-    check_length(question, CODES)
-    return question, stream
+        messages = (read_text(body.get("prompt"), "prompt", CODES),)
+    request = ServerRequest(
+        card=card,
+        kind=kind,
+        messages=messages,
+        parameters=read_parameters(body, kind, CODES),
+        seed=seed,
+        stream=stream,
+    )
+    check_length(request, CODES)
+    return request
 
 
-def _read_messages(sent: Any) -> tuple[str, ...]:
-    messages = read_list(sent, CODES)
-    if len(messages) % 2 == 0:
-        raise Refusal(336006, f"the length of messages must be an odd number, now {len(messages)}")
-    for place, message in enumerate(messages):
-        if message.get("role") != ("assistant" if place % 2 else "user"):
-            raise Refusal(336006, f"the role of message {place} is wrong")
+def _read_messages(value: Any) -> tuple[str, ...]:
+    """Return the contents of messages, whose roles must alternate, the user first."""
+    messages = read_messages(value, CODES)
+    count = len(messages)
+    if count % 2 == 0:
+        raise ServiceError(336006, f"the length of messages must be an odd number, now {count}")
+    for number, message in enumerate(messages):
+        if message.get("role") != ("assistant" if number % 2 else "user"):
+            raise ServiceError(336006, f"the role of message {number} is wrong")
     return tuple(read_text(message.get("content"), "content", CODES) for message in messages)

@@ -1,35 +1,35 @@
-"""What writes the embedded server's answers: an engine makes texts of a question."""
+"""Engines: they write the texts of the embedded server's answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from qianfan_magic.embedded.engines import reasoning, scripted
+from qianfan_magic.embedded.request import ServerRequest
 
-if TYPE_CHECKING:
-    from qianfan_magic.embedded.request import ServerRequest
+__all__ = ["ENGINES", "Engine"]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Two functions of a question; called, it answers.
+    """Two functions of a request; calling the engine calls the first.
 
     Attributes
     ----------
     answer
-        Returns what is said.
+        Returns the text of the answer.
     reasoning
-        Returns what is thought before, if the question asks to think.
+        Returns the reasoning that precedes it, for a request with `ServerRequest.thinks`.
     """
 
     answer: Callable[[ServerRequest], str]
     reasoning: Callable[[ServerRequest], str]
 
-    def __call__(self, question: ServerRequest) -> str:
-        """Return what is said."""
-        return self.answer(question)
+    def __call__(self, request: ServerRequest) -> str:
+        """Return the text of the answer."""
+        return self.answer(request)
 
 
+#: By name.
 ENGINES = {"scripted": Engine(scripted.answer, reasoning.reasoning)}

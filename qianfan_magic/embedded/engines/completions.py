@@ -1,16 +1,16 @@
-"""How the scripted engine goes on with a text, most of them programs."""
+"""Completions of the scripted engine, most of them programs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from qianfan_magic.embedded.request import ServerRequest
+from qianfan_magic.embedded.request import ServerRequest
 
-#: One of some texts, or what a function makes of the question.
-Response = tuple[str, ...] | Callable[["ServerRequest"], str]
+__all__ = ["COMPLETIONS", "Response"]
+
+#: Texts of which the request's seed chooses one, or a function of the request.
+Response = tuple[str, ...] | Callable[[ServerRequest], str]
 
 BEIJING_PROSE = """\
 , the capital of China, in the north of the country.
@@ -69,10 +69,10 @@ ORDER BY average_salary DESC;
 """
 
 
-def _fahrenheit(question: ServerRequest) -> str:
-    """Fill the middle: with a line that what comes behind returns, or with the return itself."""
-    line, suffix = question.text.rpartition("\n")[2], question.suffix
-    start = "\n    " if line.strip() else "    "[len(line) :]
+def _fahrenheit(request: ServerRequest) -> str:
+    """Fill the gap with an assignment to the name that the suffix returns, or with a return."""
+    line, suffix = request.prompt.rpartition("\n")[2], request.suffix
+    start = "\n    " if line.strip() else "    "[len(line) :]  # the prompt may end in an indent
     returned = re.search(r"\breturn (\w+)", suffix)
     target = f"{returned[1]} =" if returned else "return"
     end = "\n" if suffix[:1].isspace() else "\n    "
@@ -80,8 +80,8 @@ def _fahrenheit(question: ServerRequest) -> str:
     return f"{start}{target} celsius * 9 / 5 + 32{end}"
 
 
-#: For a completion: a pattern of the prompt's end, and how it goes on.
-COMPLETION: tuple[tuple[str, Response], ...] = (
+#: A pattern of the end of the prompt, and the response to it.
+COMPLETIONS: tuple[tuple[str, Response], ...] = (
     (r"introduce the city beijing\W*$", (BEIJING_PROSE,)),
     (r"python\s*计算数组(的)?最大值(和|、)?最小值\W*$", (MAX_MIN,)),
     (r"def fibonacci\(n\):\s*$", (FIBONACCI,)),

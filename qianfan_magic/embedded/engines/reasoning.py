@@ -1,30 +1,29 @@
 # ruff: noqa: RUF001  Chinese text has Chinese punctuation
-"""What the scripted engine thinks before it answers: three questions that are worth it."""
+"""Reasoning of the scripted engine: of three puzzles, and in general."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from qianfan_magic.api.catalogue.token_estimate import is_chinese
+from qianfan_magic.embedded.request import ServerRequest
 
-if TYPE_CHECKING:
-    from qianfan_magic.embedded.request import ServerRequest
+__all__ = ["BAT_AND_BALL", "CHICKENS", "LARGER", "PUZZLES", "Puzzle", "reasoning"]
 
 
 @dataclass(frozen=True, slots=True)
 class Puzzle:
-    """A question that is worth a thought.
+    """A question whose obvious answer differs from the considered one.
 
     Attributes
     ----------
     pattern
-        Of the question.
+        Regular expression that matches the question.
     thought
-        What is thought.
+        The reasoning.
     quick, right
-        The answer without and with thinking.
+        The answer without reasoning and with it.
     """
 
     pattern: str
@@ -32,9 +31,9 @@ class Puzzle:
     quick: str
     right: str
 
-    def __call__(self, question: ServerRequest) -> str:
-        """Answer; who has thought knows better."""
-        return self.right if question.thinks else self.quick
+    def __call__(self, request: ServerRequest) -> str:
+        """Return the answer to a request."""
+        return self.right if request.thinks else self.quick
 
 
 BAT_AND_BALL = Puzzle(
@@ -126,40 +125,28 @@ $24 \\div 2 = 12$ 只，鸡有 $35 - 12 = 23$ 只。
 
 PUZZLES = (BAT_AND_BALL, LARGER, CHICKENS)
 
-#: Characters of a question that are repeated.
-LONGEST_QUOTE = 80
+#: Characters of a question that the reasoning quotes, at most.
+MAX_QUOTE_LENGTH = 80
 
 GENERIC = """\
-I am asked: “{asked}”
+I am asked: “{quote}”
 
 I am a scripted engine, so thinking means looking it up: I go through the few questions that I \
 know by heart and compare each with this one. If one fits, I give its answer as it stands; if \
 none does, I say so, and what I have received, rather than making something up."""
 
 GENERIC_CHINESE = """\
-问题是：“{asked}”
+问题是：“{quote}”
 
 我是按脚本回答的引擎，所谓思考就是查找：把我记住的几个问题逐一和它比较。有相符的，就给出那个答案；\
 没有，就如实说明我收到了什么，而不去编造。"""
 
 
-def reasoning(question: ServerRequest) -> str:
-    """Think about a question.
-
-    Parameters
-    ----------
-    question
-        Checked already.
-
-    Returns
-    -------
-    str
-        A train of thought that is known by heart, or a short one about what is asked.
-    """
+def reasoning(request: ServerRequest) -> str:
+    """Return the reasoning about a puzzle, or general reasoning that quotes the question."""
     for puzzle in PUZZLES:
-        if re.search(puzzle.pattern, question.text, re.IGNORECASE | re.DOTALL):
+        if re.search(puzzle.pattern, request.prompt, re.IGNORECASE | re.DOTALL):
             return puzzle.thought
-    asked = " ".join(question.text.split())
-    asked = asked or "(a picture without a word)"
-    asked = asked if len(asked) <= LONGEST_QUOTE else asked[:LONGEST_QUOTE] + "…"
-    return (GENERIC_CHINESE if is_chinese(asked) else GENERIC).format(asked=asked)
+    quote = " ".join(request.prompt.split()) or "(a picture without a word)"
+    quote = quote if len(quote) <= MAX_QUOTE_LENGTH else quote[:MAX_QUOTE_LENGTH] + "…"
+    return (GENERIC_CHINESE if is_chinese(quote) else GENERIC).format(quote=quote)

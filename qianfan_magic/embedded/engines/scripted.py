@@ -1,17 +1,19 @@
-"""The engine that needs no model: it knows a few questions by heart and admits all others."""
+"""The scripted engine: fixed answers to a few questions, and a description of any other.
+
+It needs no model, and never pretends to be one.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
 
 from qianfan_magic.api.types import ApiVersion
-from qianfan_magic.embedded.engines.completions import COMPLETION, Response
+from qianfan_magic.embedded.engines.completions import COMPLETIONS, Response
 from qianfan_magic.embedded.engines.reasoning import PUZZLES, Puzzle
+from qianfan_magic.embedded.request import ServerRequest
 
-if TYPE_CHECKING:
-    from qianfan_magic.embedded.request import ServerRequest
+__all__ = ["answer"]
 
 GREETINGS = (
     " Hello! It is good to meet you. What would you like to talk about?",
@@ -89,7 +91,7 @@ RIVERS = (
     '{"rivers": [{"name": "长江", "km": 6300}, {"name": "黄河", "km": 5464}], "complete": false}'
 )
 
-#: From the likeliest to the oddest.
+#: Ordered by the temperature that chooses them, from 0 to 1.
 CAT_NAMES = (
     *("Mimi", "Kitty", "Tiger", "Mochi", "Pixel"),
     *("Professor Fluff", "Quantum Noodle", "Baron von Yarn"),
@@ -110,20 +112,20 @@ def mean(values):
 ```"""
 
 
-def _first_question(question: ServerRequest) -> str:
-    if len(question.messages) == 1:
+def _first_question(request: ServerRequest) -> str:
+    if len(request.messages) == 1:
         return " This is your first question."
-    return f" Your first question was: “{question.messages[0].strip()}”"
+    return f" Your first question was: “{request.messages[0].strip()}”"
 
 
-def _cat_name(question: ServerRequest) -> str:
-    """Show what the parameter does: the hotter, the odder the name."""
-    temperature = question.parameters.get("temperature", 0.5)
+def _cat_name(request: ServerRequest) -> str:
+    """Demonstrate the parameter: a higher temperature chooses an odder name."""
+    temperature = request.parameters.get("temperature", 0.5)
     name = CAT_NAMES[round(temperature * (len(CAT_NAMES) - 1))]
     return f" Call it **{name}**. {name} suits a cat."
 
 
-#: For a chat: a pattern of the question, a pattern of all before it, and what to say.
+#: A pattern of the question, a pattern of the messages before it, and the response.
 CHAT: tuple[tuple[str, str, Response], ...] = (
     (r"^(hi|hello|hey)\b[\s!.]*$", "", GREETINGS),
     (r"^(你好|您好)", "", ("你好！很高兴认识你。想聊些什么？", "您好！今天想了解什么？")),
@@ -141,100 +143,90 @@ CHAT: tuple[tuple[str, str, Response], ...] = (
     *((puzzle.pattern, "", puzzle) for puzzle in PUZZLES),
 )
 
-#: What asks for the rest of an answer.
-GO_ON = r"^(please )?(go on|continue)|继续"
+#: A question that asks to continue an answer that was truncated.
+CONTINUE = r"^(please )?(go on|continue)|继续"
 
 
-def answer(question: ServerRequest) -> str:
-    """Answer in this engine's own words.
-
-    Parameters
-    ----------
-    question
-        Checked already.
-
-    Returns
-    -------
-    str
-        What it knows by heart, or a sentence that says what it received.
-    """
-    if question.kind == "completion":
-        return _completed(question)
-    if question.json:
-        return _json(question)
-    if question.pictures:
-        return _said(" " + _blind(question), question)
-    if re.search(GO_ON, question.text.strip(), re.IGNORECASE) and len(question.messages) > 1:
-        return _rest(question)
-    return _said(_known(question) or " " + _confession(question), question)
+def answer(request: ServerRequest) -> str:
+    """Return a fixed answer, or a text that describes the request."""
+    if request.kind == "completion":
+        return _complete(request)
+    if request.wants_json:
+        return _json(request)
+    if request.images:
+        return _for_model(" " + _describe_images(request), request)
+    if re.search(CONTINUE, request.prompt.strip(), re.IGNORECASE) and len(request.messages) > 1:
+        return _continue(request)
+    return _for_model(_find_answer(request) or " " + _describe(request), request)
 
 
-def _completed(question: ServerRequest) -> str:
-    for pattern, write_payload in COMPLETION:
-        if re.search(pattern, question.text.strip(), re.IGNORECASE):
-            return _say(write_payload, question)
-    return "\n# " + _confession(question) + "\n" * bool(question.suffix)
+def _complete(request: ServerRequest) -> str:
+    for pattern, response in COMPLETIONS:
+        if re.search(pattern, request.prompt.strip(), re.IGNORECASE):
+            return _render(response, request)
+    # A comment, so that the prompt and its completion remain a valid program.
+    return "\n# " + _describe(request) + "\n" * bool(request.suffix)
 
 
-def _known(question: ServerRequest) -> str:
-    text, before = question.text.strip(), "\n".join(question.messages[:-1])
-    for pattern, context, write_payload in CHAT:
-        if re.search(pattern, text, re.IGNORECASE) and re.search(context, before, re.IGNORECASE):
-            return _say(write_payload, question)
+def _find_answer(request: ServerRequest) -> str:
+    question, context = request.prompt.strip(), "\n".join(request.messages[:-1])
+    for pattern, context_pattern, response in CHAT:
+        matches = re.search(pattern, question, re.IGNORECASE)
+        if matches and re.search(context_pattern, context, re.IGNORECASE):
+            return _render(response, request)
     return ""
 
 
-def _json(question: ServerRequest) -> str:
-    if re.search(r"rivers|河", question.text, re.IGNORECASE):
+def _json(request: ServerRequest) -> str:
+    if re.search(r"rivers|河", request.prompt, re.IGNORECASE):
         return RIVERS
-    said = _blind(question) if question.pictures else _confession(question)
-    return json.dumps({"answer": said}, ensure_ascii=False)
+    text = _describe_images(request) if request.images else _describe(request)
+    return json.dumps({"answer": text}, ensure_ascii=False)
 
 
-def _rest(question: ServerRequest) -> str:
-    """Go on with the answer before, if it is the beginning of one that is known."""
-    said = question.messages[-2]
-    known = [_said(one, question) for _, _, write_payload in CHAT for one in _texts(write_payload)]
-    whole = [one for one in known if said and one.startswith(said)]
-    return whole[0][len(said) :] if whole else _said(" " + _confession(question), question)
+def _continue(request: ServerRequest) -> str:
+    """Return the rest of the previous answer if it is the beginning of a fixed one."""
+    beginning = request.messages[-2]
+    fixed = [_for_model(text, request) for _, _, response in CHAT for text in _texts(response)]
+    whole = next((text for text in fixed if beginning and text.startswith(beginning)), None)
+    if whole is None:
+        return _for_model(" " + _describe(request), request)
+    return whole[len(beginning) :]
 
 
-def _texts(write_payload: Response) -> tuple[str, ...]:
-    if isinstance(write_payload, Puzzle):
-        return write_payload.quick, write_payload.right
-    return () if callable(write_payload) else write_payload
+def _texts(response: Response) -> tuple[str, ...]:
+    if isinstance(response, Puzzle):
+        return response.quick, response.right
+    return () if callable(response) else response
 
 
-def _said(text: str, question: ServerRequest) -> str:
-    """Begin as the model does: Dolly-12B with a space, those of version 2 without."""
-    return text if question.card.version == ApiVersion.V1 else text.lstrip()
+def _for_model(text: str, request: ServerRequest) -> str:
+    """Return the text as the model begins it: Dolly-12B with a space, version 2 without."""
+    return text if request.card.version == ApiVersion.V1 else text.lstrip()
 
 
-def _say(write_payload: Response, question: ServerRequest) -> str:
+def _render(response: Response, request: ServerRequest) -> str:
+    return response(request) if callable(response) else request.random().choice(response)
+
+
+def _describe_images(request: ServerRequest) -> str:
+    """Describe the images by their format and size."""
+    number = len(request.images)
+    count = "1 picture" if number == 1 else f"{number} pictures"
     return (
-        write_payload(question)
-        if callable(write_payload)
-        else question.random().choice(write_payload)
+        f"This is the scripted engine in the place of {request.card.name}: it cannot see, and so "
+        f"cannot say what is shown. What arrived with the question is {count}: "
+        f"{'; '.join(map(str, request.images))}."
     )
 
 
-def _blind(question: ServerRequest) -> str:
-    """Say of pictures what can be told without seeing them."""
-    number = len(question.pictures)
-    came = "1 picture" if number == 1 else f"{number} pictures"
+def _describe(request: ServerRequest) -> str:
+    """Say that the question has no fixed answer, and describe what was received."""
+    sent = ", ".join(f"{name}={value!r}" for name, value in request.parameters.items())
+    turn = f" as message {len(request.messages)} of a conversation" * (len(request.messages) > 1)
+    system = f" after a system text of {len(request.system):,}" * bool(request.system)
     return (
-        f"This is the scripted engine in the place of {question.card.name}: it cannot see, and so "
-        f"cannot say what is shown. What arrived with the question is {came}: "
-        f"{'; '.join(map(str, question.pictures))}."
-    )
-
-
-def _confession(question: ServerRequest) -> str:
-    sent = ", ".join(f"{name}={value!r}" for name, value in question.parameters.items())
-    turn = f" as message {len(question.messages)} of a conversation" * (len(question.messages) > 1)
-    system = f" after a system text of {len(question.system):,}" * bool(question.system)
-    return (
-        f"This is the scripted engine in the place of {question.card.name}. It is no language "
+        f"This is the scripted engine in the place of {request.card.name}. It is no language "
         f"model: it knows a few questions by heart, and this is not one of them. It received "
-        f"{len(question.text):,} characters{turn}{system}, with {sent or 'no parameters'}."
+        f"{len(request.prompt):,} characters{turn}{system}, with {sent or 'no parameters'}."
     )

@@ -9,7 +9,7 @@ from qianfan_magic.conversation.turn import excerpt, short_name
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.magics.context import running
-from qianfan_magic.views.say import publish, show
+from qianfan_magic.views.publish import publish, show
 
 if TYPE_CHECKING:
     import argparse

@@ -11,7 +11,7 @@ from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.masking import mask_known
 from qianfan_magic.snippets import LANGUAGES, program
-from qianfan_magic.views.say import publish, show
+from qianfan_magic.views.publish import publish, show
 
 if TYPE_CHECKING:
     from qianfan_magic.magics.magics import QianfanMagics
@@ -61,7 +61,7 @@ class Seeing:
         return self._magics.session
 
     def _models(self, read: argparse.Namespace) -> None:
-        from qianfan_magic.views.reports.models import models_bundle
+        from qianfan_magic.views.reports.tables import models_bundle
 
         listed, notes = None, []
         versions = self._session.settings.credentials.versions

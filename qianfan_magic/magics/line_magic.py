@@ -13,7 +13,7 @@ from qianfan_magic.magics import inspect_commands as seeing
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.magics.context import running
 from qianfan_magic.magics.conversation_commands import Talks, add_arguments
-from qianfan_magic.views.say import publish, show
+from qianfan_magic.views.publish import publish, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,7 +202,7 @@ class Subcommands:
 
     def _doctor(self, read: argparse.Namespace) -> None:
         from qianfan_magic.doctor.examine import examine, raise_failed
-        from qianfan_magic.views.reports.doctor import doctor_bundle
+        from qianfan_magic.views.reports.tables import doctor_bundle
 
         magics, session = self._magics, self._magics.session
         found = list(
@@ -219,7 +219,7 @@ class Subcommands:
     def _usage(self, read: argparse.Namespace) -> None:
         from qianfan_magic.api.http.exchange import limits_left
         from qianfan_magic.session.usage import totals_by_model
-        from qianfan_magic.views.reports.usage import usage_bundle
+        from qianfan_magic.views.reports.tables import usage_bundle
 
         name = check_name(read.output)
         totals = totals_by_model(self._magics.session.used)

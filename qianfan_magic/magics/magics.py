@@ -25,7 +25,7 @@ from qianfan_magic.magics.line_magic import Subcommands
 from qianfan_magic.magics.params_command import SliderPanel
 from qianfan_magic.session.cell_options import FORMATS, CellOptions
 from qianfan_magic.session.session import Session
-from qianfan_magic.views.say import publish, show
+from qianfan_magic.views.publish import publish, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -214,9 +214,9 @@ class LiveView:
         if self._area.keeps_widget:
             self.widget.send({"frames": frames, "end": output.lines()})
             return
-        # The page is told first, so that it can keep the height and the selection while the
-        # outputs change (`watchForTheEnd` in reply.js). In this order, and with the widget closed
-        # last, JupyterLab 4.6 logs no error.
+        # The page is told first, so that it can keep its height and selection while the outputs
+        # change (`preparePlainOutput` in reply.js). The widget is closed last: JupyterLab 4.6 then
+        # logs no error.
         self.widget.send({"end": output.lines()})
         self._area.put(output.bundle(), metadata)
         self.widget.close()

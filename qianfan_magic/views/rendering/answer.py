@@ -126,7 +126,8 @@ class AnswerOutput:
             "text/plain": "\n\n".join([*head, plain(text, self.form), *marks]),
         }
         if self.form == "markdown":
-            bundle["text/markdown"] = "\n\n".join([inert_markdown(text), *marks])
+            # Notes may quote a question or an error message of the service.
+            bundle["text/markdown"] = "\n\n".join(map(inert_markdown, [text, *marks]))
         return bundle
 
     def html(self) -> str:

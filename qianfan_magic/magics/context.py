@@ -202,8 +202,8 @@ class MagicContext:
         if not options.images:
             return []
         from qianfan_magic.api.images.source import read_image
+        from qianfan_magic.views.publish import publish
         from qianfan_magic.views.reports.images import images_bundle
-        from qianfan_magic.views.say import publish
 
         # Relative paths start in the working directory, as everywhere in a notebook.
         variables, folder = self.shell.user_ns, Path.cwd()

@@ -12,7 +12,7 @@ from qianfan_magic.magics.command import Command, add_output
 from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.masking import mask_known
 from qianfan_magic.snippets import LANGUAGES, program
-from qianfan_magic.views.say import publish, show
+from qianfan_magic.views.publish import publish, show
 
 if TYPE_CHECKING:
     from qianfan_magic.session.sender import RequestSender
@@ -58,7 +58,7 @@ class InspectCommands:
         ]
 
     def _models(self, arguments: argparse.Namespace) -> None:
-        from qianfan_magic.views.reports.models import models_bundle
+        from qianfan_magic.views.reports.tables import models_bundle
 
         listed, notes = None, []
         client = self._session.load_client()
@@ -98,7 +98,7 @@ class InspectCommands:
     def _usage(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.api.http.exchange import limits_left
         from qianfan_magic.session.usage import totals_by_model
-        from qianfan_magic.views.reports.usage import usage_bundle
+        from qianfan_magic.views.reports.tables import usage_bundle
 
         name = check_name(arguments.output)
         totals = totals_by_model(self._session.answer_stats)

@@ -13,7 +13,7 @@ from qianfan_magic.magics.conversation_commands import ConversationCommands
 from qianfan_magic.magics.inspect_commands import InspectCommands
 from qianfan_magic.magics.params_command import SliderPanel
 from qianfan_magic.magics.service_commands import ServiceCommands
-from qianfan_magic.views.say import show
+from qianfan_magic.views.publish import show
 
 __all__ = ["LineMagic"]
 

@@ -21,7 +21,7 @@ from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.magics.line_magic import LineMagic
 from qianfan_magic.magics.params_command import SliderPanel
 from qianfan_magic.session.session import Session
-from qianfan_magic.views.say import show
+from qianfan_magic.views.publish import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

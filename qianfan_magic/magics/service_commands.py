@@ -11,7 +11,7 @@ from qianfan_magic.errors import ParameterError
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.magics.command import Command, add_output
 from qianfan_magic.magics.context import MagicContext
-from qianfan_magic.views.say import publish, show
+from qianfan_magic.views.publish import publish, show
 
 if TYPE_CHECKING:
     from qianfan_magic.api.client import QianfanClient
@@ -100,7 +100,7 @@ class ServiceCommands:
 
     def _doctor(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.doctor.examine import examine, raise_failed
-        from qianfan_magic.views.reports.doctor import doctor_bundle
+        from qianfan_magic.views.reports.tables import doctor_bundle
 
         context, session = self._context, self._context.session
         findings = list(

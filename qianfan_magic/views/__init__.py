@@ -1,1 +1,1 @@
-"""How answers are shown: live while they arrive, and plain in the saved notebook."""
+"""Views: what a person sees of answers and reports, in a notebook or a terminal."""

@@ -1,4 +1,4 @@
-"""Which view suits the place where the code runs."""
+"""Choose the view and the output area that suit the place where the code runs."""
 
 from __future__ import annotations
 
@@ -31,23 +31,26 @@ class View(Protocol):
 
 
 def is_watched(shell: InteractiveShell, live: str) -> bool:
-    """Tell whether somebody may be watching this kernel's notebook.
+    """Tell whether somebody may be watching this kernel's notebook in a front end.
+
+    Where nobody is, frames of a growing answer would be waste, and nbval would compare them.
 
     Parameters
     ----------
     shell
-        Of the kernel.
+        The shell in which the cell runs.
     live
-        QIANFAN_LIVE: ``on`` and ``off`` decide; ``auto`` looks for a front end. Jupyter's
-        servers give the kernel JPY_SESSION_NAME, VS Code the variable ``__vsc_ipynb_file__``;
-        nbclient, papermill and nbval give neither, and pytest sets PYTEST_VERSION.
+        The setting QIANFAN_LIVE. ``on`` and ``off`` decide; ``auto`` looks for signs of a front
+        end. A Jupyter server sets the kernel's environment variable JPY_SESSION_NAME, VS Code the
+        notebook variable ``__vsc_ipynb_file__``; nbclient, papermill and nbval set neither.
     """
     if live != "auto":
         return live == "on"
+    # nbval's kernel inherits this variable, and from a notebook that runs pytest also the next one.
     if "PYTEST_VERSION" in os.environ:
         return False
-    named = "JPY_SESSION_NAME" in os.environ or "__vsc_ipynb_file__" in shell.user_ns
-    return named or "google.colab" in sys.modules
+    has_notebook = "JPY_SESSION_NAME" in os.environ or "__vsc_ipynb_file__" in shell.user_ns
+    return has_notebook or "google.colab" in sys.modules
 
 
 def make_view(
@@ -58,20 +61,20 @@ def make_view(
     form: str,
     place: OutputArea,
 ) -> View:
-    """Make the view of one answer, or of several: a widget, one final output, or a terminal's.
+    """Make the view of one answer, or of several side by side.
 
     Parameters
     ----------
     shell
-        Where the cell runs.
+        The shell in which the cell runs; one without a kernel is a terminal.
     live
-        QIANFAN_LIVE, see `is_watched`.
+        The setting QIANFAN_LIVE, see `is_watched`.
     columns
-        Who answers; of several side by side, by the column's title.
+        Name of the endpoint or model; for several answers, these names by the column's title.
     form
-        ``markdown``, ``text``, ``json`` or ``html``.
+        Format of the answer: ``markdown``, ``text``, ``json`` or ``html``.
     place
-        Where a notebook shows it.
+        The output area, for a notebook.
     """
     from qianfan_magic.views.plain import FinalView, TerminalColumns, TerminalView
 
@@ -89,19 +92,19 @@ def make_view(
 
 
 def make_output_area(shell: InteractiveShell, into: str | None) -> OutputArea:
-    """Return where an answer is shown.
+    """Return the output area of a cell.
 
     Parameters
     ----------
     shell
-        Where the cell runs.
+        The shell in which the cell runs.
     into
-        The name of an `ipywidgets.Output`; None for the cell's own output.
+        Name of a notebook variable that holds an `ipywidgets.Output`; None for the cell's output.
 
     Raises
     ------
     ParameterError
-        If there is no `ipywidgets.Output` of that name.
+        If the variable does not exist or holds something else.
     """
     from qianfan_magic.views.output_area import CellOutput, TerminalOutput, WidgetOutput
 
@@ -112,7 +115,7 @@ def make_output_area(shell: InteractiveShell, into: str | None) -> OutputArea:
     output = shell.user_ns.get(into)
     if not isinstance(output, Output):
         raise ParameterError(
-            f"--into: {into!r} is no ipywidgets.Output of this notebook",
+            f"--into: {into!r} is not an ipywidgets.Output of this notebook",
             hint=f"Make one first: {into} = ipywidgets.Output(); display({into})",
         )
     return WidgetOutput(output)

@@ -1,4 +1,4 @@
-"""What stands under an answer, in plain words."""
+"""Notes below an answer, in plain words."""
 
 from __future__ import annotations
 
@@ -9,32 +9,39 @@ from qianfan_magic.api.types import Reply
 from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
 from qianfan_magic.conversation.turn import CellRun, short_name
 
-#: Said once, under the first answer for which it counts.
+__all__ = ["left_out_note", "reply_notes", "rewound_notes", "unchanged_notes"]
+
+#: Shown once, below the first answer that it concerns.
 UNORDERED = (
     "The saved notebook is no longer where it was when the kernel started: from now on cells count "
     "in the order in which they are run. Restart the kernel to have it found."
 )
-#: So many turns are called by name.
-MOST_NAMED = 3
+#: Number of dropped turns that are named; the others are counted.
+MAX_NAMED = 3
 
 
 def reply_notes(reply: Reply) -> list[str]:
-    """Say what the service says of its answer."""
+    """Describe what the service says about its answer: truncated, unsafe, or empty.
+
+    The fields are those of Baidu's chat API, version 1: ``is_truncated``, ``is_safe``,
+    ``need_clear_history`` and ``ban_round``.
+    """
     notes = []
     if reply.is_truncated:
         notes.append("The answer was cut off at the service's limit (is_truncated).")
     if reply.is_safe is False:
         notes.append("The service found the question unsafe (is_safe 0).")
     if reply.need_clear_history:
-        notes.append(_unsafe(reply.ban_round))
+        notes.append(_unsafe_note(reply.ban_round))
     elif not reply.text.strip():
-        thought = reply.reasoning and reply.is_truncated
+        only_reasoning = reply.reasoning and reply.is_truncated
         more = " Thinking took all of it: raise --max-tokens, or lower --thinking-budget."
-        notes.append("The answer is empty." + more * bool(thought))
+        notes.append("The answer is empty." + more * bool(only_reasoning))
     return notes
 
 
-def _unsafe(ban_round: int | None) -> str:
+def _unsafe_note(ban_round: int | None) -> str:
+    # Baidu: ban_round is the index of the unsafe turn, from 1; -1 stands for the last question.
     if ban_round == -1:
         return "The service found this question unsafe (ban_round -1): it is not kept."
     if ban_round is None or ban_round < 1:
@@ -46,7 +53,7 @@ def _unsafe(ban_round: int | None) -> str:
 
 
 def left_out_note(fit: Fit) -> list[str]:
-    """Say how many turns were not sent, and why, if any."""
+    """Describe how many turns were not sent, and why; empty if all were."""
     if not fit.left_out:
         return []
     turns = "turn was" if fit.left_out == 1 else f"{fit.left_out} turns were"
@@ -54,49 +61,52 @@ def left_out_note(fit: Fit) -> list[str]:
 
 
 def rewound_notes(rewound: Rewound | None, others: Sequence[Rewound] = ()) -> list[str]:
-    """Say which turns go because a cell was run again, or stands above cells that asked before.
+    """Describe which turns were dropped because cells were run again, or in another order.
 
     Parameters
     ----------
     rewound
-        Of the conversation that the cell asks in.
+        The rewound conversation of this cell; None if the cell has none.
     others
-        Of those in which an earlier run of it asked.
+        Other conversations, in which an earlier run of this cell asked.
     """
     if rewound is None:
         return []
-    lost = [UNORDERED] * rewound.is_unordered
-    named = [f"In {short_name(one.conversation.name)}: {_rewound(one)}" for one in others]
-    return [note for note in (_rewound(rewound), *named, *lost) if note]
+    unordered = [UNORDERED] * rewound.is_unordered
+    elsewhere = [
+        f"In {short_name(other.conversation.name)}: {_rewound_note(other)}" for other in others
+    ]
+    return [note for note in (_rewound_note(rewound), *elsewhere, *unordered) if note]
 
 
 def unchanged_notes(conversations: Iterable[Conversation], run: CellRun) -> Iterator[str]:
-    """Say which conversations still have the turns of a cell's earlier run."""
-    for one in conversations:
-        numbers = [number for number, turn in enumerate(one.turns, 1) if run.had_asked(turn)]
+    """Name the conversations that still have the turns of a cell's earlier run."""
+    for conversation in conversations:
+        turns = enumerate(conversation.turns, 1)
+        numbers = [number for number, turn in turns if run.had_asked(turn)]
         if numbers:
             yield (
-                f"The conversation {short_name(one.name)} is as it was: it still has {_turns(numbers)}, "
-                "which this cell had asked before."
+                f"The conversation {short_name(conversation.name)} is as it was: it still has "
+                f"{_turns(numbers)}, which this cell had asked before."
             )
 
 
-def _rewound(rewound: Rewound) -> str:
-    said = []
+def _rewound_note(rewound: Rewound) -> str:
+    notes = []
     if rewound.replaced:
-        said.append(
+        notes.append(
             f"In the place of {_turns(rewound.replaced)}, which this cell had asked before."
         )
     own = min(rewound.replaced, default=math.inf)
-    for why, dropped in (
-        ("asked by cells below, before this one", [one for one in rewound.dropped if one[0] < own]),
-        ("said after that", [one for one in rewound.dropped if one[0] > own]),
+    for reason, dropped in (
+        ("asked by cells below, before this one", [d for d in rewound.dropped if d[0] < own]),
+        ("said after that", [d for d in rewound.dropped if d[0] > own]),
         ("asked by cells that are gone", rewound.gone),
     ):
-        named = [f"turn {number} ({called})" for number, called in dropped[:MOST_NAMED]]
-        named += [f"{len(dropped) - MOST_NAMED} more"] * (len(dropped) > MOST_NAMED)
-        said += [f"Dropped, since {why}: {', '.join(named)}."] * bool(named)
-    return " ".join(said)
+        named = [f"turn {number} ({excerpt})" for number, excerpt in dropped[:MAX_NAMED]]
+        named += [f"{len(dropped) - MAX_NAMED} more"] * (len(dropped) > MAX_NAMED)
+        notes += [f"Dropped, since {reason}: {', '.join(named)}."] * bool(named)
+    return " ".join(notes)
 
 
 def _turns(numbers: Sequence[int]) -> str:

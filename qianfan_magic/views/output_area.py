@@ -1,4 +1,16 @@
-"""Where an answer is shown: under its cell, or inside an Output widget of the notebook."""
+"""Output areas: where a cell's answer is shown.
+
+Jupyter shows an output as a *MIME bundle*: a dictionary from MIME types to the same content in
+several formats, of which the front end renders the richest one that it knows and the notebook file
+keeps all. A ``display_data`` message appends a bundle to the cell's outputs; with a ``display_id``,
+a later ``update_display_data`` message of the same id replaces that output, wherever it stands.
+
+A widget is such a bundle, too, but its content is only the id of a model that lives in the kernel
+and on the page. Once the kernel is gone, a saved widget reopens as "Error displaying widget: model
+not found", even if the bundle has a ``text/html`` beside it (JupyterLab 4.6, ipywidgets 8.1). So a
+widget is only shown while an answer arrives, and plain HTML and text replace it at the end: that
+survives saving, nbconvert, and a web host's preview.
+"""
 
 from __future__ import annotations
 
@@ -15,29 +27,42 @@ if TYPE_CHECKING:
 
     from qianfan_magic.views.panel import Panel
 
+__all__ = ["CellOutput", "OutputArea", "PanelOutput", "TerminalOutput", "WidgetOutput"]
+
 
 class OutputArea(Protocol):
-    """Holds a widget for a while, and plain output from then on.
+    """A place for one output: at first a widget, perhaps, then the plain output that stays.
 
     Attributes
     ----------
-    keeps
-        Whether it keeps the widget instead, as it is at its end.
+    keeps_widget
+        Whether the widget stays at the end of the answer and no plain output replaces it.
     """
 
-    keeps: bool
+    keeps_widget: bool
 
     def show(self, widget: DOMWidget) -> None:
         """Show a widget."""
 
     def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
-        """Show plain output, in the place of what is there; the metadata is saved with it."""
+        """Show a MIME bundle in place of the current output.
+
+        Parameters
+        ----------
+        bundle
+            Plain output: MIME types and their content.
+        metadata
+            Metadata of the output, which the notebook file keeps.
+        """
 
 
 class CellOutput:
-    """The output of the cell that runs."""
+    """An output of the running cell.
 
-    keeps = False
+    It remembers its ``display_id``, so that it can be replaced later, even while another cell runs.
+    """
+
+    keeps_widget = False
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -47,7 +72,7 @@ class CellOutput:
         self._handle = display(widget, display_id=True)
 
     def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
-        """Show plain output; may be called again, from another cell too."""
+        """Show a MIME bundle; replace the earlier output of this object, if there is one."""
         metadata = with_digest(metadata, bundle["text/plain"])
         if self._handle is None:
             self._handle = display(bundle, raw=True, metadata=metadata, display_id=True)
@@ -56,25 +81,31 @@ class CellOutput:
 
 
 class TerminalOutput:
-    """A terminal, in which nothing that stands can be exchanged."""
+    """A terminal: text is written as it arrives, and nothing written can be replaced."""
 
-    keeps = False
+    keeps_widget = False
 
     def show(self, widget: DOMWidget) -> None:
-        """Show nothing."""
+        """Do nothing: a terminal has no widgets."""
 
     def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
-        """Show nothing."""
+        """Do nothing: `TerminalView` has written the text already."""
 
 
 class WidgetOutput:
-    """An `ipywidgets.Output`, whose content the answer takes the place of.
+    """An `ipywidgets.Output`, a widget that shows outputs; the answer replaces its content.
 
-    JupyterLab ignores ``update_display_data`` in there, so its outputs are set. What an Output
-    holds is no output of the notebook, so the metadata stays under the cell, with nothing to see.
+    Its trait ``outputs`` is set, since JupyterLab 4.6 ignores ``update_display_data`` messages for
+    an output inside an Output widget. The notebook file does not keep what an Output shows, so the
+    metadata is recorded in an empty output of the cell.
+
+    Parameters
+    ----------
+    output
+        The widget.
     """
 
-    keeps = False
+    keeps_widget = False
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -83,10 +114,11 @@ class WidgetOutput:
     def show(self, widget: DOMWidget) -> None:
         """Show a widget."""
         made = widget._repr_mimebundle_()
-        self._set(made[0] if isinstance(made, tuple) else made)  # with metadata, or without
+        # IPython allows a bundle, or a bundle with its metadata.
+        self._set(made[0] if isinstance(made, tuple) else made)
 
     def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
-        """Show plain output."""
+        """Show a MIME bundle in the Output, and record the metadata under the cell."""
         self._set(bundle)
         if metadata:
             self._record.put({"text/plain": ""}, metadata)
@@ -96,25 +128,34 @@ class WidgetOutput:
 
 
 class PanelOutput:
-    """The place beside the sliders, which keeps the widget of an answer when it is whole."""
+    """The area beside the sliders, where "Again" shows its answer.
 
-    keeps = True
+    No plain output replaces the widget here: the panel is drawn by the page and is no part of the
+    saved notebook.
+
+    Parameters
+    ----------
+    panel
+        The panel of sliders.
+    """
+
+    keeps_widget = True
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
         self._widget: DOMWidget | None = None
 
     def show(self, widget: DOMWidget) -> None:
-        """Show a widget in the place of the one before."""
+        """Show a widget in place of the current one."""
         self.close()
         self._widget = widget
         self._panel.reply = widget.model_id
 
     def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
-        """Leave the widget: the panel is no part of the saved notebook."""
+        """Do nothing: the widget stays."""
 
     def close(self) -> None:
-        """Show nothing, and leave no widget behind."""
+        """Close the widget, if there is one."""
         if self._widget:
             self._panel.reply = ""
             self._widget.close()

@@ -1,15 +1,17 @@
-// The sliders. The notebook itself holds a plain table of the values (a saved widget would reopen
-// as an error); the controls are put into that table's place, as often as it is there. All of
-// them show the one model, and so move together.
+// The sliders: the front-end half of Panel in panel.py. The notebook keeps a plain table of the
+// values, since a saved widget would reopen as an error. Wherever that table appears, this replaces
+// it by controls. All controls share one model, and so move together.
 
 export default () => {
-  const areas = new Set(); // outputs in which a table may appear
-  let model; // the one of `initialize`: what a view's own is told ends with the view
+  const areas = new Set(); // elements in which a table may appear
+  // The model that `initialize` gets. anywidget (0.11) removes the listeners of a view's own
+  // `model` when the view ends, and views end here while their controls stay.
+  let model;
 
   function initialize(widget) {
     model = widget.model;
-    // After the page was loaded anew no view is drawn: the table is there, and it is this
-    // notebook's if there is but one.
+    // After a reload no view is rendered, since the notebook holds only the table. It belongs to
+    // this kernel if the page shows a single notebook.
     const notebooks = document.querySelectorAll(".jp-NotebookPanel, .jp-Notebook");
     const panels = document.querySelectorAll(".jp-NotebookPanel");
     if (panels.length === 1 || (!panels.length && notebooks.length)) watch(notebooks[0]);
@@ -19,7 +21,7 @@ export default () => {
     el.classList.add("qianfan-params");
     mount(el, model);
     const area = await areaOf(el);
-    if (!area) return; // another front end: the widget itself stays
+    if (!area) return; // not JupyterLab: the widget itself stays
     watch(area);
     model.send({ click: "shown" });
   }
@@ -27,20 +29,20 @@ export default () => {
   function watch(area) {
     if (areas.has(area)) return;
     areas.add(area);
-    const look = () => {
+    const mountTables = () => {
       for (const table of area.querySelectorAll(".qianfan-params > table")) {
         mount(table.parentElement, model);
       }
     };
-    const observer = new MutationObserver(look);
+    const observer = new MutationObserver(mountTables);
     observer.observe(area, { childList: true, subtree: true });
-    look();
+    mountTables();
   }
 
   return { initialize, render };
 };
 
-// A view is drawn before it is put into the page.
+// Returns the output area of a view. A view is rendered before it is attached to the page.
 async function areaOf(el) {
   for (let tries = 0; tries < 100 && !el.isConnected; tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -57,7 +59,8 @@ function part(tag, className, text = "") {
 
 function mount(host, model) {
   host.replaceChildren();
-  // JupyterLab's own keys (arrows move between cells) are not for what is typed in here.
+  // Keeps JupyterLab's shortcuts (arrow keys select another cell) from acting on what is typed
+  // here.
   host.setAttribute("data-lm-suppress-shortcuts", "true");
   host.addEventListener("keydown", (event) => event.stopPropagation());
   const controls = part("form", "qianfan-controls");
@@ -81,25 +84,26 @@ function mount(host, model) {
   const answer = part("div", "qianfan-again");
   host.append(controls, answer);
 
-  let seen = false;
+  let wasAttached = false;
   const update = () => {
-    seen ||= host.isConnected;
-    if (seen && detached(host)) return forget();
+    wasAttached ||= host.isConnected;
+    if (wasAttached && isRemoved(host)) return removeListeners();
     rows.forEach((row) => row.show(model.get("values")));
     advice.textContent = model.get("advice");
     said.textContent = model.get("said");
     keep.disabled = !model.get("can_keep");
   };
-  const ready = () => {
+  const enableAgain = () => {
     again.disabled = false;
   };
   const showReply = () => embed(model, answer);
   const events = [
     ["change:values change:advice change:said change:can_keep", update],
-    ["change:said change:can_keep", ready],
+    ["change:said change:can_keep", enableAgain],
     ["change:reply", showReply],
   ];
-  const forget = () => events.forEach(([names, call]) => each(names, (n) => model.off(n, call)));
+  const removeListeners = () =>
+    events.forEach(([names, call]) => each(names, (n) => model.off(n, call)));
   events.forEach(([names, call]) => each(names, (name) => model.on(name, call)));
   update();
   showReply();
@@ -109,8 +113,9 @@ function each(names, call) {
   names.split(" ").forEach(call);
 }
 
-// Gone for good, and not only scrolled out of a notebook that shows its cells in part.
-function detached(host) {
+// JupyterLab detaches cells that are scrolled out of view, together with their output areas.
+// Controls without an output area have been removed for good.
+function isRemoved(host) {
   return host.closest(".jp-OutputArea") === null;
 }
 
@@ -121,17 +126,19 @@ function button(text, title) {
   return element;
 }
 
-// The widget that shows the answer to "Again".
+// Shows the widget of the answer to "Again".
 async function embed(model, place) {
   const id = model.get("reply");
   place.replaceChildren();
   if (!id) return;
   const child = await model.widget_manager.get_model(id);
   const view = await model.widget_manager.create_view(child);
+  // The id may have changed while the view was created.
   if (model.get("reply") === id) place.replaceChildren(view.el);
 }
 
-// One parameter: its name, a control with its value, and the switch that leaves it to the service.
+// Makes the row of one parameter: its name, its control, and a checkbox that unsets it, so that the
+// service decides.
 function makeRow(row, model) {
   const element = part("div", "qianfan-row");
   element.setAttribute("role", "group");
@@ -158,7 +165,8 @@ function makeRow(row, model) {
   for (const input of inputs) {
     input.addEventListener("input", () => {
       unset.checked = false;
-      if (input.value) inputs.filter((other) => other !== input).forEach((o) => (o.value = input.value));
+      const others = inputs.filter((other) => other !== input);
+      if (input.value) others.forEach((other) => (other.value = input.value));
     });
     input.addEventListener("change", () => save(read(row, input)));
   }
@@ -210,7 +218,7 @@ function write(element, row, inputs, unset, value) {
   element.classList.toggle("qianfan-off", !set);
   unset.checked = !set;
   for (const input of inputs) {
-    if (!set && input.type === "range") continue; // it stays where it was
+    if (!set && input.type === "range") continue; // a range input cannot be empty
     const texts = Array.isArray(value) ? value.join("|").replaceAll("\n", "\\n") : value;
     input.value = set ? texts : "";
   }

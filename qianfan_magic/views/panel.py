@@ -1,7 +1,8 @@
-"""The panel of sliders: a plain table in the notebook, which the page makes into controls.
+"""The panel of sliders: a plain table in the notebook, which the page turns into controls.
 
-A saved widget reopens as an error where its kernel is gone. So what stays in the notebook is a
-table of the values, and the widget's JavaScript puts the controls into that table's place.
+A saved widget reopens as an error once its kernel is gone (see `qianfan_magic.views.output_area`).
+So the notebook keeps a table of the values, and the widget's JavaScript, ``panel.js``, replaces
+that table by the controls while the kernel lives.
 """
 
 from __future__ import annotations
@@ -18,31 +19,34 @@ from qianfan_magic.api.catalogue.parameter import Parameter
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.math import IGNORED
 
+__all__ = ["Panel", "advice", "panel_bundle", "row_of"]
+
 _HERE = Path(__file__).parent
-#: From one end of a slider to the other, for a number that need not be whole.
+#: Number of steps of a slider whose parameter is a float.
 STEPS = 20
-#: A whole number of more values than this is typed.
-MOST_STEPS = 10_000
+#: Largest maximum for which a whole number gets a slider; with more steps than a slider has
+#: pixels, a number field is the better control.
+MAX_SLIDER = 10_000
 UNSET = "the service decides"
 
 
 class Panel(anywidget.AnyWidget):
-    """The sliders of one notebook, however often they are shown.
+    """The sliders of one notebook; all places that show them share this model.
 
     Attributes
     ----------
     rows
-        What can be set, see `row_of`.
+        The parameters' controls, see `row_of`.
     values
-        By name; what is not in it is left to the service.
+        Values by parameter name; a parameter without one is left to the service.
     said
-        How the last click went.
+        Result of the last click, in one line.
     advice
-        What the service advises on these values.
+        The service's advice on these values, see `advice`.
     can_keep
-        Whether there is an answer to keep.
+        Whether there is an answer that "Keep" can keep.
     reply
-        The model's id of the widget that shows the answer to "Again"; empty before.
+        Model id of the widget that shows the answer to "Again"; empty if there is none.
     """
 
     _esm = _HERE / "panel.js"
@@ -56,7 +60,14 @@ class Panel(anywidget.AnyWidget):
 
 
 def row_of(parameter: Parameter) -> dict[str, Any]:
-    """Describe a parameter's control: its name, sentence, and kind with bounds and step."""
+    """Describe a parameter's control.
+
+    Returns
+    -------
+    dict
+        ``name``, ``range``, ``help`` and ``kind``: ``texts``, ``switch``, ``number`` or
+        ``slider``; for the last two also ``minimum`` and ``step``, for a slider ``maximum``.
+    """
     row: dict[str, Any] = {"name": parameter.name, "range": parameter.range}
     row["help"] = parameter.help
     if parameter.type is list:
@@ -64,38 +75,48 @@ def row_of(parameter: Parameter) -> dict[str, Any]:
     if parameter.type is bool:
         return row | {"kind": "switch"}
     low, high = parameter.minimum, parameter.maximum
-    if low is None or high is None or high > MOST_STEPS:
+    if low is None or high is None or high > MAX_SLIDER:
         return row | {"kind": "number", "minimum": low, "step": 1}
     step = (high - low) / STEPS if parameter.type is float else 1
-    first = low + step if parameter.above else low
+    first = low + step if parameter.above else low  # the minimum itself is excluded
     return row | {"kind": "slider", "minimum": first, "maximum": high, "step": step}
 
 
 def advice(values: Mapping[str, Any]) -> str:
-    """Return what the service's documents advise on these values, if anything."""
+    """Return what Baidu's documents advise on these values; empty if nothing."""
     if {"temperature", "top_p"} <= values.keys():
         return "The service advises to set only one of temperature and top_p."
     return ""
 
 
 def panel_bundle(rows: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, str]:
-    """Make the plain output: a table of the values, ``text/html`` and ``text/plain``."""
-    shown = {
-        row.name: escape_invisible(repr(values[row.name])) for row in rows if row.name in values
+    """Make the MIME bundle that the notebook keeps: a table of the values.
+
+    Parameters
+    ----------
+    rows
+        The parameters, one per row.
+    values
+        Values by parameter name.
+    """
+    texts = {
+        row.name: escape_invisible(repr(values[row.name])) if row.name in values else UNSET
+        for row in rows
     }
     cells = "\n".join(
         f'<tr><td style="text-align:left">{escape(row.name)}</td>'
-        f'<td style="text-align:left">{escape(shown.get(row.name, UNSET))}</td>'
+        f'<td style="text-align:left">{escape(texts[row.name])}</td>'
         f'<td style="text-align:left">{escape(row.range)}</td></tr>'
         for row in rows
     )
     head = "".join(f'<th style="text-align:left">{h}</th>' for h in ("parameter", "value", "range"))
     width = max(len(row.name) for row in rows)
-    plain = [f"{row.name:<{width}}  {shown.get(row.name, UNSET)}" for row in rows]
-    advised = advice(values)
-    below = f"\n<p>{advised}</p>" if advised else ""
+    plain = [f"{row.name:<{width}}  {texts[row.name]}" for row in rows]
+    note = advice(values)
+    below = f"\n<p>{note}</p>" if note else ""
+    # panel.js finds the table by the class `qianfan-params`.
     return {
         "text/html": f'<div class="qianfan-params {IGNORED}">\n<table>\n<thead><tr>{head}</tr>'
         f"</thead>\n<tbody>\n{cells}\n</tbody>\n</table>{below}\n</div>",
-        "text/plain": "\n".join([*plain, *[advised] * bool(advised)]),
+        "text/plain": "\n".join([*plain, *[note] * bool(note)]),
     }

@@ -1,4 +1,4 @@
-"""Views without a widget: one final output, and text in a terminal."""
+"""Views without a widget: a single final output, and text in a terminal."""
 
 from __future__ import annotations
 
@@ -11,79 +11,91 @@ from qianfan_magic.views.output_area import OutputArea
 from qianfan_magic.views.rendering.answer import ANSWER, NOTHING, THINKING, PlainOutput
 from qianfan_magic.views.rendering.invisible import escape_invisible
 
+__all__ = ["FinalView", "TerminalColumns", "TerminalView"]
+
 
 class FinalView:
-    """Shows answers once, when they are whole: for notebooks that nobody watches."""
+    """Shows answers once, when they are complete: for a notebook that nobody watches.
 
-    def __init__(self, place: OutputArea) -> None:
-        self._place = place
+    nbval keeps the first version of an updated output and compares it (0.11), so that any frames
+    would make the saved notebook differ from run to run.
+
+    Parameters
+    ----------
+    area
+        The output area that shows the answers.
+    """
+
+    def __init__(self, area: OutputArea) -> None:
+        self._area = area
 
     def begin(self) -> None:
-        """Show nothing yet."""
+        """Do nothing."""
 
     def write(self, chunk: Chunk, column: int = 0) -> None:
-        """Wait for the rest."""
+        """Do nothing."""
 
-    def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
-        """Show what there is, if anything."""
-        bundle = shown.bundle()
+    def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
+        """Show the output, unless it is empty."""
+        bundle = output.bundle()
         if bundle.keys() != {"text/plain"} or bundle["text/plain"]:
-            self._place.put(bundle, metadata)
+            self._area.put(bundle, metadata)
 
 
 class TerminalView:
-    """Writes an answer into a terminal as it arrives, control characters made visible."""
+    """Writes an answer to a terminal as it arrives, with control characters escaped."""
 
     def __init__(self) -> None:
-        self._begun = False
+        self._has_text = False  # in the current section
         self._held = ""
-        self._part = ""
+        self._section = ""
 
     def begin(self) -> None:
-        """Show nothing yet."""
+        """Do nothing: the terminal shows that the cell is running."""
 
     def write(self, chunk: Chunk, column: int = 0) -> None:
-        """Show more of the answer."""
+        """Write a chunk, reasoning and answer each in a section of its own."""
         del column
         if chunk.reasoning:
             self._write(chunk.reasoning, THINKING)
         if chunk.text:
-            self._write(chunk.text, ANSWER if self._part else "")
+            # An answer without reasoning needs no heading.
+            self._write(chunk.text, ANSWER if self._section else "")
 
-    def _write(self, text: str, part: str) -> None:
-        """Go on with what is thought or answered, under a line of its own."""
-        if part != self._part:
-            sys.stdout.write(f"\n\n{part}\n" if self._begun else f"{part}\n")
-            self._begun, self._part, self._held = False, part, ""
+    def _write(self, text: str, section: str) -> None:
+        if section != self._section:
+            sys.stdout.write(f"\n\n{section}\n" if self._has_text else f"{section}\n")
+            self._has_text, self._section, self._held = False, section, ""
+        # A "\r" at the end may be the first half of "\r\n", and is escaped if it is not.
         text = self._held + text
-        self._held = "\r" if text.endswith("\r") else ""  # perhaps half of a line's end
-        text = text.removesuffix("\r")
-        seen = escape_invisible(text) if self._begun else escape_invisible(text).lstrip("\n")
-        self._begun = self._begun or bool(seen)
-        sys.stdout.write(seen)
+        self._held = "\r" if text.endswith("\r") else ""
+        visible = escape_invisible(text.removesuffix("\r"))
+        visible = visible if self._has_text else visible.lstrip("\n")
+        self._has_text = self._has_text or bool(visible)
+        sys.stdout.write(visible)
         sys.stdout.flush()
 
-    def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
-        """Show what stands under the answer."""
+    def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
+        """Write the notes below the answer."""
         del metadata
-        below = shown.below()
-        if not (self._begun or below):
+        below = output.below()
+        if not (self._has_text or below):
             return
         sys.stdout.write("".join(f"\n[{escape_invisible(line)}]" for line in below) + "\n")
         sys.stdout.flush()
 
 
 class TerminalColumns:
-    """Writes several answers into a terminal, one below the other, when all are whole."""
+    """Writes several answers to a terminal, one below the other, when all are complete."""
 
     def begin(self) -> None:
-        """Show nothing yet."""
+        """Do nothing."""
 
     def write(self, chunk: Chunk, column: int = 0) -> None:
-        """Wait for the rest."""
+        """Do nothing."""
 
-    def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
-        """Show them."""
+    def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
+        """Write the answers."""
         del metadata
-        sys.stdout.write(shown.bundle()["text/plain"] + "\n")
+        sys.stdout.write(output.bundle()["text/plain"] + "\n")
         sys.stdout.flush()

@@ -1,9 +1,9 @@
-// The live view of answers. What the kernel sends is HTML that it has sanitised. Blocks that are
-// closed stay as they are; the block that still grows is changed where it differs, so that what
-// the reader has selected stays selected.
+// The live view of answers: the front-end half of LiveReply in live.py. The kernel sends sanitised
+// HTML. Closed blocks are never touched again; the open block is patched where it differs, so that
+// the reader's selection survives.
 
-// anywidget calls this once for each widget, so `messages` are those of one; its `model` objects
-// differ from call to call and cannot carry them.
+// anywidget (0.11) calls this once for each widget model, so `messages` belong to one model. The
+// `model` objects that it passes differ from call to call and cannot hold them.
 export default () => {
   const messages = [];
   const views = new Set();
@@ -31,11 +31,11 @@ export default () => {
       if (message.end) {
         stop?.remove();
         columns.forEach((column, i) => column.end(message.end[i]));
-        watchForTheEnd(el);
+        preparePlainOutput(el);
       }
       follow();
     }
-    // A view that comes late starts with all there is.
+    // A view that is created late, for example in a second window, replays all messages.
     for (const message of messages) show(message);
     views.add(show);
     return () => views.delete(show);
@@ -48,74 +48,76 @@ class Column {
   constructor(asked, title, typeset) {
     this.asked = asked;
     this.typeset = typeset;
-    this.closed = 0; // nodes of the body that stay as they are
-    this.open = ""; // HTML of the block that still grows
+    this.closed = 0; // number of the body's nodes that belong to closed blocks
+    this.open = ""; // HTML of the open block
     this.element = part("section", "qianfan-column");
     this.body = part("div", "qianfan-body");
     this.state = part("div", "qianfan-state");
-    this.word = part("span", "qianfan-waiting", `${asked}: waiting …`);
-    this.word.setAttribute("role", "status");
+    this.status = part("span", "qianfan-waiting", `${asked}: waiting …`);
+    this.status.setAttribute("role", "status"); // screen readers announce its changes
     this.figures = part("span", "qianfan-figures");
-    this.state.append(this.word, this.figures);
+    this.state.append(this.status, this.figures);
     if (title) this.element.append(part("strong", "qianfan-title", title));
     this.element.append(this.body, this.state);
   }
 
+  // Applies a frame; `LiveColumn.frame` in live.py lists its fields.
   show(frame) {
     this.last = frame;
     this.figures.textContent = figures(frame);
-    if (frame.thinking) this.think(frame.thinking);
-    const answers = frame.more || frame.open || frame.closed;
-    if (!answers) return;
-    if (this.thoughts?.open && !this.answered) this.thoughts.open = this.kept;
+    if (frame.thinking) this.showReasoning(frame.thinking);
+    const hasAnswer = frame.more || frame.open || frame.closed;
+    if (!hasAnswer) return;
+    if (this.thoughts?.open && !this.answered) this.thoughts.open = this.pinned;
     this.answered = true;
-    this.says(`${this.asked}: streaming`);
+    this.setStatus(`${this.asked}: streaming`);
     if (typeof frame.more === "string") {
       this.open = "";
       appendText(this.body, frame.more);
       return;
     }
     this.open = this.open.slice(0, frame.keep ?? 0) + (frame.open ?? "");
-    const closed = parsed(frame.closed ?? "");
+    const blocks = parseHtml(frame.closed ?? "");
     const before = this.closed;
-    this.closed += closed.childNodes.length;
-    closed.append(parsed(this.open));
-    change(this.body, closed, before);
-    const fresh = [...this.body.childNodes].slice(before).filter((node) => node.querySelectorAll);
-    this.typeset(fresh.flatMap((node) => [...node.querySelectorAll(MATHEMATICS)]));
-    const settled = [...this.body.childNodes].slice(before, this.closed);
-    settled.filter((node) => node.querySelectorAll).forEach(addCopyButtons);
+    this.closed += blocks.childNodes.length;
+    blocks.append(parseHtml(this.open));
+    patch(this.body, blocks, before);
+    const isElement = (node) => node.nodeType === Node.ELEMENT_NODE;
+    const changed = [...this.body.childNodes].slice(before).filter(isElement);
+    this.typeset(changed.flatMap((node) => [...node.querySelectorAll(FORMULAS)]));
+    const newlyClosed = [...this.body.childNodes].slice(before, this.closed);
+    newlyClosed.filter(isElement).forEach(addCopyButtons);
   }
 
-  // What the model thinks stands above the answer, open while it runs; then it is folded away,
-  // unless the reader has opened it.
-  think(text) {
+  // The model's reasoning stands above the answer. It is unfolded until the answer begins, and
+  // stays so only if the reader has unfolded it by hand.
+  showReasoning(text) {
     if (!this.thoughts) {
       this.thoughts = part("details", "qianfan-thoughts");
       this.thoughts.open = true;
-      this.kept = false;
+      this.pinned = false;
       const summary = part("summary", "", "Thinking");
-      summary.addEventListener("click", () => (this.kept = !this.thoughts.open));
+      summary.addEventListener("click", () => (this.pinned = !this.thoughts.open));
       this.thoughts.append(summary, part("div", "qianfan-thought"));
       this.body.before(this.thoughts);
     }
     this.thoughts.lastChild.append(text);
-    if (!this.answered) this.says(`${this.asked}: thinking`);
+    if (!this.answered) this.setStatus(`${this.asked}: thinking`);
   }
 
   end(line) {
-    this.says(line); // it has the tokens
+    this.setStatus(line); // the line has the number of tokens
     this.figures.textContent = figures({ ...this.last, counted: true });
   }
 
-  says(text) {
-    if (this.word.textContent === text) return;
-    this.word.className = "";
-    this.word.textContent = text;
+  setStatus(text) {
+    if (this.status.textContent === text) return; // a screen reader would announce it again
+    this.status.className = "";
+    this.status.textContent = text;
   }
 }
 
-const MATHEMATICS = "span.mathjax_process";
+const FORMULAS = "span.mathjax_process";
 
 function part(tag, className, text = "") {
   const element = document.createElement(tag);
@@ -124,53 +126,56 @@ function part(tag, className, text = "") {
   return element;
 }
 
-function parsed(html) {
+// A template's content is inert: no script runs and no image loads while HTML is parsed.
+function parseHtml(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
   return template.content;
 }
 
 function figures({ first, tokens, about, took, counted }) {
-  const said = [];
+  const texts = [];
   const count = tokens ?? about;
-  const nearly = tokens === undefined ? "≈ " : "";
-  if (first !== undefined) said.push(`first token after ${first.toFixed(1)} s`);
-  if (count && !counted) said.push(`${nearly}${count} tokens`);
-  if (count && took >= 0.5) said.push(`${nearly}${Math.round(count / took)} tokens/s`);
-  return said.join(" · ");
+  const sign = tokens === undefined ? "≈ " : "";
+  if (first !== undefined) texts.push(`first token after ${first.toFixed(1)} s`);
+  if (count && !counted) texts.push(`${sign}${count} tokens`);
+  if (count && took >= 0.5) texts.push(`${sign}${Math.round(count / took)} tokens/s`);
+  return texts.join(" · ");
 }
 
-// Text of growing code goes behind what is there.
+// Appends text to the code of the open block.
 function appendText(body, text) {
   const code = body.lastElementChild?.querySelector("code") ?? body.lastElementChild;
   if (code?.lastChild?.nodeType === Node.TEXT_NODE) code.lastChild.appendData(text);
   else code?.append(text);
 }
 
-// Make the children of `old`, from one on, equal to those of `fresh`; leave alone what is equal.
-function change(old, fresh, from = 0) {
+// Makes the children of `old`, from index `from` on, equal to those of `fresh`, and leaves alone
+// whatever is equal already. A formula that has been typeset is compared by its source.
+function patch(old, fresh, from = 0) {
   const nodes = [...fresh.childNodes];
   nodes.forEach((node, i) => {
-    const there = old.childNodes[from + i];
-    if (!there) old.append(node);
-    else if (there.source !== undefined && there.source === node.textContent) return;
-    else if (there.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
-      changeText(there, node.data);
-    } else if (there.cloneNode(false).isEqualNode(node.cloneNode(false)) && !there.source) {
-      change(there, node);
-    } else there.replaceWith(node);
+    const current = old.childNodes[from + i];
+    if (!current) old.append(node);
+    else if (current.source !== undefined && current.source === node.textContent) return;
+    else if (current.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
+      patchText(current, node.data);
+    } else if (current.cloneNode(false).isEqualNode(node.cloneNode(false)) && !current.source) {
+      patch(current, node);
+    } else current.replaceWith(node);
   });
   while (old.childNodes.length > from + nodes.length) old.lastChild.remove();
 }
 
-function changeText(there, text) {
-  if (there.data === text) return;
+// Replaces only the end that differs: a selection in the unchanged part stays.
+function patchText(node, text) {
+  if (node.data === text) return;
   let same = 0;
-  while (same < there.length && there.data[same] === text[same]) same += 1;
-  there.replaceData(same, there.length - same, text.slice(same));
+  while (same < node.length && node.data[same] === text[same]) same += 1;
+  node.replaceData(same, node.length - same, text.slice(same));
 }
 
-// JupyterLab's own typesetter; where there is none the formula stays as it was written.
+// Uses JupyterLab's typesetter (4.6). Other front ends may have none: the formula stays TeX source.
 function typesetter(model) {
   const latex = model.widget_manager?.rendermime?.latexTypesetter;
   return (formulas) => {
@@ -182,8 +187,9 @@ function typesetter(model) {
   };
 }
 
-// While a cell runs the kernel handles no widget message, so the button interrupts it from here.
-// Where a front end has no such kernel (VS Code, Colab) there is no button.
+// ipykernel 7.4 handles no widget messages while a cell runs, so a Python callback could not stop
+// it; the button interrupts the kernel from the page. VS Code and Colab give a widget no access to
+// the kernel: there is no button.
 function stopButton(model) {
   const kernel = model.widget_manager?.kernel;
   if (typeof kernel?.interrupt !== "function") return null;
@@ -197,9 +203,10 @@ function stopButton(model) {
   return button;
 }
 
-// Follow the end while the reader is there: where a state line was in view, scroll by as much as
-// has come above it, or gone when long thoughts are folded. Who reads above, in the thoughts, finds
-// the line under which they are folded.
+// Keeps the reader's place. Call it before a change; it returns a function to call after the
+// change. If a state line was in view, the reader follows the end: scroll by as much as was
+// inserted above it, or removed when long reasoning was folded. If the reader was inside the
+// reasoning, and it was folded, scroll to the line that unfolds it.
 function following(columns) {
   const scroller = scrollerOf(columns[0].state);
   if (!scroller) return () => {};
@@ -208,7 +215,7 @@ function following(columns) {
   const before = bottoms();
   const isSeen = (bottom) => bottom > view.top && bottom <= view.bottom + 4;
   const seen = columns.filter((_, i) => isSeen(before[i]));
-  const read = columns.map((column) => column.thoughts).find((part) => part && crosses(part, view));
+  const read = columns.map((column) => column.thoughts).find((part) => part && covers(part, view));
   return () => {
     const after = bottoms();
     const moved = columns.flatMap((column, i) => (seen.includes(column) ? [i] : []));
@@ -222,36 +229,36 @@ function following(columns) {
   };
 }
 
-function crosses(element, view) {
+function covers(element, view) {
   const { top, bottom } = element.getBoundingClientRect();
   return top < view.top && bottom > view.top;
 }
 
 function scrollerOf(element) {
-  for (let at = element.parentElement; at; at = at.parentElement) {
-    const scrolls = /auto|scroll/.test(getComputedStyle(at).overflowY);
-    if (scrolls && at.scrollHeight > at.clientHeight + 1) return at;
+  for (let parent = element.parentElement; parent; parent = parent.parentElement) {
+    const scrolls = /auto|scroll/.test(getComputedStyle(parent).overflowY);
+    if (scrolls && parent.scrollHeight > parent.clientHeight + 1) return parent;
   }
   return null;
 }
 
-// Plain output is about to take the view's place. Keep the height meanwhile, so that the page does
-// not jump; then select again what was selected, leave thoughts open that were, and put copy
-// buttons beside the code.
-function watchForTheEnd(view) {
+// Called when plain output is about to replace the view. Fixes the area's height until then, so
+// that the page does not jump; afterwards restores the selection, unfolds the reasoning that was
+// unfolded, and adds copy buttons.
+function preparePlainOutput(view) {
   const area = view.closest(".jp-OutputArea");
   if (!area) return;
   const selected = selectionWithin(view);
   const opened = [...view.querySelectorAll(".qianfan-thoughts")].map((thoughts) => thoughts.open);
   area.style.minHeight = `${area.offsetHeight}px`;
   const observer = new MutationObserver(finish);
-  const timeout = setTimeout(settle, 5000);
+  const timeout = setTimeout(release, 5000); // the output may never come
   observer.observe(area, { childList: true, subtree: true });
 
   function finish() {
     const answer = [...area.querySelectorAll(".qianfan-answer")].at(-1);
     if (!answer || view.isConnected) return;
-    settle();
+    release();
     answer.querySelectorAll(".qianfan-thoughts").forEach((thoughts, i) => {
       thoughts.open = opened[i] ?? false;
     });
@@ -259,14 +266,15 @@ function watchForTheEnd(view) {
     if (selected) select(answer, selected);
   }
 
-  function settle() {
+  function release() {
     clearTimeout(timeout);
     observer.disconnect();
     requestAnimationFrame(() => area.style.removeProperty("min-height"));
   }
 }
 
-// A selection in letters from the beginning, white space aside: it may differ in the plain output.
+// Returns the selection as offsets that count letters but no white space, in which the live view
+// and the plain output may differ.
 function selectionWithin(root) {
   const selection = document.getSelection();
   if (!selection.rangeCount || selection.isCollapsed) return null;
@@ -289,9 +297,9 @@ function select(root, { start, end }) {
   if (first && last) document.getSelection().setBaseAndExtent(...first, last[0], last[1] + 1);
 }
 
-function pointAt(root, place) {
+function pointAt(root, offset) {
   const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  for (let left = place; texts.nextNode(); ) {
+  for (let left = offset; texts.nextNode(); ) {
     const text = texts.currentNode;
     for (let i = 0; i < text.length; i += 1) {
       if (/\s/.test(text.data[i])) continue;
@@ -306,7 +314,7 @@ function addCopyButtons(root) {
   const blocks = root.matches("pre") ? [root] : root.querySelectorAll("pre");
   for (const block of blocks) {
     if (block.querySelector(".qianfan-copy")) continue;
-    // Its word comes from the style sheet, so that it is no part of the code's text.
+    // The button's label comes from reply.css, so that it is not part of the code's text.
     const button = part("button", "qianfan-copy");
     button.type = "button";
     button.setAttribute("aria-label", "Copy the code");
@@ -320,7 +328,7 @@ async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Over plain HTTP from another host a browser has no clipboard for scripts.
+    // Browsers offer the clipboard only in a secure context: not over plain HTTP from another host.
     const area = part("textarea", "");
     area.value = text;
     button.after(area);

@@ -1,4 +1,4 @@
-"""Answers side by side, as they stay in the saved notebook."""
+"""Several answers side by side, as they stay in the saved notebook."""
 
 from __future__ import annotations
 
@@ -10,46 +10,63 @@ from typing import Protocol
 from qianfan_magic.views.rendering.answer import QUIET, AnswerOutput, wrap_answer
 from qianfan_magic.views.rendering.invisible import escape_invisible
 
-#: As many columns as there is room for; on a narrow page one below the other.
+__all__ = ["Columns", "Ended", "side_by_side"]
+
+#: As many columns as fit; on a narrow page they stand one below the other. The live view's
+#: reply.css has the same grid, so that the page does not jump at the end.
 GRID = (
     "display: grid; gap: 1em 1.5em; "
     "grid-template-columns: repeat(auto-fit, minmax(min(100%, 13em), 1fr))"
 )
-#: Long words must not push a column into its neighbour.
-CELL = "min-width: 0; overflow-x: auto"
+#: A grid item is by default as wide as its longest word, and would overlap its neighbour.
+COLUMN = "min-width: 0; overflow-x: auto"
 
 
 class Ended(Protocol):
-    """One of several answers that have ended."""
+    """One of several answers that have ended.
+
+    Attributes
+    ----------
+    title
+        Title of its column.
+    """
 
     title: str
 
     def shown(self) -> AnswerOutput:
-        """Return it as it is to stay."""
+        """Return the output that stays."""
 
 
 def side_by_side(ended: Sequence[Ended], notes: Sequence[str]) -> Columns:
-    """Put answers side by side, with notes on all of them."""
-    return Columns([(one.title, one.shown()) for one in ended], notes)
+    """Put answers side by side, with notes on all of them below."""
+    return Columns([(answer.title, answer.shown()) for answer in ended], notes)
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The end of several answers, each under its title, and notes on all of them."""
+    """The output of several answers.
+
+    Attributes
+    ----------
+    columns
+        The title and the output of each answer.
+    notes
+        Lines below all of them.
+    """
 
     columns: Sequence[tuple[str, AnswerOutput]]
     notes: Sequence[str] = ()
 
     def bundle(self) -> dict[str, str]:
-        """Make the plain output: ``text/html``, a grid, and ``text/plain``, one by one."""
+        """Make the MIME bundle: ``text/html`` is a grid, ``text/plain`` has one after the other."""
         cells = [
-            f'<div style="{CELL}">\n<p><strong>{escape(escape_invisible(title))}</strong></p>\n'
-            f"{shown.html()}\n</div>"
-            for title, shown in self.columns
+            f'<div style="{COLUMN}">\n<p><strong>{escape(escape_invisible(title))}</strong></p>\n'
+            f"{output.html()}\n</div>"
+            for title, output in self.columns
         ]
         plain = [
-            f"{escape_invisible(title)}\n\n{shown.bundle()['text/plain']}"
-            for title, shown in self.columns
+            f"{escape_invisible(title)}\n\n{output.bundle()['text/plain']}"
+            for title, output in self.columns
         ]
         grid = "\n".join(cells)
         notes = [escape_invisible(note) for note in self.notes]
@@ -62,9 +79,9 @@ class Columns:
         }
 
     def lines(self) -> list[str]:
-        """List each answer's last line."""
-        return [line for _, shown in self.columns for line in shown.lines()]
+        """List the last line of each answer."""
+        return [line for _, output in self.columns for line in output.lines()]
 
     def below(self) -> list[str]:
-        """List nothing: a terminal shows the whole at once."""
+        """Return an empty list: `TerminalColumns` writes the whole output at once."""
         return []

@@ -29,7 +29,7 @@ from qianfan_magic.doctor.examine import Finding, examine, raise_failed
 from qianfan_magic.doctor.front_end import check_parts, check_view
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.views.reports.doctor import doctor_bundle
+from qianfan_magic.views.reports.tables import doctor_bundle
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "qianfan-magic")
 PATIENCE = 60.0  # seconds; only a test that fails waits so long

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qianfan_magic import Usage
 from qianfan_magic.session.usage import AnswerStats, Total, totals_by_model
-from qianfan_magic.views.reports.usage import HEADS, usage_bundle
+from qianfan_magic.views.reports.tables import USAGE_HEADERS, usage_bundle
 
 
 def used(
@@ -162,7 +162,7 @@ def test_row_tells_the_sums():
 
 
 def test_every_column_has_its_head():
-    assert html_of(total()).rows[0] == list(HEADS)
+    assert html_of(total()).rows[0] == list(USAGE_HEADERS)
 
 
 def test_thousands_are_set_apart():
@@ -212,7 +212,7 @@ def test_hostile_name_of_a_model_is_text(model):
 @given(st.text("<>&\"'/!-= abcdt", max_size=20))
 def test_whatever_a_model_is_called_the_table_has_its_form(model):
     table = html_of(total(model=model))
-    assert [len(row) for row in table.rows] == [len(HEADS)] * 2
+    assert [len(row) for row in table.rows] == [len(USAGE_HEADERS)] * 2
 
 
 @pytest.mark.parametrize("hidden", ["\x1b[2J", "\u202e", "\u200b", "\x00", "\ud800"])

@@ -17,13 +17,13 @@ from qianfan_magic.views.rendering.answer import AnswerOutput
 from qianfan_magic.views.rendering.formats import body, extract_code, pretty, without_fence
 from qianfan_magic.views.rendering.highlight import (
     COLORS,
-    LONGEST,
+    MAX_LENGTHS,
     highlight,
     inline_colors,
     style_sheet,
 )
 from qianfan_magic.views.rendering.markdown import to_html
-from qianfan_magic.views.rendering.math import LONGEST as LONGEST_FORMULA
+from qianfan_magic.views.rendering.math import MAX_LENGTH as MAX_FORMULA
 
 # A real shell, and two real kernels of this file's own: one unwatched, one watched.
 
@@ -346,7 +346,7 @@ def test_code_of_an_unknown_language_is_left_alone(language):
 
 
 @pytest.mark.parametrize(
-    ("length", "marked"), [(LONGEST["python"], True), (LONGEST["python"] + 1, False)]
+    ("length", "marked"), [(MAX_LENGTHS["python"], True), (MAX_LENGTHS["python"] + 1, False)]
 )
 def test_code_is_coloured_up_to_a_length(length, marked):
     assert bool(highlight("1" * length, "python")) is marked
@@ -487,8 +487,8 @@ def test_command_that_only_begins_like_one_is_not_refused(command):
 
 @pytest.mark.parametrize("formula", ["${}$", "$$\n{}\n$$"])
 def test_formula_that_is_too_long_is_not_typeset(formula):
-    long = to_html(formula.format("a" * (LONGEST_FORMULA + 1)))
-    assert (MATHEMATICS in long, "a" * LONGEST_FORMULA in long) == (False, True)
+    long = to_html(formula.format("a" * (MAX_FORMULA + 1)))
+    assert (MATHEMATICS in long, "a" * MAX_FORMULA in long) == (False, True)
 
 
 def test_page_typesets_nothing_else():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qianfan_magic.views.live import LEAST_KEPT, changed
+from qianfan_magic.views.live import MIN_PREFIX, delta
 from qianfan_magic.views.rendering.highlight import inline_colors
 from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
 from qianfan_magic.views.rendering.invisible import escape_invisible
@@ -347,11 +347,11 @@ def test_letters_do_not_depend_on_the_split(text, places) -> None:
 
 @given(st.text("a\U0001f600<", max_size=60), st.text("a\U0001f600<", max_size=60))
 def test_page_has_the_open_block_as_the_kernel_has_it(before, after):
-    sent = changed(before, after)
+    sent = delta(before, after)
     kept = before.encode("utf-16-le")[: 2 * sent.get("keep", 0)].decode("utf-16-le")
     assert kept + sent["open"] == after
 
 
-@given(st.text(min_size=LEAST_KEPT), st.text())
+@given(st.text(min_size=MIN_PREFIX), st.text())
 def test_what_has_not_changed_is_not_sent_again(before, more):
-    assert changed(before, before + more)["open"] == more
+    assert delta(before, before + more)["open"] == more

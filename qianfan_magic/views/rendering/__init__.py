@@ -1,1 +1,1 @@
-"""Text of a model as harmless HTML and plain text; no I/O and no widgets."""
+"""Rendering: a model's text as harmless HTML and plain text. Pure functions, no I/O, no widgets."""

@@ -1,4 +1,4 @@
-"""An answer as it is shown at its end, and stays in the saved notebook."""
+"""The output of an answer: what is shown at its end and stays in the saved notebook."""
 
 from __future__ import annotations
 
@@ -14,54 +14,78 @@ from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import inert_markdown
 from qianfan_magic.views.rendering.math import IGNORED
 
-#: Metadata of an output that carries none.
+__all__ = [
+    "ANSWER",
+    "LABEL",
+    "NOTHING",
+    "QUIET",
+    "THINKING",
+    "AnswerOutput",
+    "PlainOutput",
+    "folded",
+    "for_display",
+    "wrap_answer",
+]
+
+#: Empty metadata; immutable, since it is a default argument.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+# Styles stand inline: a saved notebook is shown without a style sheet of ours.
+#: Style of what is not part of the answer: notes, captions.
 QUIET = "opacity: 0.7; font-size: 90%"
-#: A heading stands close to what it is of.
+#: Style of a caption, which stands closer to the text below it than to the text above.
 LABEL = f"{QUIET}; margin-top: 1.2em; margin-bottom: 0.2em"
-#: What a model thought stands apart from what it says.
+#: Style of the reasoning, set apart from the answer.
 FOLDED = "margin: 0 0 0.8em 0; padding-left: 0.8em; border-left: 3px solid rgba(128, 128, 128, 0.5)"
 SUMMARY = "cursor: pointer; opacity: 0.75"
-THOUGHT = f"{LETTERS}; margin-top: 0.4em; opacity: 0.75"
-#: In plain text, above either.
+REASONING = f"{LETTERS}; margin-top: 0.4em; opacity: 0.75"
+#: Headings in plain text of the reasoning, and of the answer after it.
 THINKING, ANSWER = "[Thinking]", "[Answer]"
-#: What an answer draws stays within it; the page typesets only what is marked as mathematics.
+#: `contain: content` keeps whatever the answer draws within its own box. `IGNORED` keeps the page
+#: from typesetting anything that is not marked as a formula.
 OPENING = f'<div class="qianfan-answer {IGNORED}" style="contain: content; overflow-x: auto">'
 
 
 class PlainOutput(Protocol):
-    """What can stand at the end of a view: one answer, or several side by side."""
+    """What a view shows at its end: the output of one answer, or of several side by side."""
 
     def bundle(self) -> dict[str, str]:
-        """Make the plain output that stays in the saved notebook."""
+        """Make the MIME bundle that stays in the saved notebook."""
 
     def lines(self) -> list[str]:
-        """List each answer's last line: who answered, and how it ended."""
+        """List the last line of each answer: who answered, and how it ended."""
 
     def below(self) -> list[str]:
-        """List what a terminal, where the text itself stands already, is still to say."""
+        """List the notes that a terminal still has to write below the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerOutput:
-    """The end of an answer.
+    """The output of one answer.
 
     Attributes
     ----------
     text
-        All that arrived.
+        The text that has arrived.
     form
-        ``markdown``, ``json``, ``html``; or ``text``, letter by letter.
+        Format: ``markdown``, ``json``, ``html``, or ``text`` (verbatim).
     notes
-        Lines under it, such as that it was cut off.
+        Lines below the text, for example that it was cut off.
     asked
-        The endpoint or model that answered.
+        Name of the endpoint or model that answered.
     state
         ``done``, ``stopped`` or ``broken off``.
     tokens
-        Of the answer, as the service counts; 0 if it does not say.
+        Tokens of the answer as the service counts them; 0 if unknown.
     reasoning
-        What the model thought before it; folded away above it.
+        What the model thought before it answered; shown folded above the answer.
+
+    Examples
+    --------
+    >>> output = AnswerOutput("It is **old**.", "markdown", asked="ernie-4.0", state="done")
+    >>> output.line
+    'ernie-4.0 · done'
+    >>> sorted(output.bundle())
+    ['text/html', 'text/markdown', 'text/plain']
     """
 
     text: str
@@ -74,70 +98,74 @@ class AnswerOutput:
 
     @property
     def line(self) -> str:
-        """What does not change from run to run: who answered, how it ended, how long it is."""
+        """Who answered, how it ended, and how long it is.
+
+        Times and ids are left out, so that a notebook that runs again has the same outputs.
+        """
         tokens = f"{self.tokens:,} token{'s' * (self.tokens != 1)}" if self.tokens else ""
         return " \u00b7 ".join(part for part in (self.asked, self.state, tokens) if part)
 
     def bundle(self) -> dict[str, str]:
-        """Make the plain output.
+        """Make the MIME bundle.
 
         Returns
         -------
         dict
-            ``text/html`` (sanitised), ``text/plain`` and, of Markdown, ``text/markdown`` (inert).
+            ``text/html`` (sanitised), ``text/plain`` and, for Markdown, ``text/markdown`` (inert:
+            JupyterLab prefers the HTML, but other tools may render the Markdown unsanitised).
         """
-        below = [escape_invisible(line) for line in (*self.notes, self.line) if line]
+        below = self._below
         if not (self.text or self.reasoning or below):
             return {"text/plain": ""}
-        seen = self._seen
-        thoughts = [THINKING, _told(self.reasoning).strip(), ANSWER] if self.reasoning else []
+        text = for_display(self.text)
         marks = [f"[{line}]" for line in below]
-        made = {
+        reasoning = for_display(self.reasoning).strip()
+        head = [THINKING, reasoning, ANSWER] if self.reasoning else []
+        bundle = {
             "text/html": wrap_answer(self.html()),
-            "text/plain": "\n\n".join([*thoughts, plain(seen, self.form), *marks]),
+            "text/plain": "\n\n".join([*head, plain(text, self.form), *marks]),
         }
         if self.form == "markdown":
-            made["text/markdown"] = "\n\n".join([inert_markdown(seen), *marks])
-        return made
+            # Notes may quote a question or an error message of the service.
+            bundle["text/markdown"] = "\n\n".join(map(inert_markdown, [text, *marks]))
+        return bundle
 
     def html(self) -> str:
-        """Make the HTML of the answer and of what stands under it."""
-        lines = [escape_invisible(line) for line in (*self.notes, self.line) if line]
-        below = "".join(f'\n<p style="{QUIET}">{escape(line)}</p>' for line in lines)
-        thoughts = folded(_told(self.reasoning).strip()) + "\n" if self.reasoning else ""
-        return thoughts + body(self._seen, self.form).rstrip() + below
+        """Make the HTML of the reasoning, the answer, and the lines below it."""
+        below = "".join(f'\n<p style="{QUIET}">{escape(line)}</p>' for line in self._below)
+        reasoning = folded(for_display(self.reasoning).strip()) + "\n" if self.reasoning else ""
+        return reasoning + body(for_display(self.text), self.form).rstrip() + below
 
     @property
-    def _seen(self) -> str:
-        """The text as it stays."""
-        return _told(self.text)
+    def _below(self) -> list[str]:
+        return [escape_invisible(line) for line in (*self.notes, self.line) if line]
 
     def lines(self) -> list[str]:
-        """List the one line."""
+        """Return the last line, as a list of one."""
         return [escape_invisible(self.line)]
 
     def below(self) -> list[str]:
-        """List the notes, and the state if it is not the good one."""
+        """List the notes, and the state if the answer is not complete."""
         return [*self.notes, *[self.state] * (self.state not in {"", "done"})]
 
 
-def _told(text: str) -> str:
-    """Return a text as it stays, without the keys that it may quote."""
+def for_display(text: str) -> str:
+    """Mask the secrets that a text may quote, and escape its invisible characters."""
     return escape_invisible(mask_known(text))
 
 
 def folded(text: str) -> str:
-    """Fold away what a model thought, under a line that opens it.
+    """Make the HTML of a model's reasoning: folded, below a line that opens it.
 
-    By the class the page finds it; no style sheet is needed.
+    ``reply.js`` finds it by the class, to leave it open where the reader has opened it.
     """
     return (
         f'<details class="qianfan-thoughts" style="{FOLDED}">'
         f'<summary style="{SUMMARY}">Thinking</summary>\n'
-        f'<div style="{THOUGHT}">{escape(text)}</div>\n</details>'
+        f'<div style="{REASONING}">{escape(text)}</div>\n</details>'
     )
 
 
 def wrap_answer(html: str) -> str:
-    """Put sanitised HTML into the element by which the page knows it for an answer."""
+    """Wrap sanitised HTML in the element by which ``reply.js`` recognises an answer."""
     return f"{OPENING}\n{html}\n</div>"

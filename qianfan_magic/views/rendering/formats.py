@@ -1,4 +1,4 @@
-"""The forms in which an answer can be shown."""
+"""The formats in which an answer can be shown: Markdown, verbatim text, JSON and HTML."""
 
 from __future__ import annotations
 
@@ -12,42 +12,53 @@ from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import code_blocks, to_html
 from qianfan_magic.views.rendering.sanitize import sanitize
 
-#: JupyterLab's own style would break words and indent the block.
+__all__ = [
+    "LETTERS",
+    "body",
+    "extract_code",
+    "is_json",
+    "plain",
+    "preformatted",
+    "pretty",
+    "without_fence",
+]
+
+#: Style of verbatim text. JupyterLab's own style for ``pre`` would break words and indent it.
 LETTERS = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; margin: 0"
 
 
 def body(text: str, form: str) -> str:
-    """Make the HTML of an answer.
+    """Render an answer as HTML.
 
     Parameters
     ----------
     text
-        The answer, hidden characters made visible.
+        The answer, its invisible characters escaped.
     form
-        ``markdown``, ``text``, ``json`` or ``html``.
+        ``markdown``, ``text``, ``json`` or ``html``. JSON that cannot be parsed is shown verbatim.
     """
     if form == "markdown":
         return to_html(text)
     if form == "html":
         return sanitize(without_fence(text))
     if form == "json" and is_json(text):
-        marked = highlight(pretty(text), "json") or escape(pretty(text), quote=False)
-        return inline_colors(f"<pre><code>{marked}</code></pre>")
+        code = highlight(pretty(text), "json") or escape(pretty(text), quote=False)
+        return inline_colors(f"<pre><code>{code}</code></pre>")
     return preformatted(text.strip("\n"))
 
 
 def plain(text: str, form: str) -> str:
-    """Make the plain text of an answer, for a terminal or a diff."""
+    """Render an answer as plain text, for a terminal or a diff."""
     return pretty(text) if form == "json" and is_json(text) else text.strip("\n")
 
 
 def preformatted(text: str) -> str:
-    """Show a text letter by letter, long lines wrapped."""
+    """Render a text verbatim as HTML, with long lines wrapped."""
     return f'<pre style="{LETTERS}">{escape(text)}</pre>'
 
 
 def without_fence(text: str) -> str:
-    """Return what is in the fence if the whole answer is one fenced block, else the answer."""
+    """Return the content of a fenced block if it is the whole answer; else the answer."""
     blocks = code_blocks(text)
     if len(blocks) != 1:
         return text
@@ -56,29 +67,29 @@ def without_fence(text: str) -> str:
 
 
 def extract_code(text: str) -> str:
-    """Return every fenced block of an answer, or the whole of it where there is none."""
+    """Return the code of all fenced blocks of an answer; the whole answer if it has none."""
     blocks = [block.rstrip("\n") for block in code_blocks(escape_invisible(text))]
     return "\n\n".join(blocks) or escape_invisible(text).strip("\n")
 
 
 def pretty(text: str) -> str:
-    """Write JSON with one value a line.
+    """Format JSON with one value per line; a fence around it is removed.
 
     Raises
     ------
     ValueError
-        If it is none (RFC 8259: no ``NaN``); says where.
+        If the text is not JSON (RFC 8259, which has no ``NaN``); the message says where.
     """
     try:
-        read = json.loads(without_fence(text), parse_constant=_refuse)
-        # An escape in JSON can stand for a hidden character.
-        return escape_invisible(json.dumps(read, ensure_ascii=False, indent=2, allow_nan=False))
+        value = json.loads(without_fence(text), parse_constant=_refuse)
+        # An escape sequence in JSON can stand for an invisible character.
+        return escape_invisible(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
 def is_json(text: str) -> bool:
-    """Tell whether `pretty` can write it."""
+    """Tell whether `pretty` can format a text."""
     try:
         pretty(text)
     except ValueError:
@@ -86,5 +97,5 @@ def is_json(text: str) -> bool:
     return True
 
 
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

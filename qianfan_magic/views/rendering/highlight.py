@@ -1,4 +1,4 @@
-"""Colours for code: Pygments' tokens in the colours of the notebook's own theme."""
+"""Syntax highlighting: Pygments' tokens in the colors of the notebook's own theme."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ if TYPE_CHECKING:
     from pygments.lexer import Lexer
     from pygments.token import _TokenType
 
-#: Characters of one block, by Pygments' names of languages. Lexers are regular expressions, some
-#: of them slow where the text is made to be, and the text is a stranger's: at these lengths none
-#: of some thousand such texts took more than 0.3 s (Pygments 2.21). Left out are those that take
-#: hours with 200 characters: perl, php, scala, docker and console among them.
-LONGEST = {
+__all__ = ["COLORS", "MAX_LENGTHS", "highlight", "inline_colors", "style_sheet"]
+
+#: Maximum length of a block in characters, by Pygments' name of the language; other languages are
+#: not highlighted. Lexers are regular expressions, some of which backtrack catastrophically on
+#: hostile text: up to these lengths none of some thousand such texts took more than 0.3 s
+#: (Pygments 2.21). Perl, php, scala, docker, console and others are left out: for them hours are
+#: possible with 200 characters.
+MAX_LENGTHS = {
     **dict.fromkeys(("diff", "json", "powershell", "ruby", "rust", "sql", "swift", "tex"), 10_000),
     **dict.fromkeys(("go", "html", "javascript", "kotlin", "lua", "toml", "xml", "yaml"), 4_000),
     **dict.fromkeys(("css", "ini", "java", "julia", "make", "matlab"), 3_000),
     **dict.fromkeys(("pycon", "python", "r", "typescript"), 3_000),
     **dict.fromkeys(("bash", "c", "cpp", "csharp"), 1_500),
 }
-#: Text on which one rule of bash's lexer doubles its time with each backslash.
+#: After ``$'`` one rule of Pygments' bash lexer takes twice as long with each backslash.
 _SLOW_BASH = re.compile(r"\$'")
-#: What people and models call them besides.
+#: Further names of these languages, as people and models write them behind a fence.
 _ALIASES = {
     **dict.fromkeys(("sh", "shell", "zsh", "shell-session"), "bash"),
     **dict.fromkeys(("py", "python3", "ipython", "py3"), "python"),
@@ -49,8 +52,8 @@ _ALIASES = {
     "patch": "diff",
     "svg": "xml",
 }
-#: JupyterLab's variables, as its editor uses them in the light and in the dark theme; the classes
-#: are Pygments' short names.
+#: Styles by Pygments' short class name. The CSS variables are those of JupyterLab's editor, which
+#: differ between the light and the dark theme; nbconvert's page defines them, too.
 COLORS = {
     "k": "color:var(--jp-mirror-editor-keyword-color);font-weight:bold",
     "s": "color:var(--jp-mirror-editor-string-color)",
@@ -63,54 +66,66 @@ COLORS = {
     "gd": "color:var(--jp-error-color1)",
     "gi": "color:var(--jp-success-color1)",
 }
-#: Names of functions and classes where they are defined.
+#: Classes that have the style of another: names of functions and classes in their definitions.
 _SAME = {"nf": "nd", "nc": "nd"}
 _SPAN = re.compile(rf'<span class="({"|".join(COLORS)})">')
 
 
 def highlight(code: str, language: str, _: str = "") -> str:
-    """Mark the tokens of code; markdown-it's option of this name.
+    """Highlight code; the signature is that of markdown-it's option of this name.
 
     Returns
     -------
     str
-        HTML with ``<span class="k">`` and its kin (see `COLORS`); empty, which leaves the code
-        as it is, where the language is none of `LONGEST` or the code longer than it says.
+        HTML with ``<span class="k">`` for keywords and so on (see `COLORS`). An empty string, on
+        which markdown-it shows the code unchanged, if the language is not in `MAX_LENGTHS` or the
+        code is too long.
+
+    Examples
+    --------
+    >>> highlight("if x < 1:", "python")
+    '<span class="k">if</span> x &lt; <span class="m">1</span>:'
     """
     name = _ALIASES.get(language.lower(), language.lower())
-    if name not in LONGEST or len(code) > LONGEST[name]:
+    if name not in MAX_LENGTHS or len(code) > MAX_LENGTHS[name]:
         return ""
     if name == "bash" and _SLOW_BASH.search(code):
         return ""
     lexer = _lexer(name)
-    marked: list[tuple[str, str]] = []
+    spans: list[tuple[str, str]] = []
     for kind, text in lexer.get_tokens(code):
-        short = _short(kind)
-        if marked and marked[-1][0] == short:
-            marked[-1] = (short, marked[-1][1] + text)
+        css_class = _class_of(kind)
+        if spans and spans[-1][0] == css_class:
+            spans[-1] = (css_class, spans[-1][1] + text)
         else:
-            marked.append((short, text))
-    return "".join(_span(short, escape(text, quote=False)) for short, text in marked)
+            spans.append((css_class, text))
+    return "".join(_span(css_class, escape(text, quote=False)) for css_class, text in spans)
 
 
 def inline_colors(html: str) -> str:
-    """Write the colours into HTML that is to stand without a style sheet.
+    """Replace the classes by inline styles, for HTML that is shown without our style sheet.
 
     Parameters
     ----------
     html
-        Sanitised, so that what looks like a tag is one.
+        Sanitised HTML, in which whatever looks like a tag is one.
     """
     return _SPAN.sub(lambda found: f'<span style="{COLORS[found[1]]}">', html)
 
 
 def style_sheet(selector: str) -> str:
-    """Write the colours as rules for what stands inside a selector."""
-    return "\n".join(f"{selector} .{short} {{ {rule} }}" for short, rule in COLORS.items())
+    """Return the colors as CSS rules for the descendants of a selector.
+
+    Examples
+    --------
+    >>> style_sheet(".answer").splitlines()[1]
+    '.answer .s { color:var(--jp-mirror-editor-string-color) }'
+    """
+    return "\n".join(f"{selector} .{name} {{ {style} }}" for name, style in COLORS.items())
 
 
-def _span(short: str, text: str) -> str:
-    return f'<span class="{short}">{text}</span>' if short and text.strip() else text
+def _span(css_class: str, text: str) -> str:
+    return f'<span class="{css_class}">{text}</span>' if css_class and text.strip() else text
 
 
 @cache
@@ -121,12 +136,13 @@ def _lexer(name: str) -> Lexer:
 
 
 @cache
-def _short(kind: _TokenType) -> str:
-    """Return the class of a token, empty where it keeps the text's own colour."""
+def _class_of(kind: _TokenType) -> str:
+    """Return the CSS class of a token type, or of its closest ancestor that has a color."""
     from pygments.token import STANDARD_TYPES
 
-    for one in reversed(kind.split()):
-        short = STANDARD_TYPES.get(one, "")
-        if _SAME.get(short, short) in COLORS:
-            return _SAME.get(short, short)
+    for ancestor in reversed(kind.split()):
+        css_class = STANDARD_TYPES.get(ancestor, "")
+        css_class = _SAME.get(css_class, css_class)
+        if css_class in COLORS:
+            return css_class
     return ""

@@ -1,4 +1,4 @@
-"""An answer that is still arriving, piece by piece: what is closed is rendered once."""
+"""Render an answer while it arrives, so that finished blocks are rendered and sent once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from qianfan_magic.views.rendering.formats import preformatted
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import block_starts, growing_code, to_live_html
 
+__all__ = ["BlockStream", "Frame", "LetterStream"]
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a page needs to catch up.
+    """What has changed on the page since the last frame.
+
+    The page shows the HTML of all closed blocks and, behind them, that of one open block.
 
     Attributes
     ----------
     closed
-        HTML of the blocks that have closed since the frame before; to be appended.
+        HTML of the blocks that have closed since; appended to the closed blocks for good.
     open
-        HTML of the block that is still growing; takes the place of the one before.
+        HTML of the open block; replaces that of the last frame.
     more
-        Text to append to the open block's code in its place; None if `open` counts.
+        Text to append to the code of the open block, instead of `open`; None if `open` is used.
     """
 
     closed: str
@@ -31,38 +35,50 @@ class Frame:
 
 
 class BlockStream:
-    """Cuts a growing answer in Markdown into closed blocks and an open one.
+    r"""Splits a growing answer in Markdown into closed blocks and an open one.
 
-    A block is closed when the next one begins on a whole line; half a line decides nothing,
-    since ``2`` may become ``2. item``.
+    Rendering the whole answer for every frame would take time, and send bytes, that grow with the
+    square of its length. A top-level block (paragraph, list, table, fence) no longer changes once
+    the next one has begun, so only the last, open block is rendered again. Only complete lines
+    start a block: ``2`` may become ``2. item``, which belongs to the list before it. A code fence,
+    often long, is not even rendered again: its new lines are appended to the code on the page.
+
+    Examples
+    --------
+    >>> stream = BlockStream()
+    >>> stream.frame("# Walls\n\nThe **Great")
+    Frame(closed='', open='<h1>Walls</h1>\n<p>The **Great</p>\n', more=None)
+    >>> stream.frame(" Wall**\n")
+    Frame(closed='<h1>Walls</h1>\n', open='<p>The <strong>Great Wall</strong></p>\n', more=None)
     """
 
     def __init__(self) -> None:
-        self._source = ""  # from the open block on
-        self._code = ""  # of the open block as the page has it, if that is a fence which grows
-        self._definitions: dict[str, Any] = {}  # of links, in the closed blocks
+        self._source = ""  # Markdown of the open block
+        self._code = ""  # code of the open block as the page has it, if it is an unclosed fence
+        self._definitions: dict[str, Any] = {}  # link definitions in the closed blocks
 
     def frame(self, text: str) -> Frame:
-        """Take in more of the answer, and say what has changed on the page."""
+        """Append a part of the answer, and return what has changed on the page."""
         self._source += text
         more = self._more_code()
         if more is not None:
             return Frame("", "", more)
         blocks = self._close() if "\n" in text else []
-        # One by one, so that no block depends on which others came with it.
+        # Blocks are rendered one by one, so that their HTML does not depend on how the stream was
+        # split into chunks.
         closed = [to_live_html(block, self._definitions, ended=True) for block in blocks]
-        shown = escape_invisible(self._source)
-        self._code = growing_code(shown)
-        return Frame("".join(closed), to_live_html(shown, dict(self._definitions)))
+        visible = escape_invisible(self._source)
+        self._code = growing_code(visible)
+        return Frame("".join(closed), to_live_html(visible, dict(self._definitions)))
 
     def _more_code(self) -> str | None:
-        """Return what a fence has grown by; None if the open block is none, or has ended."""
+        """Return the new code of an open fence; None if the block is not an open fence."""
         before = self._code
         self._code = growing_code(escape_invisible(self._source)) if before else ""
         return self._code[len(before) :] if before and self._code.startswith(before) else None
 
     def _close(self) -> list[str]:
-        """Cut off and return the blocks that are closed."""
+        """Remove the closed blocks from the source, and return them."""
         end = self._source.rfind("\n") + 1
         starts = [line for line in block_starts(escape_invisible(self._source[:end])) if line]
         lines = self._source.split("\n")
@@ -71,15 +87,15 @@ class BlockStream:
 
 
 class LetterStream:
-    """An answer that is shown letter by letter: each piece is sent once."""
+    """Passes on an answer that is shown verbatim: each part is sent once."""
 
     def __init__(self) -> None:
-        self._begun = False
+        self._has_text = False
 
     def frame(self, text: str) -> Frame:
-        """Say what has changed on the page."""
-        if self._begun:
+        """Append a part of the answer, and return what has changed on the page."""
+        if self._has_text:
             return Frame("", "", escape_invisible(text))
         text = text.lstrip("\n")
-        self._begun = bool(text)
+        self._has_text = bool(text)
         return Frame("", preformatted(escape_invisible(text)))

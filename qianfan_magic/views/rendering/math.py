@@ -1,7 +1,13 @@
-r"""Mathematics in Markdown: ``$…$``, ``$$…$$``, ``\(…\)`` and ``\[…\]``.
+r"""Formulas in Markdown: ``$…$``, ``$$…$$``, ``\(…\)`` and ``\[…\]``.
 
-The TeX itself is left to the page's own typesetter (MathJax in JupyterLab and nbconvert), which is
-told to look nowhere else: what is not recognised here stays as it was written, ``$5`` included.
+The TeX is left to the page's typesetter (MathJax in JupyterLab and nbconvert). Classes tell it to
+typeset what is recognised here and nothing else, so that ``$5`` stays as it is.
+
+mdit-py-plugins' ``dollarmath`` and ``texmath`` (0.7) are not used. While an answer arrives, they
+take a formula without its end for a paragraph or, if a line begins with ``-``, for a list, and the
+live view would close blocks that turn out to be a formula. They have no limit on a formula's
+length, and accept any TeX command, those that make links included. ``dollarmath`` does not
+recognise ``\(…\)`` and ``\[…\]``, and writes labels as ids into the page.
 """
 
 from __future__ import annotations
@@ -17,20 +23,24 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-#: Of MathJax 3 and of the MathJax 2 in nbconvert's page.
+__all__ = ["IGNORED", "MAX_LENGTH", "TYPESET", "math_rules"]
+
+#: Classes that exclude an element from typesetting, and include it again. The first of each pair is
+#: MathJax 3's (JupyterLab), the second MathJax 2's (nbconvert).
 IGNORED, TYPESET = ("mathjax_ignore tex2jax_ignore", "mathjax_process tex2jax_process")
-#: Characters of one formula; a page would be busy for too long with more.
-LONGEST = 2_000
-#: Lines of one; the search for an end begins anew on every line that looks like a beginning.
-_MOST_LINES = 100
+#: Maximum length of a formula in characters; a longer one would block the page for too long.
+MAX_LENGTH = 2_000
+#: Maximum number of lines of a formula. Every line that looks like a beginning starts a search for
+#: the end, which without a limit takes quadratic time.
+_MAX_LINES = 100
 _CLOSING = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
 _UNESCAPED = {
     closing: re.compile(rf"(?<!\\)(?:\\\\)*({re.escape(closing)})") for closing in _CLOSING.values()
 }
 _OPENING = re.compile(r"\$\$?|\\[(\[]")
 _DISPLAYED = ("$$", r"\[")
-#: Commands that make links, set styles, load packages, or change what commands mean in the rest
-#: of the page: a formula with one of these is shown as it is written.
+#: MathJax commands that make links, set styles, load packages, or redefine commands for the rest of
+#: the page: a formula with one of these is shown as source text.
 _REFUSED = re.compile(
     r"\\(href|url|class|cssId|style|data|unicode|bbox|mmlToken|enclose|texttip|mathtip|toggle"
     r"|require|setOptions|includegraphics|label|ref|eqref|csname|verb|char"
@@ -40,12 +50,12 @@ _REFUSED = re.compile(
 
 
 def math_rules(parser: MarkdownIt) -> None:
-    """Teach a parser to recognise mathematics."""
-    parser.inline.ruler.before("escape", "mathematics", _inline)
+    """Add formulas to a parser, as a markdown-it plugin."""
+    parser.inline.ruler.before("escape", "math", _inline)
     interrupts = RuleOptionsType(alt=["paragraph", "reference", "blockquote", "list"])
-    parser.block.ruler.before("fence", "mathematics", _block, interrupts)
-    parser.add_render_rule("mathematics", _render)
-    parser.add_render_rule("mathematics_block", _render_block)
+    parser.block.ruler.before("fence", "math", _block, interrupts)
+    parser.add_render_rule("math", _render)
+    parser.add_render_rule("math_block", _render_block)
 
 
 def _inline(state: StateInline, silent: bool) -> bool:
@@ -54,18 +64,22 @@ def _inline(state: StateInline, silent: bool) -> bool:
         return False
     opening = found[0]
     start = found.end()
-    end = _find_closing(state.src, start, min(state.posMax, start + LONGEST), opening)
+    end = _find_closing(state.src, start, min(state.posMax, start + MAX_LENGTH), opening)
     if end < 0:
         return False
     if not silent:
-        token = state.push("mathematics", "", 0)
+        token = state.push("math", "", 0)
         token.content, token.markup = state.src[start:end], opening
     state.pos = end + len(_CLOSING[opening])
     return True
 
 
 def _find_closing(source: str, start: int, limit: int, opening: str) -> int:
-    """Return where a formula ends, or -1. A single dollar follows Pandoc's rule: ``$5 or $6``."""
+    """Return the index of a formula's closing delimiter, or -1 if there is none.
+
+    For a single dollar Pandoc's rule decides (``tex_math_dollars``): no space behind the opening
+    or before the closing one, and no digit behind the closing one, so that ``$5 or $6`` is text.
+    """
     found = _UNESCAPED[_CLOSING[opening]].search(source, start, limit)
     end = found.start(1) if found else -1
     if end < 0 or not source[start:end].strip():
@@ -77,10 +91,10 @@ def _find_closing(source: str, start: int, limit: int, opening: str) -> int:
 
 
 def _block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
-    r"""Recognise ``$$`` or ``\[`` at a line's beginning, up to the line that ends with its closing.
+    r"""Recognise a formula that starts with ``$$`` or ``\[`` and ends at the end of a line.
 
-    One that the text ends in is taken for a formula that is still arriving. A blank line ends
-    none: then it is a paragraph.
+    If the text ends first, the formula is taken to be still arriving; its token is then `hidden`.
+    A formula has no blank line: what has one is a paragraph.
     """
     opening = _line(state, first)[:2]
     if opening not in _DISPLAYED or state.is_code_block(first):
@@ -91,7 +105,7 @@ def _block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
     if not silent:
         lines = [_line(state, number) for number in range(first, min(last + 1, end))]
         text = "\n".join(lines).rstrip()
-        token = state.push("mathematics_block", "", 0)
+        token = state.push("math_block", "", 0)
         token.markup, token.map = opening, [first, min(last + 1, end)]
         token.content = text[2:-2] if last < end else text
         token.hidden = last >= end
@@ -100,33 +114,34 @@ def _block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
 
 
 def _last_line(state: StateBlock, first: int, end: int, closing: str) -> int:
-    """Return the line that closes a formula; `end` if the text ends before; -1 if none does."""
-    for number in range(first, min(end, first + _MOST_LINES)):
+    """Return the line with the closing delimiter; `end` if the text ends first; -1 if neither."""
+    for number in range(first, min(end, first + _MAX_LINES)):
         if state.isEmpty(number) or state.sCount[number] < state.blkIndent:
             return -1
         line = _line(state, number)[2:] if number == first else _line(state, number)
         if closing in line:
-            empty = number == first and line.strip() == closing
-            return number if line.rstrip().endswith(closing) and not empty else -1
-    # A quote, too, may end before the text does; and a part of a text, before the next one.
-    last = end >= len(state.bMarks) - 1 and not state.env.get("ended")
-    return end if last and end - first <= _MOST_LINES else -1
+            is_empty = number == first and line.strip() == closing
+            return number if line.rstrip().endswith(closing) and not is_empty else -1
+    # The end of a block quote is not the end of the text; nor is that of a part that is followed by
+    # another (`ended`, see `to_live_html`).
+    is_text_end = end >= len(state.bMarks) - 1 and not state.env.get("ended")
+    return end if is_text_end and end - first <= _MAX_LINES else -1
 
 
 def _line(state: StateBlock, number: int) -> str:
     return state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]]
 
 
-def _render(_: Any, tokens: Sequence[Token], place: int, *__: Any) -> str:
-    token = tokens[place]
+def _render(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
+    token = tokens[index]
     source = escape(f"{token.markup}{token.content}{_CLOSING[token.markup]}", quote=False)
-    if len(token.content) > LONGEST or _REFUSED.search(token.content):
+    if len(token.content) > MAX_LENGTH or _REFUSED.search(token.content):
         return f"<code>{source}</code>"
     return f'<span class="{TYPESET}">{source}</span>'
 
 
-def _render_block(renderer: Any, tokens: Sequence[Token], place: int, *rest: Any) -> str:
-    token = tokens[place]
+def _render_block(renderer: Any, tokens: Sequence[Token], index: int, *rest: Any) -> str:
+    token = tokens[index]
     if token.hidden:
         return f"<p>{escape(token.content, quote=False)}</p>\n"
-    return f"<p>{_render(renderer, tokens, place, *rest)}</p>\n"
+    return f"<p>{_render(renderer, tokens, index, *rest)}</p>\n"

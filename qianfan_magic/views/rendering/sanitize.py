@@ -1,4 +1,4 @@
-"""HTML from a stranger, made harmless, and its links and images made honest."""
+"""Sanitise HTML that comes from a model, and make its links and images say where they lead."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from qianfan_magic.views.rendering.highlight import COLORS
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.math import TYPESET
 
+__all__ = ["MAX_IMAGE_BYTES", "WEB", "is_image", "sanitize"]
+
 TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "blockquote", "hr", "br", "pre", "code"),
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "caption"),
@@ -22,7 +24,7 @@ TAGS = {
     *("div", "dl", "dt", "dd", "details", "summary"),
 }
 ATTRIBUTES: dict[str, set[str]] = {
-    "*": set(),  # nh3's own default has `title`, in which a link could pretend another goal
+    "*": set(),  # nh3 allows `title` by default, in which a link could claim another destination
     "a": {"href"},
     "img": {"src", "alt"},
     "ol": {"start"},
@@ -32,16 +34,19 @@ ATTRIBUTES: dict[str, set[str]] = {
 }
 STYLES = {"text-align", "list-style-type"}
 WEB = re.compile("https?://|mailto:", re.IGNORECASE)
-#: Bytes of an image that an answer carries in itself.
-LARGEST_IMAGE = 1_000_000
+#: Maximum size in bytes of an image that an answer contains as a ``data:`` URL (RFC 2397).
+MAX_IMAGE_BYTES = 1_000_000
+#: SVG is left out: it is a document, which can load others.
 _RASTER = re.compile(r"data:image/(png|jpeg|gif|webp);base64,([A-Za-z0-9+/]+={0,2})", re.IGNORECASE)
-#: As nh3 writes them: attributes in double quotes, in which older releases leave `>` as it is.
+# These match what nh3 writes: attributes in double quotes, in which older releases leave `>` as it
+# is.
 _LINK = re.compile(r'<a((?: [a-z]+="[^"]*")*)>(.*?)</a>', re.DOTALL)
 _IMAGE = re.compile(r'<img((?: [a-z]+="[^"]*")*)>')
 _ATTRIBUTE = re.compile(r' ([a-z]+)="([^"]*)"')
-#: An address in a text, and its host (RFC 3986, section 3.2): behind the user, before the port.
-_ADDRESS = re.compile(r"(?:https?://|mailto:)([^/\s?#\\]*)\S*")
-#: What a reader takes for the name of a host, or for an address in numbers.
+#: A URL in a text. The group is its authority (RFC 3986, section 3.2): host, user and port.
+_URL = re.compile(r"(?:https?://|mailto:)([^/\s?#\\]*)\S*")
+#: What a reader takes for a host name or an IPv4 address. U+3002, the ideographic full stop, is a
+#: dot to browsers (UTS #46).
 _HOST = re.compile(
     r"(?:[\w-]+\.)+[^\W\d_][\w-]+|(?:[\w-]+[.\u3002])+[a-z]{2,}|\d{1,3}(?:\.\d{1,3}){3}"
 )
@@ -53,44 +58,56 @@ def sanitize(html: str, *, styled: bool = False) -> str:
     Parameters
     ----------
     html
-        A stranger's, or made from a stranger's Markdown.
+        HTML of an answer, or rendered from its Markdown.
     styled
-        Whether the styles in it are ours: the alignment of cells, the marks of lists.
+        Whether the styles and classes in it are ours (alignment of cells, list markers, colors
+        of code, formulas). They are removed from HTML that the model wrote.
 
     Returns
     -------
     str
-        Without scripts, ids, event attributes and forms; links go to ``http``, ``https`` and
-        ``mailto`` only, and say where if their text pretends another place; images are those
-        that the answer carries (raster, up to 1 MB), all others are links that say so.
+        HTML without scripts, ids, event attributes and forms. Links go to ``http``, ``https`` and
+        ``mailto`` only; the host is added to a link whose text names another one. Raster images of
+        up to 1 MB that the answer contains are shown; all others become links, since loading an
+        image tells its owner who reads the answer, and when.
+
+    Examples
+    --------
+    >>> sanitize("<p onclick='alert(1)'>a<script>alert(1)</script></p>")
+    '<p>a</p>'
+    >>> sanitize('<a href="https://evil.example">good.example</a>')[-26:]
+    'example</a> (evil.example)'
     """
     safe = nh3.clean(
         html,
         tags=TAGS,
         attributes=ATTRIBUTES if styled else {t: ATTRIBUTES[t] for t in ("*", "a", "img", "ol")},
-        attribute_filter=_address,
+        attribute_filter=_filter_url,
         url_schemes={"http", "https", "mailto", "data"},
         allowed_classes={"span": {*COLORS, *TYPESET.split()}} if styled else {},
         filter_style_properties=STYLES,
         link_rel="noopener noreferrer nofollow",
     )
-    # An entity can stand for a hidden character: &#x202e;
+    # nh3 has decoded entities, and "&#x202e;" stands for an invisible character.
     return _IMAGE.sub(_honest_image, _LINK.sub(_honest_link, escape_invisible(safe)))
 
 
 def is_image(source: str) -> bool:
-    """Tell whether an address is itself a raster image of up to `LARGEST_IMAGE` bytes."""
+    """Tell whether a URL is a ``data:`` URL of a raster image of up to `MAX_IMAGE_BYTES` bytes.
+
+    The content is not checked: a browser shows only what it can decode as an image.
+    """
     found = _RASTER.fullmatch(source)
     if found is None:
         return False
     try:
-        return len(base64.b64decode(found[2], validate=True)) <= LARGEST_IMAGE
+        return len(base64.b64decode(found[2], validate=True)) <= MAX_IMAGE_BYTES
     except binascii.Error:
         return False
 
 
-def _address(_: str, name: str, value: str) -> str | None:
-    """Let a link lead to the web only, and an image only show what it carries."""
+def _filter_url(_: str, name: str, value: str) -> str | None:
+    """Return the value of an attribute, or None to remove the attribute."""
     if name == "href":
         return value if WEB.match(value) else None
     if name == "src":
@@ -103,29 +120,34 @@ def _attributes(found: re.Match[str]) -> dict[str, str]:
 
 
 def _honest_link(found: re.Match[str]) -> str:
-    text = _IMAGE.sub(lambda image: escape(_described(_attributes(image))), found[2])
-    address = _attributes(found).get("href")
-    if not address:
-        return text
-    host = _host(address)
-    shown = f" ({escape(host)})" if _pretends(text, host) else ""
-    return f"<a{found[1]}>{text}</a>{shown}"
+    # An image in a link is described in words: it could show any text, such as another address.
+    text = _IMAGE.sub(lambda image: escape(_description(_attributes(image))), found[2])
+    url = _attributes(found).get("href")
+    return f"<a{found[1]}>{text}</a>{_host_note(text, url)}" if url else text
 
 
-def _host(address: str) -> str:
+def _host_note(text: str, url: str) -> str:
+    """Return a note of a link's host if the link's text names another one; else nothing."""
+    host = _host(url)
+    return f" ({escape(host)})" if _names_another_host(text, host) else ""
+
+
+def _host(url: str) -> str:
     try:
-        parts = urlsplit(address)
-        return parts.hostname or parts.path.rpartition("@")[2]
+        parts = urlsplit(url)
+        return parts.hostname or parts.path.rpartition("@")[2]  # of a mail address
     except ValueError:
-        return "an address that is none"
+        return "an invalid address"
 
 
-def _pretends(text: str, host: str) -> bool:
-    """Tell whether a text names another host than the one a link leads to."""
-    seen = unicodedata.normalize("NFKC", unescape(re.sub("<[^>]*>", "", text))).lower()
-    named = [re.sub(r":\d*$", "", part) for a in _ADDRESS.findall(seen) for part in a.split("@")]
-    named += _HOST.findall(_ADDRESS.sub(" ", seen))
-    return any(name.removeprefix("www.") != host.removeprefix("www.") for name in named)
+def _names_another_host(text: str, host: str) -> bool:
+    # NFKC turns full-width and other compatibility letters into those that a reader sees.
+    visible = unicodedata.normalize("NFKC", unescape(re.sub("<[^>]*>", "", text))).lower()
+    authorities = _URL.findall(visible)
+    # The user name counts as a host, too: in "https://good.example@evil.example" it looks like one.
+    names = [re.sub(r":\d*$", "", part) for found in authorities for part in found.split("@")]
+    names += _HOST.findall(_URL.sub(" ", visible))
+    return any(name.removeprefix("www.") != host.removeprefix("www.") for name in names)
 
 
 def _honest_image(found: re.Match[str]) -> str:
@@ -133,17 +155,15 @@ def _honest_image(found: re.Match[str]) -> str:
     source, alt = attributes.get("src", ""), attributes.get("alt", "")
     if is_image(source):
         return f'<img src="{escape(source)}" alt="{escape(alt)}" style="max-width:100%">'
-    text = escape(_described(attributes))
+    text = escape(_description(attributes))
     if not source:
         return text
-    host = _host(source)
     rel = "noopener noreferrer nofollow"
-    shown = f" ({escape(host)})" if _pretends(text, host) else ""
-    return f'<a href="{escape(source)}" rel="{rel}">{text}</a>{shown}'
+    return f'<a href="{escape(source)}" rel="{rel}">{text}</a>{_host_note(text, source)}'
 
 
-def _described(attributes: dict[str, str]) -> str:
-    """Say where an image is in the place of loading it: loading tells its owner who reads."""
+def _description(attributes: dict[str, str]) -> str:
+    """Return the words that replace an image which is not loaded."""
     source = attributes.get("src", "")
-    named = attributes.get("alt") or ("" if source.startswith("data:") else source)
-    return f"[image: {named}]" if named else "[image]"
+    name = attributes.get("alt") or ("" if source.startswith("data:") else source)
+    return f"[image: {name}]" if name else "[image]"

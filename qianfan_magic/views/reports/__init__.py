@@ -1,1 +1,1 @@
-"""Reports of the ``%qianfan`` subcommands, as plain output."""
+"""Reports of the ``%qianfan`` subcommands as MIME bundles."""

@@ -1,4 +1,4 @@
-"""The pictures of a question, in small."""
+"""Thumbnails of the images that a question sends."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ from qianfan_magic.views.rendering.answer import QUIET
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.math import IGNORED
 
+__all__ = ["images_bundle"]
+
 ROW = "display: flex; flex-wrap: wrap; gap: 1em; align-items: flex-end"
 FIGURE = "margin: 0; max-width: 100%"
 IMAGE = "max-width: 100%; height: auto"
 
 
-def images_bundle(pictures: Sequence[Image]) -> dict[str, str]:
-    """Make the plain output of pictures: small copies, with what is sent under each."""
+def images_bundle(images: Sequence[Image]) -> dict[str, str]:
+    """Make the MIME bundle of images: thumbnails, each with a caption of what is sent.
+
+    The thumbnails are ``data:`` URLs, so that the saved notebook needs no files beside it.
+    """
     html, plain = [], []
-    for picture in pictures:
-        said = escape(_said(picture))
+    for image in images:
+        caption = _caption(image)
         html.append(
-            f'<figure style="{FIGURE}"><img style="{IMAGE}" src="{picture.thumbnail().url}" '
-            f'alt="{escape(escape_invisible(picture.name))}">'
-            f'<figcaption style="{QUIET}">{said}</figcaption></figure>'
+            f'<figure style="{FIGURE}"><img style="{IMAGE}" src="{image.thumbnail().url}" '
+            f'alt="{escape(escape_invisible(image.name))}">'
+            f'<figcaption style="{QUIET}">{escape(caption)}</figcaption></figure>'
         )
-        plain.append(f"[Picture {_said(picture)}]")
+        plain.append(f"[Picture {caption}]")
     figures = "\n".join(html)
     return {
         "text/html": f'<div class="{IGNORED}" style="{ROW}">\n{figures}\n</div>',
@@ -33,7 +38,7 @@ def images_bundle(pictures: Sequence[Image]) -> dict[str, str]:
     }
 
 
-def _said(picture: Image) -> str:
-    size = f"{picture.width:,} \N{MULTIPLICATION SIGN} {picture.height:,} pixels"
-    kilobytes = max(round(len(picture.data) / 1000), 1)
-    return f"{escape_invisible(picture.name)}: {size}, {kilobytes:,} kB"
+def _caption(image: Image) -> str:
+    size = f"{image.width:,} \N{MULTIPLICATION SIGN} {image.height:,} pixels"
+    kilobytes = max(round(len(image.data) / 1000), 1)
+    return f"{escape_invisible(image.name)}: {size}, {kilobytes:,} kB"

@@ -1,4 +1,4 @@
-"""A request and what came back, as the service's own debugging page shows them."""
+"""Report of ``%qianfan request``: a request and its response, as on Baidu's debugging page."""
 
 from __future__ import annotations
 
@@ -11,57 +11,63 @@ from qianfan_magic.views.rendering.answer import wrap_answer
 from qianfan_magic.views.rendering.formats import preformatted
 from qianfan_magic.views.rendering.invisible import escape_invisible
 
-#: So many events of a stream are shown from its beginning and from its end.
-FIRST, LAST = 6, 3
-#: A whole answer is shown up to so many characters.
-LONGEST = 20_000
-#: A title stands nearer to its own text than to the one before.
+__all__ = ["request_bundle"]
+
+#: Number of events of a stream that are shown from its beginning and from its end.
+FIRST_EVENTS, LAST_EVENTS = 6, 3
+#: Maximum number of characters of a response that are shown.
+MAX_BODY = 20_000
+#: Style of a section's title, which stands closer to the text below it than to that above.
 TITLE = "margin: 1.2em 0 0.3em 0; font-weight: bold; font-size: 90%"
 
 
 def request_bundle(exchange: Exchange, which: str = "") -> dict[str, str]:
-    """Make the plain output of a request and its answer.
+    """Make the MIME bundle of a request and its response, with secrets masked.
 
     Parameters
     ----------
     exchange
-        What went out and came back.
+        The recorded request and response.
     which
-        Of several requests.
+        Title that tells it from other requests of the same cell; empty if it is the only one.
     """
-    told = exchange_to_dict(exchange)
-    parts: list[tuple[str, str]] = [(which, "")] if which else []
-    parts.append(("Sent", told["request"] or "Nothing: it failed before."))
-    lines = [_line(number, attempt) for number, attempt in enumerate(told["attempts"], 1)]
-    parts.append(("1 attempt" if len(lines) == 1 else f"{len(lines)} attempts", "\n".join(lines)))
-    if told["status"] is not None:
-        head = "\n".join(f"{name}: {value}" for name, value in told["headers"].items())
-        parts.append(("Came back", f"{head}\n\n{_shortened(exchange)}"))
-    if told["seconds"] is not None:
-        first = "" if told["first"] is None else f"first piece after {told['first']:.3f} s, "
-        parts.append((f"Times: {first}all after {told['seconds']:.3f} s", ""))
-    return _bundle([(title, escape_invisible(text)) for title, text in parts])
+    recorded = exchange_to_dict(exchange)
+    sections: list[tuple[str, str]] = [(which, "")] if which else []
+    sections.append(("Sent", recorded["request"] or "Nothing: it failed before."))
+    attempts = [_attempt(number, each) for number, each in enumerate(recorded["attempts"], 1)]
+    count = "1 attempt" if len(attempts) == 1 else f"{len(attempts)} attempts"
+    sections.append((count, "\n".join(attempts)))
+    if recorded["status"] is not None:
+        headers = "\n".join(f"{name}: {value}" for name, value in recorded["headers"].items())
+        sections.append(("Came back", f"{headers}\n\n{_shortened_body(exchange)}"))
+    if recorded["seconds"] is not None:
+        first = recorded["first"]
+        first_piece = "" if first is None else f"first piece after {first:.3f} s, "
+        sections.append((f"Times: {first_piece}all after {recorded['seconds']:.3f} s", ""))
+    return _bundle([(title, escape_invisible(text)) for title, text in sections])
 
 
-def _bundle(parts: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _bundle(sections: Sequence[tuple[str, str]]) -> dict[str, str]:
     html = [
         f'<p style="{TITLE}">{escape(title)}</p>\n{preformatted(text) if text else ""}'
-        for title, text in parts
+        for title, text in sections
     ]
-    plain = [f"--- {title}" + (f"\n\n{text}" if text else "") for title, text in parts]
+    plain = [f"--- {title}" + (f"\n\n{text}" if text else "") for title, text in sections]
     return {"text/html": wrap_answer("\n".join(html)), "text/plain": "\n\n".join(plain)}
 
 
-def _line(number: int, attempt: Mapping[str, Any]) -> str:
-    came = "no answer" if attempt["status"] is None else f"HTTP {attempt['status']}"
-    said = f"{number}. at {attempt['begun']:.3f} s: {came} after {attempt['took']:.3f} s"
-    return f"{said}: {attempt['error']}" if attempt["error"] else said
+def _attempt(number: int, attempt: Mapping[str, Any]) -> str:
+    result = "no answer" if attempt["status"] is None else f"HTTP {attempt['status']}"
+    line = f"{number}. at {attempt['begun']:.3f} s: {result} after {attempt['took']:.3f} s"
+    return f"{line}: {attempt['error']}" if attempt["error"] else line
 
 
-def _shortened(exchange: Exchange) -> str:
-    pieces = events_of(exchange)
-    left_out = len(pieces) - FIRST - LAST
+def _shortened_body(exchange: Exchange) -> str:
+    events = events_of(exchange)
+    left_out = len(events) - FIRST_EVENTS - LAST_EVENTS
     if left_out > 1:
-        pieces = [*pieces[:FIRST], f"(… {left_out:,} more events …)\n\n", *pieces[-LAST:]]
-    text = masked("".join(pieces)).rstrip()
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+        note = f"(… {left_out:,} more events …)\n\n"
+        events = [*events[:FIRST_EVENTS], note, *events[-LAST_EVENTS:]]
+    # The whole is masked: a secret may be split between two events.
+    text = masked("".join(events)).rstrip()
+    return text if len(text) <= MAX_BODY else f"{text[:MAX_BODY]} …"

@@ -1,21 +1,31 @@
-"""Output that is there at once: plain text, and bundles made elsewhere."""
+"""Show finished output under the running cell: plain text, or a bundle made elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+__all__ = ["publish", "show"]
+
 
 def show(text: str, metadata: Mapping[str, Any] | None = None) -> None:
-    """Show plain text, which the page wraps between words; the metadata is saved with it."""
-    # What renders takes a tenth of a second to import; %load_ext does not need it yet.
+    """Show plain text, which the page wraps between words.
+
+    Parameters
+    ----------
+    text
+        What to show.
+    metadata
+        Metadata of the output, saved with it in the notebook.
+    """
+    # The renderer takes 0.1 s to import; %load_ext does not need it yet.
     from qianfan_magic.views.rendering.answer import AnswerOutput
 
     publish(AnswerOutput(text.rstrip()).bundle(), metadata)
 
 
 def publish(bundle: dict[str, str], metadata: Mapping[str, Any] | None = None) -> None:
-    """Show a bundle under the cell that runs."""
+    """Show a MIME bundle as an output of the running cell."""
     from qianfan_magic.views.output_area import CellOutput
 
     CellOutput().put(bundle, metadata or {})

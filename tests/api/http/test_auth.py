@@ -21,7 +21,7 @@ from support.raw_server import Answer, RawServer, json_answer, stream_answer
 
 from qianfan_magic import AuthError, TokenExpiredError, TransportError
 from qianfan_magic.api.http.auth import SignatureAuth
-from qianfan_magic.api.http.tokens import TokenFile, TokenSource
+from qianfan_magic.api.http.tokens import TokenSource
 from qianfan_magic.api.wire.bce_signature import _hmac
 
 ACCESS_KEY = "AKIDEXAMPLE0123456789abcdef00000"
@@ -183,7 +183,7 @@ def test_answer_without_a_token_is_a_transport_error(raw_server, make_client, an
 class Service:
     """Counts what a source fetches; its clock stands still until it is moved."""
 
-    def __init__(self, file: TokenFile | None = None) -> None:
+    def __init__(self, file: Path | None = None) -> None:
         self.now = 1000.0
         self.fetched = 0
         self.source = TokenSource(self._fetch, file, lambda: self.now)
@@ -194,8 +194,8 @@ class Service:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> TokenFile:
-    return TokenFile(tmp_path / "cache", "digest")
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "token-digest.json"
 
 
 def test_token_is_kept_until_ten_minutes_before_its_expiry():
@@ -244,19 +244,20 @@ def test_token_in_memory_is_not_used_once_the_clock_jumped_back():
 
 
 def test_newer_token_of_another_process_is_taken(file):
-    ours, theirs = Service(file), Service(file)
-    stale = ours.source.get()
-    newer = "24.theirs"
-    theirs._fetch = None
-    file.write(type(file.read())(newer, 1000, 4600))
-    assert (ours.source.get(instead_of=stale), ours.fetched) == (newer, 1)
+    service = Service(file)
+    stale = service.source.get()
+    newer = {"access_token": "24.theirs", "obtained_at": 1000, "expires_at": 4600}
+    file.write_text(json.dumps(newer))
+    service.source.renew(stale)
+    assert service.source.get() == "24.theirs"
+    assert service.fetched == 1
 
 
 def test_token_that_somebody_renewed_already_is_not_renewed_again():
     service = Service()
     stale = service.source.get()
-    service.source.get(instead_of=stale)
-    service.source.get(instead_of=stale)
+    service.source.renew(stale)
+    service.source.renew(stale)
     assert service.fetched == 2
 
 

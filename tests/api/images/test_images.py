@@ -21,7 +21,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
 
 from qianfan_magic import ParameterError
-from qianfan_magic.api.images.image import MOST_BYTES, MOST_PIXELS, MOST_READ
+from qianfan_magic.api.images.image import MAX_BYTES, MAX_PIXELS, MAX_BYTES_READ
 from qianfan_magic.api.images.source import read_image
 
 FORMS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
@@ -298,7 +298,7 @@ def test_image_without_pixels():
 
 def test_file_of_too_many_bytes(tmp_path):
     with (tmp_path / "a.png").open("wb") as file:
-        file.truncate(MOST_READ + 1)
+        file.truncate(MAX_BYTES_READ + 1)
     with pytest.raises(ParameterError, match="more than 104,857,600 bytes"):
         read_image("a.png", {}, tmp_path)
 
@@ -314,7 +314,7 @@ def png_of(width, height, depth=1, rows=b""):
 
 @pytest.mark.parametrize("side", [10_001, 13_000, 50_000])
 def test_too_many_pixels(side):
-    assert f"more than {MOST_PIXELS:,} pixels" in refusal(png_of(side, side))
+    assert f"more than {MAX_PIXELS:,} pixels" in refusal(png_of(side, side))
 
 
 def test_most_pixels_are_read_without_a_warning():
@@ -586,10 +586,10 @@ def test_file_of_16_bits_becomes_one_of_8(form):
 )
 def test_large_picture_is_made_to_fit(mode, size, form, sent):
     data = file_of(noise(mode, size), form, **({"quality": 98} if form == "JPEG" else {}))
-    assert len(data) > MOST_BYTES
+    assert len(data) > MAX_BYTES
     picture = of(data)
-    assert len(picture.data) <= MOST_BYTES
-    assert (picture.media_type, len(picture.data) > MOST_BYTES / 4) == (sent, True)
+    assert len(picture.data) <= MAX_BYTES
+    assert (picture.media_type, len(picture.data) > MAX_BYTES / 4) == (sent, True)
     assert pixels(picture).width / picture.height == pytest.approx(size[0] / size[1], rel=0.02)
 
 
@@ -614,9 +614,9 @@ def test_limit_is_exact(over):
     empty = chunk(b"IDAT", b"")
     dice = random.Random(3)
     tries = (png_of(width, 1, 8, b"\0" + dice.randbytes(width)) for width in range(1, 99))
-    data = next(png for png in tries if (MOST_BYTES - len(png)) % len(empty) == 0)
-    data = data[:33] + empty * ((MOST_BYTES - len(data) + over) // len(empty)) + data[33:]
-    assert len(data) == MOST_BYTES + over
+    data = next(png for png in tries if (MAX_BYTES - len(png)) % len(empty) == 0)
+    data = data[:33] + empty * ((MAX_BYTES - len(data) + over) // len(empty)) + data[33:]
+    assert len(data) == MAX_BYTES + over
     assert (of(data).data == data) is not bool(over)
 
 

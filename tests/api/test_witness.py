@@ -314,7 +314,8 @@ def test_what_the_sdk_sends_is_what_our_client_sends(case, server, ours, theirs)
     list(ours(case))
     own = request_of(server, start)
     more = {"stream": case.stream, "extra_parameters": {"request_source": SOURCE}}
-    assert (sdk.method, sdk.path) == (own.method, own.path)
+    assert sdk.method == own.method
+    assert sdk.path == own.path
     assert json.loads(sdk.body) == json.loads(own.body) | more
 
 
@@ -537,7 +538,8 @@ def test_sdk_raises_its_error_for_ours(server, ours, theirs, refusal, stream):
     with pytest.raises(refusal.error) as caught:
         list(ours(case))
     bodies, raised = theirs(case)
-    assert (type(caught.value), caught.value.error_code) == (refusal.error, refusal.code)
+    assert type(caught.value) is refusal.error
+    assert caught.value.error_code == refusal.code
     assert bodies == []
     # The SDK does not read the body of an error's status, but at the beginning of a stream.
     by_status = refusal.status != 200 and (not stream or refusal.sdk == "RequestError")
@@ -572,6 +574,8 @@ def test_error_in_the_middle_comes_after_the_same_chunks(server, ours, theirs, v
     with pytest.raises(APIError) as caught:
         list(ours(case))
     bodies, raised = theirs(case)
-    assert (raised["name"], raised["error_code"]) == ("APIError", caught.value.error_code)
+    assert raised["name"] == "APIError"
+    assert raised["error_code"] == caught.value.error_code
     texts = [b["result"] if version == 1 else b["choices"][0]["delta"]["content"] for b in bodies]
-    assert (len(bodies), "".join(texts)) == (2, caught.value.partial)
+    assert len(bodies) == 2
+    assert "".join(texts) == caught.value.partial

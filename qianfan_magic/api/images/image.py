@@ -224,7 +224,7 @@ def _normalized(image: PILImage) -> PILImage:
     if image.mode.startswith(("I", "F")):
         normalized = _eight_bits(image)
     elif image.has_transparency_data:
-        # Pillow cannot convert La, grey with premultiplied alpha, to RGBA in one step.
+        # Pillow cannot convert La, grey with premultiplied alpha, to RGBA.
         straight = image.convert("LA") if image.mode == "La" else image
         normalized = straight.convert("RGBA")
         if normalized.getchannel("A").getextrema() == (255, 255):

@@ -152,9 +152,8 @@ def http_text(prepared: requests.PreparedRequest) -> str:
     headers = dict(prepared.headers)
     if not any(name.lower() == "host" for name in headers):
         # requests leaves Host to http.client, which writes it first.
-        host = address.netloc.rpartition("@")[2].removesuffix(
-            _DEFAULT_PORTS.get(address.scheme, "")
-        )
+        default_port = _DEFAULT_PORTS.get(address.scheme, "")
+        host = address.netloc.rpartition("@")[2].removesuffix(default_port)
         headers = {"Host": host, **headers}
     lines = [f"{prepared.method} {prepared.path_url} HTTP/1.1"]
     lines += [f"{name}: {_to_str(value)}" for name, value in headers.items()]

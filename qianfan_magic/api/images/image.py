@@ -114,13 +114,13 @@ class Image:
         return _encoded(self.name, _scaled(pixels, ratio), _THUMBNAIL_BYTES, is_photo=is_photo)
 
 
-def make_image(name: str, content: bytes | PILImage) -> Image:
+def make_image(name: str, content: bytes | PILImage, *, max_bytes: int = MAX_BYTES) -> Image:
     """Make an image that can be sent of a file's content or of a PIL image.
 
     A photo's metadata tell where and when it was taken, and with which camera; none of them are
     sent. A PNG or JPEG that is upright and small enough only loses its metadata. Any other image
     is rotated upright (EXIF) and encoded anew: its first frame, in 8 bits, as PNG, or as JPEG if
-    it was one. Above `MAX_BYTES` a PNG without transparency becomes a JPEG, and what is still too
+    it was one. Above `max_bytes` a PNG without transparency becomes a JPEG, and what is still too
     large is scaled down. Of a PIL image that was computed the pixels are sent as they are; one
     that ``PIL.Image.open`` returned is rotated like the file it comes from.
 
@@ -130,6 +130,8 @@ def make_image(name: str, content: bytes | PILImage) -> Image:
         How errors refer to the image.
     content
         The content of an image file, or a PIL image.
+    max_bytes
+        Bytes of the file that is sent, at most.
 
     Raises
     ------
@@ -142,7 +144,7 @@ def make_image(name: str, content: bytes | PILImage) -> Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _make(name, content)
+            return _make(name, content, max_bytes)
         except QianfanError:
             raise
         except Exception as error:  # noqa: BLE001  Pillow raises anything for a damaged file
@@ -169,7 +171,7 @@ def image_error(name: str, problem: str, hint: str = _ACCEPTED) -> ParameterErro
     return ParameterError(f"-i {shown}: {problem}", hint=hint)
 
 
-def _make(name: str, content: bytes | PILImage) -> Image:
+def _make(name: str, content: bytes | PILImage, max_bytes: int) -> Image:
     source = _open(name, content) if isinstance(content, bytes) else content
     pixels = source.width * source.height
     if not pixels:
@@ -180,12 +182,12 @@ def _make(name: str, content: bytes | PILImage) -> Image:
     rotation = _rotation(source)
     if isinstance(content, bytes) and rotation is None:
         media_type, stripped = _without_metadata(source, content)
-        if 0 < len(stripped) <= MAX_BYTES and max(source.size) <= _MAX_SIDE:
+        if 0 < len(stripped) <= max_bytes and max(source.size) <= _MAX_SIDE:
             return Image(name, media_type, stripped, *source.size)
     upright = source if rotation is None else source.transpose(rotation)
     # MPO is what Pillow calls a JPEG with further images behind the first.
     is_photo = source.format in {"JPEG", "MPO"}
-    return _encoded(name, _normalized(upright), MAX_BYTES, is_photo=is_photo)
+    return _encoded(name, _normalized(upright), max_bytes, is_photo=is_photo)
 
 
 def _open(name: str, data: bytes) -> PILImage:

@@ -1,29 +1,60 @@
-"""Files in the user's cache folder; no failure of one is an error."""
+"""Replacement of a text file in one step, so that no reader ever sees half of it."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from qianfan_magic.masking import log
+__all__ = ["write_text"]
+
+#: What is written may be private: only its owner may read a new file.
+_NEW_FILE_MODE = 0o600
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Put a value there in one step, readable by its owner alone, or not at all."""
-    written: str | None = None
+def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Write text to a file in one step: the file is complete or stays as it was.
+
+    Parameters
+    ----------
+    path
+        The file; its folder must exist.
+    text
+        The content, written as UTF-8.
+    mode
+        Permissions of the file. By default an existing file keeps its own, and a new one gets
+        0o600.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    UnicodeEncodeError
+        If the text contains half of a surrogate pair.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "note.txt"
+    ...     write_text(path, "first")
+    ...     write_text(path, "second")
+    ...     path.read_text(encoding="utf-8")
+    'second'
+    """
+    # In the same folder: a rename across file systems is not atomic.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".qianfan-")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp makes the file with mode 0600.
-        handle, written = tempfile.mkstemp(dir=path.parent, prefix=".")
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(value, stream)
-        Path(written).replace(path)
-    except OSError as error:
-        log.info("%s could not be kept (%s)", path.name, type(error).__name__)
-        if written:
-            with contextlib.suppress(OSError):
-                Path(written).unlink()
+            stream.write(text)
+        Path(temporary).chmod(_existing_mode(path) if mode is None else mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def _existing_mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777 if path.exists() else _NEW_FILE_MODE

@@ -1,7 +1,8 @@
-"""How a request is let in: by an access token, a bearer token, or a signature.
+"""Authentication of requests: by access token, bearer token or signature.
 
-Each is a `requests.auth.AuthBase`; what all share is `renew`, which the client calls when the
-service no longer takes the token that a request carried.
+Each way is a `requests.auth.AuthBase` that requests calls with the request it prepares. Beyond
+that interface each has a `placeholder`, for a request that is only shown, and `renew`, for a
+token that the service refused.
 """
 
 from __future__ import annotations
@@ -9,147 +10,124 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from qianfan_magic.api.http.tokens import TokenSource
+from qianfan_magic.api.http.tokens import StaticToken, TokenProvider
 from qianfan_magic.api.wire.bce_signature import SIGNATURE_SECONDS, canonical_request, sign
 from qianfan_magic.masking import MASK
 
+__all__ = ["AccessTokenAuth", "BearerAuth", "NoAuth", "QianfanAuth", "SignatureAuth"]
 
-class NoAuth(AuthBase):
-    """Adds nothing; unlike None, it keeps requests from looking into ``~/.netrc``.
+
+class QianfanAuth(AuthBase):
+    """Base class: leaves a request as it is.
 
     Attributes
     ----------
-    masked : AuthBase
-        Adds what the others add, with the secrets masked; nothing is fetched for it.
     refused_hint : str
-        What to do when the service refuses what cannot be renewed.
+        What the user can do when the service refuses a credential that cannot be renewed.
     """
 
     refused_hint = ""
 
     @property
-    def masked(self) -> AuthBase:
-        """What adds to a request what is added, secrets masked."""
+    def placeholder(self) -> AuthBase:
+        """An authentication that adds ``***`` in the same places; it never fetches a token."""
         return self
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Return the request as it is."""
+        """Return the request unchanged."""
         return request
 
     def renew(self, refused: PreparedRequest) -> bool:
-        """Say that there is nothing newer to send."""
+        """Replace the token of a refused request; return False if that is impossible."""
         del refused
         return False
 
 
-class StaticTokenAuth(NoAuth):
-    """An access token that was fetched elsewhere; used as it is."""
-
-    refused_hint = (
-        "Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set QIANFAN_AK and QIANFAN_SK."
-    )
-
-    def __init__(self, access_token: str) -> None:
-        self._access_token = access_token
-
-    @property
-    def masked(self) -> AuthBase:
-        """What adds a masked token."""
-        return _MaskedToken()
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the token as the query parameter ``access_token``."""
-        request.prepare_url(request.url, {"access_token": self._access_token})
-        return request
+class NoAuth(QianfanAuth):
+    """No authentication; given instead of None, which lets requests look into ``~/.netrc``."""
 
 
-class AccessTokenAuth(NoAuth):
-    """An access token from API Key and Secret Key."""
-
-    def __init__(self, source: TokenSource) -> None:
-        self._source = source
-
-    @property
-    def masked(self) -> AuthBase:
-        """What adds a masked token."""
-        return _MaskedToken()
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the token as the query parameter ``access_token``; fetch one if need be."""
-        request.prepare_url(request.url, {"access_token": self._source.get()})
-        return request
-
-    def renew(self, refused: PreparedRequest) -> bool:
-        """Replace the token that a refused request carried, unless somebody already has."""
-        carried = parse_qs(urlsplit(refused.url or "").query).get("access_token", [""])
-        self._source.get(instead_of=str(carried[0]))
-        return True
-
-
-class StaticBearerAuth(NoAuth):
-    """A bearer token, version 2's key; used as it is.
+class AccessTokenAuth(QianfanAuth):
+    """API v1: an access token as the query parameter ``access_token``.
 
     Parameters
     ----------
-    bearer_token
-        ``bce-v3/ALTAK-…/…``.
-    app_id
-        Goes along as the header ``appid``, if there is one.
+    tokens
+        Where the token comes from.
     """
 
-    def __init__(self, bearer_token: str, app_id: str | None = None) -> None:
-        self._bearer_token = bearer_token
-        self._app_id = app_id
+    def __init__(self, tokens: TokenProvider) -> None:
+        self._tokens = tokens
+        self.refused_hint = tokens.refused_hint
 
     @property
-    def masked(self) -> AuthBase:
-        """What adds a masked token."""
-        return StaticBearerAuth(MASK, self._app_id)
+    def placeholder(self) -> AuthBase:
+        """Add a masked token."""
+        return AccessTokenAuth(StaticToken(MASK))
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Set ``Authorization`` and ``appid``."""
-        request.headers["Authorization"] = f"Bearer {self._bearer_token}"
+        """Add the token, fetching it where necessary."""
+        # Not by `params`, which would write the mask as %2A%2A%2A.
+        token = quote(self._tokens.get(), safe="*")
+        request.prepare_url(f"{request.url}?access_token={token}", None)
+        return request
+
+    def renew(self, refused: PreparedRequest) -> bool:
+        """Replace the token that the request carried."""
+        carried = parse_qs(urlsplit(refused.url or "").query).get("access_token", [""])
+        return self._tokens.renew(str(carried[0]))
+
+
+class BearerAuth(QianfanAuth):
+    """API v2: a bearer token in the header ``Authorization`` (RFC 6750).
+
+    Parameters
+    ----------
+    tokens
+        Where the token (``bce-v3/ALTAK-…/…``) comes from.
+    app_id
+        Sent as the header ``appid`` if given.
+    """
+
+    def __init__(self, tokens: TokenProvider, app_id: str | None = None) -> None:
+        self._tokens = tokens
+        self._app_id = app_id
+        self.refused_hint = tokens.refused_hint
+
+    @property
+    def placeholder(self) -> AuthBase:
+        """Add a masked token."""
+        return BearerAuth(StaticToken(MASK), self._app_id)
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Set ``Authorization`` and ``appid``, fetching a token where necessary."""
+        request.headers["Authorization"] = f"Bearer {self._tokens.get()}"
         if self._app_id:
             request.headers["appid"] = self._app_id
         return request
 
-
-class BearerAuth(NoAuth):
-    """A bearer token that is fetched for access key and secret key."""
-
-    def __init__(self, source: TokenSource, app_id: str | None = None) -> None:
-        self._source = source
-        self._app_id = app_id
-
-    @property
-    def masked(self) -> AuthBase:
-        """What adds a masked token."""
-        return StaticBearerAuth(MASK, self._app_id)
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Set ``Authorization`` and ``appid``; fetch a token if need be."""
-        return StaticBearerAuth(self._source.get(), self._app_id)(request)
-
     def renew(self, refused: PreparedRequest) -> bool:
-        """Replace the token that a refused request carried, unless somebody already has."""
-        self._source.get(instead_of=refused.headers["Authorization"].removeprefix("Bearer "))
-        return True
+        """Replace the token that the request carried."""
+        return self._tokens.renew(refused.headers["Authorization"].removeprefix("Bearer "))
 
 
-class SignatureAuth(NoAuth):
-    """``bce-auth-v1``: signs a request with access key and secret key (Baidu's IAM documents).
+class SignatureAuth(QianfanAuth):
+    """``bce-auth-v1``: signs a request with access key and secret key.
+
+    Baidu's IAM documents describe it; it authenticates v1 requests and those for bearer tokens.
 
     Parameters
     ----------
     access_key, secret_key
-        Of the account.
+        The account's key pair.
     clock
-        Seconds since 1970; the signature bears this time and is valid for 300 seconds.
+        Returns the seconds since 1970. The signature contains this time and is valid for
+        `SIGNATURE_SECONDS` after it.
     """
 
     def __init__(
@@ -160,14 +138,15 @@ class SignatureAuth(NoAuth):
         self._clock = clock
 
     @property
-    def masked(self) -> AuthBase:
-        """What adds a masked signature, and no time yet."""
-        return _MaskedSignature()
+    def placeholder(self) -> AuthBase:
+        """Add a masked signature; its time is masked too, for it is not known before sending."""
+        return _SignaturePlaceholder()
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Set ``Host``, ``x-bce-date`` and ``Authorization``."""
         date = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         parts = urlsplit(request.url or "")
+        # http.client adds Host after the signature is made, so it is set here to be signed.
         request.headers["Host"] = parts.netloc
         request.headers["x-bce-date"] = date
         signed = {
@@ -182,13 +161,7 @@ class SignatureAuth(NoAuth):
         return request
 
 
-class _MaskedToken(AuthBase):
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.url = f"{request.url}?access_token={MASK}"
-        return request
-
-
-class _MaskedSignature(AuthBase):
+class _SignaturePlaceholder(AuthBase):
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         request.headers["Host"] = urlsplit(request.url or "").netloc
         request.headers["x-bce-date"] = MASK

@@ -1,4 +1,4 @@
-"""One question on its way: attempts until the first chunk is there, then the rest."""
+"""One request with its retries: attempts until the first chunk arrives, then the rest."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Attempt, Exchange, Request
 from qianfan_magic.api.http.http_errors import ADDRESS
-from qianfan_magic.api.http.response import (
-    abort_response,
-    is_stream,
-    read_payloads,
-    release_connection,
-)
+from qianfan_magic.api.http.response import is_stream, read_payloads
+from qianfan_magic.api.http.urllib3_workarounds import abort_response, release_connection
 from qianfan_magic.api.types import Chunk
 from qianfan_magic.api.wire import WIRES
 from qianfan_magic.api.wire.encoding import join_surrogates
 from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError, brief
+from qianfan_magic.masking import log
+
+__all__ = ["Call"]
 
 
 class Call:
@@ -32,16 +31,16 @@ class Call:
     Parameters
     ----------
     connection
-        Where it goes.
+        Sends the request.
     request
-        What is asked.
+        What to send.
     settings
-        Attempts, waits and time-outs.
+        Number of attempts, waits between them, and time-outs.
 
     Attributes
     ----------
     exchange : Exchange
-        What went out and came back.
+        The record of what was sent and received.
     """
 
     def __init__(self, connection: Connection, request: Request, settings: Settings) -> None:
@@ -54,35 +53,37 @@ class Call:
         self._aborted = False
 
     def abort(self) -> None:
-        """End the connection from another thread than the one that reads.
+        """End the connection, from another thread than the one that reads the answer.
 
-        An answer that has not begun is not read once it comes.
+        A response that has not begun yet is closed as soon as it comes.
         """
         self._aborted = True
         if self._response is not None:
             abort_response(self._response)
 
     def chunks(self) -> Generator[Chunk]:
-        """Give the answer as it arrives; a whole answer is one chunk.
+        """Send the request and yield the answer as it arrives; a whole answer is one chunk.
+
+        A request is sent again only as long as nothing of the answer has been yielded.
 
         Raises
         ------
         StreamError
-            If the stream breaks or ends before the answer does; ``partial`` has the text.
+            If the stream breaks or ends before the answer does; ``partial`` has the text so far.
         APIError, TransportError
-            As the service says, or the network.
+            If the service reports an error or the network fails.
         """
         arrived: list[str] = []
         ended = False
         try:
-            first, rest = self._attempts()(self._begin)
+            first, rest = self._retrying()(self._attempt)
             with closing(rest):
                 for chunk in chain(first, rest):
                     arrived.append(chunk.text)
                     yield chunk
                     ended = chunk.is_end
-        except KeyboardInterrupt as stop:
-            raise brief(stop)  # noqa: B904  it is the same one
+        except KeyboardInterrupt as interrupt:
+            raise brief(interrupt)  # noqa: B904  `brief` returns the same exception
         except (StreamError, APIError) as error:
             error.partial = "".join(arrived)
             raise
@@ -96,32 +97,34 @@ class Call:
             hint="Run the cell again.",
         )
 
-    def _begin(self) -> tuple[list[Chunk], Generator[Chunk]]:
-        """Send, and wait for the first chunk, if any; a token that is refused is replaced, once."""
-        self._check_wanted()
+    def _attempt(self) -> tuple[list[Chunk], Generator[Chunk]]:
+        """Send the request and wait for the first chunk; replace a refused token, but once."""
+        self._check_not_aborted()
         attempt = Attempt(self.exchange.elapsed())
         self.exchange.attempts.append(attempt)
         self.exchange.received.clear()
         try:
-            return self._attempt(attempt)
+            return self._send(attempt)
         except TokenExpiredError as error:
             version, sent = self._request.version, attempt.sent
             if self._renewed or sent is None or not self._connection.renew(version, sent):
                 error.hint = self._connection.auth(version).refused_hint or error.hint
                 raise
+        log.debug("The service refused the token; the request is sent again with another one")
         self._renewed = True
-        return self._begin()
+        return self._attempt()
 
-    def _attempt(self, attempt: Attempt) -> tuple[list[Chunk], Generator[Chunk]]:
+    def _send(self, attempt: Attempt) -> tuple[list[Chunk], Generator[Chunk]]:
         try:
             attempt.sent = self._connection.prepare(self._request)
             response = self._connection.send(attempt.sent, self._settings.retry_timeout)
             self._response = attempt.response = response
             attempt.took = self.exchange.elapsed() - attempt.begun
+            # `abort` may have been called before there was a response to abort.
             if self._aborted:
                 response.close()
-            self._check_wanted()
-            rest = _read(response, self.exchange)
+            self._check_not_aborted()
+            rest = _read_chunks(response, self.exchange)
             first = list(islice(rest, 1))
         except (QianfanError, KeyboardInterrupt) as error:
             attempt.error = error
@@ -130,40 +133,50 @@ class Call:
         self.exchange.first = self.exchange.elapsed()
         return first, rest
 
-    def _check_wanted(self) -> None:
+    def _check_not_aborted(self) -> None:
         if self._aborted:
-            raise StreamError("The answer is no longer waited for")
+            raise StreamError("The request was aborted")
 
-    def _attempts(self) -> tenacity.Retrying:
+    def _retrying(self) -> tenacity.Retrying:
         return tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self._settings.retry_count),
-            retry=tenacity.retry_if_exception(self._may_pass),
-            wait=self._wait,
+            retry=tenacity.retry_if_exception(self._is_retryable),
+            wait=self._seconds_to_wait,
+            before_sleep=_log_retry,
             reraise=True,
         )
 
-    def _may_pass(self, error: BaseException) -> bool:
-        # A server that asks for more patience than the settings have is not asked again.
-        patient = (
+    def _is_retryable(self, error: BaseException) -> bool:
+        # No retry where the server asks for a longer wait than the settings allow.
+        return (
             not self._aborted
             and isinstance(error, QianfanError)
+            and error.retryable
             and (error.retry_after or 0) <= self._settings.retry_max_wait
         )
-        return patient and error.retryable  # type: ignore[attr-defined]
 
-    def _wait(self, state: tenacity.RetryCallState) -> float:
+    def _seconds_to_wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, QianfanError) else None
+        retry_after = error.retry_after if isinstance(error, QianfanError) else None
         longest = self._settings.retry_max_wait
         backoff = tenacity.wait_exponential(
             multiplier=self._settings.backoff_factor, max=longest
         ) + tenacity.wait_random(0, self._settings.retry_jitter)
-        return max(asked or 0.0, min(backoff(state), longest))
+        return max(retry_after or 0.0, min(backoff(state), longest))
 
 
-def _read(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    seconds = state.next_action.sleep if state.next_action else 0.0
+    message = error.message if isinstance(error, QianfanError) else ""
+    log.debug("Attempt %d failed: %s; retry in %.1f s", state.attempt_number, message, seconds)
+
+
+def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:
+    """Yield the chunks of a response, without characters that are split between two of them."""
     chunk: Chunk | None = None
-    held, held_thought, whole = "", "", not is_stream(response)
+    # Halves of surrogate pairs, held back until the other half arrives.
+    held, held_reasoning, whole = "", "", not is_stream(response)
     wire = WIRES[exchange.request.version]
     read_chunk = wire.read_chunk
     with closing(read_payloads(response, wire, exchange.received.append)) as payloads:
@@ -172,16 +185,16 @@ def _read(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:
                 chunk = read_chunk(payload, chunk, whole=whole)
             except ValueError as error:
                 raise StreamError(
-                    f"The answer is not the protocol: {error}",
+                    f"The answer violates the protocol: {error}",
                     hint=f"Is {ADDRESS} the service itself?",
                 ) from None
             text, held = join_surrogates(held, chunk.text, last=chunk.is_end)
-            thought = chunk.reasoning
-            if thought or held_thought:
-                ends = chunk.is_end or bool(text)
-                thought, held_thought = join_surrogates(held_thought, thought, last=ends)
-            same = text == chunk.text and thought == chunk.reasoning
-            yield chunk if same else replace(chunk, text=text, reasoning=thought)
+            reasoning = chunk.reasoning
+            if reasoning or held_reasoning:
+                is_last = chunk.is_end or bool(text)  # the answer's text follows the reasoning
+                reasoning, held_reasoning = join_surrogates(held_reasoning, reasoning, last=is_last)
+            is_same = text == chunk.text and reasoning == chunk.reasoning
+            yield chunk if is_same else replace(chunk, text=text, reasoning=reasoning)
             if chunk.is_end:
                 release_connection(response, payloads)
                 return

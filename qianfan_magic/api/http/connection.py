@@ -1,7 +1,12 @@
-"""A way to one server: the session, how it lets us in, proxy and certificates."""
+"""The connection to Qianfan's servers: session, authentication, proxy, certificates and caches.
+
+There are up to three servers: one for each version of the API, and IAM, which issues bearer
+tokens.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,214 +21,241 @@ from qianfan_magic.api.http.auth import (
     AccessTokenAuth,
     BearerAuth,
     NoAuth,
+    QianfanAuth,
     SignatureAuth,
-    StaticBearerAuth,
-    StaticTokenAuth,
 )
 from qianfan_magic.api.http.exchange import Request, http_text, masked
 from qianfan_magic.api.http.model_list import ModelList
 from qianfan_magic.api.http.response import raise_for_error, read_object
 from qianfan_magic.api.http.session import HttpSession, prepare, send
 from qianfan_magic.api.http.token_endpoints import read_bearer, read_token
-from qianfan_magic.api.http.tokens import TokenFile, TokenSource, token_digest
+from qianfan_magic.api.http.tokens import StaticToken, TokenSource
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.api.wire.encoding import encode_body
 from qianfan_magic.errors import SettingsError, TokenExpiredError
 
-#: Seconds that a bearer token is asked for; the service allows 300 to 2,592,000.
-BEARER_LIFE = 86_400
+__all__ = ["BEARER_LIFETIME", "Connection", "no_credentials_error", "user_cache"]
+
+#: Seconds for which a bearer token is requested; IAM allows 300 to 2,592,000.
+BEARER_LIFETIME = 86_400
+
+_REFUSED_HINT = (
+    "Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set QIANFAN_AK and QIANFAN_SK."
+)
 
 
 class Connection:
-    """Sends requests to the server of the settings.
+    """Prepares and sends requests as the settings say; one instance serves many threads.
 
     Parameters
     ----------
     settings
-        Address, credentials, proxy, certificates and cache.
+        Addresses, credentials, proxy, certificates and cache.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._process = os.getpid()
         self._session = HttpSession()
         self._session.headers["User-Agent"] = f"qianfan-magic/{__version__}"
-        self._auths: dict[ApiVersion, NoAuth] = {}
+        self._auths: dict[ApiVersion, QianfanAuth] = {}
         self._models: ModelList | None = None
 
-    def _after_fork(self) -> None:
-        """Share neither connections nor locks with the process that this one was forked from."""
+    def _reset_after_fork(self) -> None:
+        """Start anew in a forked process, which must share neither sockets nor locks."""
         if self._process != os.getpid():
-            self._begin()
+            self._reset()
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the open connections."""
         self._session.close()
 
     def prepare(self, request: Request) -> requests.PreparedRequest:
-        """Make a request ready to go out; the credentials are added here, afresh each time.
+        """Prepare a request for one attempt; it is authenticated anew each time.
 
         Raises
         ------
         SettingsError
-            If there are no credentials for this version of the API.
+            If there are no credentials for its version of the API.
         TransportError, APIError
             If the request for its token fails.
         """
-        self._after_fork()
-        return self._prepared(request, self.auth(request.version))
+        self._reset_after_fork()
+        return self._prepare(request, self.auth(request.version))
 
     def send(self, prepared: requests.PreparedRequest, timeout: float) -> requests.Response:
-        """Send a request; return once the headers of the answer are there.
+        """Send a prepared request; return as soon as the headers of the response are there.
 
         Parameters
         ----------
         prepared
-            What to send.
+            What `prepare` returned.
         timeout
-            Seconds of silence; 0 waits for ever.
+            Seconds without a byte after which to give up; 0 waits for ever.
 
         Raises
         ------
         TransportError
-            If it fails.
+            If no response comes.
         """
         return send(self._session, prepared, timeout, self._transport_options)
 
     def describe(self, request: Request) -> str:
-        """Write down a request as it goes out, secrets masked; nothing is sent."""
-        return masked(http_text(self._prepared(request, self.auth(request.version).masked)))
+        """Return the text of the HTTP request with its secrets masked; nothing is sent."""
+        return masked(http_text(self._prepare(request, self.auth(request.version).placeholder)))
 
     def renew(self, version: ApiVersion, refused: requests.PreparedRequest) -> bool:
-        """Replace the token that a refused request carried; False if there is no other."""
+        """Replace the token that a refused request carried; return False if that is impossible."""
         return self.auth(version).renew(refused)
 
-    def auth(self, version: ApiVersion) -> NoAuth:
-        """Return how requests of a version are let in, or raise a `SettingsError`."""
+    def auth(self, version: ApiVersion) -> QianfanAuth:
+        """Return the authentication for a version of the API.
+
+        Raises
+        ------
+        SettingsError
+            If there are no credentials for it.
+        """
         if version not in self._auths:
             self._auths[version] = self._auth_v1() if version == ApiVersion.V1 else self._auth_v2()
         return self._auths[version]
 
     def models(self, *, fresh: bool) -> list[str]:
-        """Return the names of version 2's models, asked today, or now if that is not fresh enough.
+        """Return the names of the models of API v2.
+
+        Parameters
+        ----------
+        fresh
+            Request the list even if one of the last day is known.
 
         Raises
         ------
         SettingsError, TransportError, APIError
             If there are no credentials for version 2, or the request fails.
         """
-        self._after_fork()
+        self._reset_after_fork()
         self.auth(ApiVersion.V2)
         if self._models is None:
             keys = self._settings.credentials
             key = keys.bearer_token or f"{keys.access_key}\0{keys.secret_key}"
-            digest = token_digest("models", self._settings.console_api_base_url, key)
-            folder = self._cache
-            path = folder / f"models-{digest}.json" if folder else None
-            self._models = ModelList(self._fetch_models, path)
+            owner = ("models", self._settings.console_api_base_url, key)
+            self._models = ModelList(self._fetch_models, self._cache_path("models", *owner))
         return self._models.get(fresh=fresh)
 
-    def _fetch_models(self) -> list[str]:
-        url, auth = self._settings.console_api_base_url + v2.MODELS_PATH, self.auth(ApiVersion.V2)
-        with self._get(url, auth) as response:
-            try:
-                return v2.read_models(raise_for_error(read_object(response), response, v2))
-            except TokenExpiredError:
-                if not auth.renew(response.request):
-                    raise
-        with self._get(url, auth) as response:
-            return v2.read_models(raise_for_error(read_object(response), response, v2))
-
     def probe(self, url: str) -> requests.Response:
-        """Ask for an address without credentials; status and headers tell who answers, and when.
+        """Request a URL without credentials; only the response's status and headers are read.
 
         Raises
         ------
         TransportError
-            If nobody does, or with a redirect.
+            If no response comes, or a redirect.
         """
-        with self._get(url, NoAuth()) as response:
+        with self._request("GET", url, NoAuth()) as response:
             return response
 
-    def _prepared(self, request: Request, auth: AuthBase) -> requests.PreparedRequest:
-        # A compressing proxy would hold small pieces back.
+    def _prepare(self, request: Request, auth: AuthBase) -> requests.PreparedRequest:
+        # identity: a proxy that compresses a stream holds small pieces back until it has more.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         data = encode_body(request.body).encode()
-        asked = requests.Request("POST", request.url, data=data, headers=headers, auth=auth)
-        return prepare(self._session, asked)
+        unprepared = requests.Request("POST", request.url, data=data, headers=headers, auth=auth)
+        return prepare(self._session, unprepared)
 
-    def _get(self, url: str, auth: AuthBase, method: str = "GET", **more: Any) -> requests.Response:
-        prepared = prepare(self._session, requests.Request(method, url, auth=auth, **more))
-        return send(self._session, prepared, self._settings.retry_timeout, self._transport_options)
+    def _request(self, method: str, url: str, auth: AuthBase, **params: Any) -> requests.Response:
+        """Send a request without a body; `params` become its query."""
+        unprepared = requests.Request(method, url, params=params, auth=auth)
+        return self.send(prepare(self._session, unprepared), self._settings.retry_timeout)
 
-    def _auth_v1(self) -> NoAuth:
+    def _fetch_models(self) -> list[str]:
+        url, auth = self._settings.console_api_base_url + v2.MODELS_PATH, self.auth(ApiVersion.V2)
+        with self._request("GET", url, auth) as response:
+            try:
+                return _read_models(response)
+            except TokenExpiredError:
+                if not auth.renew(response.request):
+                    raise
+        with self._request("GET", url, auth) as response:
+            return _read_models(response)
+
+    def _auth_v1(self) -> QianfanAuth:
         keys = self._settings.credentials
         if keys.access_token:
-            return StaticTokenAuth(keys.access_token)
+            return AccessTokenAuth(StaticToken(keys.access_token, _REFUSED_HINT))
         if keys.access_key and keys.secret_key:
             return SignatureAuth(keys.access_key, keys.secret_key)
         if keys.ak and keys.sk:
-            named = (self._settings.base_url, keys.ak, keys.sk)
-            return AccessTokenAuth(self._source(self._fetch_token, *named))
+            owner = (self._settings.base_url, keys.ak, keys.sk)
+            return AccessTokenAuth(self._token_source(self._fetch_token, *owner))
         raise no_credentials_error(ApiVersion.V1)
 
-    def _auth_v2(self) -> NoAuth:
+    def _auth_v2(self) -> QianfanAuth:
         keys, app_id = self._settings.credentials, self._settings.app_id
         if keys.bearer_token:
-            return StaticBearerAuth(keys.bearer_token, app_id)
+            return BearerAuth(StaticToken(keys.bearer_token), app_id)
         if keys.access_key and keys.secret_key:
-            # Named apart from access tokens: the same keys are never used for both.
-            named = ("bearer", self._settings.iam_base_url, keys.access_key, keys.secret_key)
-            return BearerAuth(self._source(self._fetch_bearer, *named), app_id)
+            # "bearer" keeps them apart from access tokens, should both have the same keys.
+            owner = ("bearer", self._settings.iam_base_url, keys.access_key, keys.secret_key)
+            return BearerAuth(self._token_source(self._fetch_bearer, *owner), app_id)
         raise no_credentials_error(ApiVersion.V2)
 
-    def _source(self, fetch: Callable[[], tuple[str, float]], *named: str) -> TokenSource:
-        folder = self._cache
-        return TokenSource(fetch, TokenFile(folder, token_digest(*named)) if folder else None)
+    def _token_source(self, fetch: Callable[[], tuple[str, float]], *owner: str) -> TokenSource:
+        return TokenSource(fetch, self._cache_path("token", *owner))
 
-    @property
-    def _cache(self) -> Path | None:
-        """The folder where tokens and lists are kept; None keeps them in memory."""
+    def _cache_path(self, kind: str, *owner: str) -> Path | None:
+        """Return the path of a cache file; None where the settings disable the cache.
+
+        Its name contains a hash of the server and the keys that it belongs to: nobody else's is
+        ever used, and it does not give the keys away.
+        """
         if self._settings.disable_cache:
             return None
-        return self._settings.cache_dir or user_cache()
+        digest = hashlib.sha256("\0".join(owner).encode()).hexdigest()[:32]
+        return (self._settings.cache_dir or user_cache()) / f"{kind}-{digest}.json"
 
     def _fetch_token(self) -> tuple[str, float]:
-        """Ask for an access token (client credentials grant, RFC 6749, section 4.4)."""
+        """Request an access token (client credentials grant, RFC 6749, section 4.4)."""
         keys = self._settings.credentials
-        asked = {
+        grant = {
             "grant_type": "client_credentials",
             "client_id": keys.ak,
             "client_secret": keys.sk,
         }
         url = self._settings.base_url + v1.TOKEN_PATH
-        with self._get(url, NoAuth(), "POST", params=asked) as response:
+        with self._request("POST", url, NoAuth(), **grant) as response:
             return read_token(response)
 
     def _fetch_bearer(self) -> tuple[str, float]:
-        """Ask IAM for a bearer token, by a signed request."""
+        """Request a bearer token from IAM, which wants a signed request."""
         keys = self._settings.credentials
         auth = SignatureAuth(keys.access_key or "", keys.secret_key or "")
         url = self._settings.iam_base_url + v2.TOKEN_PATH
-        with self._get(url, auth, params={"expireInSeconds": BEARER_LIFE}) as response:
+        with self._request("GET", url, auth, expireInSeconds=BEARER_LIFETIME) as response:
             return read_bearer(response)
 
     @property
     def _transport_options(self) -> dict[str, Any]:
-        """Proxy and certificates, given with each request: the environment beats a session's."""
+        """Proxy and certificates for one request.
+
+        They are not set on the session: requests lets the environment take precedence over a
+        session's, but not over a request's.
+        """
         proxy = self._settings.proxy
-        route: dict[str, Any] = {} if self._settings.ssl_verification else {"verify": False}
+        options: dict[str, Any] = {} if self._settings.ssl_verification else {"verify": False}
         if proxy is not None:
-            route["proxies"] = dict.fromkeys(("http", "https", "all"), proxy or None)
-        return route
+            # An empty proxy means none; None overrides the environment's.
+            options["proxies"] = dict.fromkeys(("http", "https", "all"), proxy or None)
+        return options
+
+
+def _read_models(response: requests.Response) -> list[str]:
+    return v2.read_models(raise_for_error(read_object(response), response, v2))
 
 
 def no_credentials_error(version: ApiVersion) -> SettingsError:
-    """Say that there are no keys, and what can be done about it."""
+    """Make the error for missing credentials, which names the variables to set."""
     needed = {
         ApiVersion.V1: "QIANFAN_AK and QIANFAN_SK",
         ApiVersion.V2: "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY,",
@@ -236,7 +268,7 @@ def no_credentials_error(version: ApiVersion) -> SettingsError:
 
 
 def user_cache() -> Path:
-    """Return the folder where tokens and lists are kept, if the settings name none."""
+    """Return the default cache folder, by the conventions of the operating system."""
     from platformdirs import user_cache_path
 
     return user_cache_path("qianfan_magic")

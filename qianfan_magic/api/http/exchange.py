@@ -1,4 +1,4 @@
-"""A request on its way and what came back, for those who want to see it."""
+"""A request and the record of its attempts, for those who want to see what went over the wire."""
 
 from __future__ import annotations
 
@@ -14,31 +14,43 @@ from qianfan_magic.masking import MASK, mask
 if TYPE_CHECKING:
     import requests
 
-#: Digits of a limit.
-LONGEST_COUNT = 15
-#: Pictures of more characters than this are not written down.
-LONGEST_DATA = 64
-_PICTURE = re.compile(rf"(data:[\w/.+-]+;base64,)([\w+/=]{{{LONGEST_DATA},}})")
+__all__ = [
+    "Attempt",
+    "Exchange",
+    "Request",
+    "events_of",
+    "exchange_to_dict",
+    "http_text",
+    "limits_left",
+    "masked",
+    "without_pictures",
+]
+
+#: Images of fewer base64 characters than this are shown.
+_SHORTEST_IMAGE = 64
+_IMAGE = re.compile(rf"(data:[\w/.+-]+;base64,)([\w+/=]{{{_SHORTEST_IMAGE},}})")
+#: Digits of a credible rate limit: int() takes quadratic time for very long ones.
+_MAX_DIGITS = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request that is checked and ready to be sent; holds no secret.
+    """A validated request without its authentication; contains no secret.
 
     Attributes
     ----------
     version
-        Of the API.
+        The version of the API.
     kind
         ``"chat"`` or ``"completion"``.
     service
-        The endpoint or model that is asked.
+        The name of the endpoint or model.
     base_url
-        Of the version's server.
+        The address of the version's server.
     url
-        Without the access token.
+        The request's URL, without the access token.
     body
-        What goes out as JSON.
+        The JSON object to send.
     """
 
     version: ApiVersion
@@ -51,20 +63,20 @@ class Request:
 
 @dataclass(slots=True)
 class Attempt:
-    """One time that a request was sent.
+    """One attempt to send a request.
 
     Attributes
     ----------
     begun
-        Seconds after the first attempt.
+        Start of the attempt, in seconds after the call began.
     took
-        Seconds until the headers of the answer, or until it failed.
+        Seconds until the headers of the response, or until the attempt failed.
     sent
-        What went out, with its secrets.
+        The HTTP request, with its secrets; None if it failed before it was sent.
     response
-        Whose status and headers count; None if there was no answer.
+        The response, for its status and headers; None if none came.
     error
-        Why another attempt was needed, or why there was none.
+        The error that ended the attempt; None if it was answered.
     """
 
     begun: float
@@ -76,18 +88,18 @@ class Attempt:
 
 @dataclass(slots=True)
 class Exchange:
-    """A request, its attempts and what came back.
+    """A request, its attempts and the answer as it was received.
 
     Attributes
     ----------
     request
-        What is asked.
+        The request.
     attempts
-        The last one is that which was answered.
+        All attempts in order; the last one has the answer, if any.
     received
-        The answer's pieces, as they came.
+        The data of each event, or the whole body, of the last attempt.
     first, took
-        Seconds from the beginning to the first piece and to the end; None before.
+        Seconds from the beginning to the first chunk and to the end; None until then.
     """
 
     request: Request
@@ -98,59 +110,80 @@ class Exchange:
     _begun: float = field(default_factory=time.monotonic)
 
     def elapsed(self) -> float:
-        """Return the seconds since the beginning."""
+        """Return the seconds since the call began."""
         return time.monotonic() - self._begun
 
 
 def masked(text: str) -> str:
-    """Mask the secrets of what went over the wire, and leave out the data of pictures."""
+    """Mask secrets, and the data of images, in text that went over the wire."""
     return mask(without_pictures(text))
 
 
 def without_pictures(text: str) -> str:
-    """Leave out the data of pictures."""
-    return _PICTURE.sub(lambda found: f"{found[1]}{MASK}", text)
+    """Replace the base64 data of images by ``***``.
+
+    Examples
+    --------
+    >>> without_pictures("data:image/png;base64," + "iVBORw0KGgo" * 9)
+    'data:image/png;base64,***'
+    """
+    return _IMAGE.sub(lambda found: f"{found[1]}{MASK}", text)
 
 
-#: What http.client leaves out of the header Host.
-_OWN_PORTS = {"http": ":80", "https": ":443"}
+#: http.client leaves the default port out of the header Host.
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def http_text(prepared: requests.PreparedRequest) -> str:
-    """Write a request down as it goes out, byte for byte (RFC 9112); not masked."""
+    """Return the text of an HTTP/1.1 request (RFC 9112) as it is sent; not masked.
+
+    Examples
+    --------
+    >>> import requests
+    >>> prepared = requests.Request("POST", "http://127.0.0.1:80/x", data=b"{}").prepare()
+    >>> print(http_text(prepared))
+    POST /x HTTP/1.1
+    Host: 127.0.0.1
+    Content-Length: 2
+    <BLANKLINE>
+    {}
+    """
     address = urlsplit(prepared.url or "")
     headers = dict(prepared.headers)
     if not any(name.lower() == "host" for name in headers):
-        host = address.netloc.rpartition("@")[2].removesuffix(_OWN_PORTS.get(address.scheme, ""))
+        # requests leaves Host to http.client, which writes it first.
+        default_port = _DEFAULT_PORTS.get(address.scheme, "")
+        host = address.netloc.rpartition("@")[2].removesuffix(default_port)
         headers = {"Host": host, **headers}
     lines = [f"{prepared.method} {prepared.path_url} HTTP/1.1"]
-    lines += [f"{name}: {_plain(value)}" for name, value in headers.items()]
-    return "\n".join([*lines, "", _plain(prepared.body or b"")])
+    lines += [f"{name}: {_to_str(value)}" for name, value in headers.items()]
+    return "\n".join([*lines, "", _to_str(prepared.body or b"")])
 
 
-def _plain(value: Any) -> str:
+def _to_str(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def exchange_to_dict(exchange: Exchange) -> dict[str, Any]:
-    """Return all there is to know, secrets masked.
+    """Return the record of an exchange as plain values, secrets masked.
 
     Returns
     -------
     dict
-        ``request``: the text that went out. ``attempts``: of each, ``begun`` and ``took`` in
-        seconds, ``status`` and ``error``. ``status``, ``headers``, ``response``: what came back;
-        None and empty if nothing did. ``truncate``, ``seconds``: until the first piece, and until
-        the end.
+        ``request``: the text of the last HTTP request. ``attempts``: ``begun`` and ``took`` (in
+        seconds), ``status`` and ``error`` of each. ``status``, ``headers``, ``response``: those
+        of the last response; None and empty if none came. ``first``, ``seconds``: seconds until
+        the first chunk and until the end.
     """
     last = exchange.attempts[-1] if exchange.attempts else Attempt(0)
     response = last.response
     headers = dict(response.headers) if response is not None else {}
     return {
         "request": masked(http_text(last.sent)) if last.sent is not None else "",
-        "attempts": [_attempt(one) for one in exchange.attempts],
+        "attempts": [_attempt_to_dict(attempt) for attempt in exchange.attempts],
         "status": None if response is None else response.status_code,
         "headers": {
+            # A gateway's session cookie is a credential that `mask` cannot recognise.
             masked(name): MASK if name.lower() == "set-cookie" else masked(value)
             for name, value in headers.items()
         },
@@ -161,19 +194,23 @@ def exchange_to_dict(exchange: Exchange) -> dict[str, Any]:
 
 
 def limits_left(exchange: Exchange) -> list[str]:
-    """Say what the service's limits leave, by the headers of its last answer; empty if nothing."""
-    responses = [one.response for one in exchange.attempts if one.response is not None]
+    """Return what is left of the service's rate limits, such as ``59 of 60 requests``.
+
+    Version 2 sends them as headers ``X-Ratelimit-…`` of each response; the last one is read.
+    """
+    # `is not None`: a response with the status of an error is falsy.
+    responses = [sent.response for sent in exchange.attempts if sent.response is not None]
     headers = responses[-1].headers if responses else {}
     left = []
-    for what in ("Requests", "Tokens", "Input-Tokens", "Output-Tokens"):
-        counts = [headers.get(f"X-Ratelimit-{side}-{what}", "") for side in ("Remaining", "Limit")]
-        if all(count.isdecimal() and len(count) <= LONGEST_COUNT for count in counts):
+    for unit in ("Requests", "Tokens", "Input-Tokens", "Output-Tokens"):
+        counts = [headers.get(f"X-Ratelimit-{name}-{unit}", "") for name in ("Remaining", "Limit")]
+        if all(count.isdecimal() and len(count) <= _MAX_DIGITS for count in counts):
             remaining, limit = map(int, counts)
-            left.append(f"{remaining:,} of {limit:,} {what.lower().replace('-', ' ')}")
+            left.append(f"{remaining:,} of {limit:,} {unit.lower().replace('-', ' ')}")
     return left
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt_to_dict(attempt: Attempt) -> dict[str, Any]:
     response, error = attempt.response, attempt.error
     return {
         "begun": attempt.begun,
@@ -184,9 +221,9 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 
 def events_of(exchange: Exchange) -> list[str]:
-    """Return what came back, as it came: the events of a stream, or a whole answer."""
+    """Return the answer as it was received: the events of a stream, or one whole body."""
     response = exchange.attempts[-1].response if exchange.attempts else None
-    kind = response.headers.get("Content-Type", "") if response is not None else ""
-    if not kind.lower().startswith("text/event-stream"):
+    media_type = response.headers.get("Content-Type", "") if response is not None else ""
+    if not media_type.lower().startswith("text/event-stream"):
         return exchange.received
-    return [f"data: {piece}\n\n" for piece in exchange.received]
+    return [f"data: {data}\n\n" for data in exchange.received]

@@ -1,7 +1,7 @@
-"""What goes wrong on the way, in our own errors.
+"""HTTP failures as this package's errors.
 
-The exceptions of requests and urllib3 carry the whole address with the token in it. None of them
-leaves the package: only their class and masked text do, as the cause of ours.
+The exceptions of requests and urllib3 contain the whole URL with the token in it. None of them
+leaves the package; only their class and masked text do, as the cause of ours.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from urllib3.exceptions import HTTPError, LocationValueError, ReadTimeoutError, SSLError
@@ -18,78 +18,103 @@ from qianfan_magic.api.wire.error_codes import api_error
 from qianfan_magic.errors import QianfanError, TransportError
 from qianfan_magic.masking import Cause
 
-#: Where the address of a server comes from.
+__all__ = [
+    "ADDRESS",
+    "RETRIED_STATUSES",
+    "content_type",
+    "retry_after",
+    "service_error",
+    "status_error",
+    "transport_error",
+    "unexpected_response_error",
+]
+
+#: The settings that a server's address comes from, as hints name them.
 ADDRESS = "QIANFAN_BASE_URL (version 2: QIANFAN_CONSOLE_API_BASE_URL)"
+#: Statuses of temporary failures: rate limits and servers that are overloaded or restarting.
 RETRIED_STATUSES = {429, 500, 502, 503, 504}
 
 
-#: Kinds of failure, the first that fits: what happened, what to do, and whether it may pass.
-_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, bool], ...] = (
-    (
+class _Failure(NamedTuple):
+    """A kind of failure: the exceptions it stands for, and what the user reads."""
+
+    exceptions: tuple[type[Exception], ...]
+    message: str
+    hint: str
+    retryable: bool
+
+
+#: The first row that matches applies, so the order is from special to general.
+_FAILURES = (
+    _Failure(
         (requests.exceptions.SSLError, SSLError),
         "The server's certificate is not accepted",
-        (
-            "Set REQUESTS_CA_BUNDLE to your network's certificate file, or, only if you know why, "
-            "QIANFAN_SSL_VERIFICATION_ENABLED=false."
-        ),
-        False,
+        "Set REQUESTS_CA_BUNDLE to your network's certificate file, or, only if you know why, "
+        "QIANFAN_SSL_VERIFICATION_ENABLED=false.",
+        retryable=False,
     ),
-    (
-        # The server's own address has been checked: a scheme that is unknown is the proxy's.
+    _Failure(
+        # The settings accept http and https only, so an unknown scheme is the proxy's.
         (requests.exceptions.InvalidProxyURL, requests.exceptions.InvalidSchema),
-        "The address of the proxy is not one, or of a kind that is not supported",
+        "The address of the proxy is invalid, or its kind is not supported",
         "Check QIANFAN_PROXY, HTTP_PROXY and HTTPS_PROXY: http://host:port; socks5 needs PySocks.",
-        False,
+        retryable=False,
     ),
-    (
+    _Failure(
         (requests.exceptions.ProxyError,),
         "The proxy cannot be reached",
         "Check QIANFAN_PROXY and HTTPS_PROXY.",
-        True,
+        retryable=True,
     ),
-    (
+    _Failure(
         (requests.Timeout, TimeoutError, ReadTimeoutError),
         "The server did not answer in time",
         "Try again, or wait longer: --timeout SECONDS.",
-        True,
+        retryable=True,
     ),
-    (
-        (
-            requests.exceptions.InvalidURL,
-            LocationValueError,
-            UnicodeError,
-        ),
-        "The address of the server, or of the proxy, is not one",
+    _Failure(
+        (requests.exceptions.InvalidURL, LocationValueError, UnicodeError),
+        "The address of the server or of the proxy is invalid",
         f"Check {ADDRESS}, and QIANFAN_PROXY or HTTPS_PROXY if there is one.",
-        False,
+        retryable=False,
     ),
-    (
+    _Failure(
         (Exception,),
         "No connection to the server, or it was lost",
         f"Check the network, the proxy and {ADDRESS}; %qianfan doctor looks at them.",
-        True,
+        retryable=True,
     ),
 )
 
 
 def transport_error(error: Exception) -> TransportError:
-    """Say in plain words why a request did not get through; keep a masked cause."""
+    """Translate an exception of requests or urllib3; its masked text becomes the cause."""
     # requests wraps a time-out in the middle of a body into a ConnectionError.
     inner = error.args[0] if error.args and isinstance(error.args[0], HTTPError) else error
-    _, message, hint, passes = next(
-        row for row in _FAILURES if isinstance(inner, row[0]) or isinstance(error, row[0])
+    row = next(
+        row
+        for row in _FAILURES
+        if isinstance(inner, row.exceptions) or isinstance(error, row.exceptions)
     )
-    failure = TransportError(message, hint=hint, retryable=passes)
+    failure = TransportError(row.message, hint=row.hint, retryable=row.retryable)
     failure.__cause__ = Cause.of(error)
     return failure
 
 
-def foreign_failure(response: requests.Response, described: str) -> TransportError:
-    """Say that an answer is not the service's."""
-    kind = content_type(response) or "no content type"
+def unexpected_response_error(response: requests.Response, description: str) -> TransportError:
+    """Make the error for a response that the service cannot have sent, such as a login page.
+
+    Parameters
+    ----------
+    response
+        Its status, content type and ``Retry-After`` are reported.
+    description
+        What is unexpected about it.
+    """
+    media_type = content_type(response) or "no content type"
     return TransportError(
-        f"The answer is not Qianfan's (HTTP {response.status_code}{_reason(response)}, {kind}, "
-        f"{described})",
+        f"The answer is not Qianfan's (HTTP {response.status_code}{_reason(response)}, "
+        f"{media_type}, {description})",
         hint="Is its address the service itself, and not a login page or a proxy?",
         retryable=response.status_code in RETRIED_STATUSES,
         retry_after=retry_after(response),
@@ -101,12 +126,19 @@ def _reason(response: requests.Response) -> str:
 
 
 def content_type(response: requests.Response) -> str:
-    """Return the media type of an answer, in small letters; empty if it names none."""
+    """Return the media type of a response in lower case; empty if it has none."""
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def status_failure(response: requests.Response) -> TransportError:
-    """Say what an HTTP status means that comes without the service's own error."""
+_STATUS_HINTS: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "Check the keys in your .env.",
+    HTTPStatus.FORBIDDEN: "Check the keys in your .env, and that they may use this service.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Wait a minute: you are sending requests faster than allowed.",
+}
+
+
+def status_error(response: requests.Response) -> TransportError:
+    """Make the error for an HTTP status that comes without an error of the service."""
     status = response.status_code
     return TransportError(
         f"The server answered HTTP {status}{_reason(response)}",
@@ -116,22 +148,25 @@ def status_failure(response: requests.Response) -> TransportError:
     )
 
 
-_STATUS_HINTS: dict[int, str] = {
-    HTTPStatus.UNAUTHORIZED: "Check the keys in your .env.",
-    HTTPStatus.FORBIDDEN: "Check the keys in your .env, and that they may use this service.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Wait a minute: you are sending faster than you may.",
-}
-
-
-def api_failure(
+def service_error(
     error: tuple[int | str, str], payload: dict[str, Any], response: requests.Response
 ) -> QianfanError:
-    """Turn the service's own error, its code and words, into an exception."""
-    code, words = error
+    """Make the exception for an error that the service reports in JSON.
+
+    Parameters
+    ----------
+    error
+        Its code and message.
+    payload
+        The JSON object that contains it; its ``id`` is the request's.
+    response
+        Its status and ``Retry-After`` decide whether the request is sent again.
+    """
+    code, message = error
     status = response.status_code
     failure = api_error(
         code,
-        words,
+        message,
         status=status,
         request_id=str(payload.get("id") or ""),
         retry_after=retry_after(response),
@@ -141,11 +176,11 @@ def api_failure(
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """Read the header ``Retry-After``: seconds, or a date (RFC 9110, section 10.2.3)."""
-    sent = response.headers.get("Retry-After", "")
-    if sent.isdecimal():
-        return float(sent)
+    """Read ``Retry-After`` (RFC 9110, section 10.2.3), a number or a date, as seconds from now."""
+    value = response.headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
     try:
-        return max((parsedate_to_datetime(sent) - datetime.now(UTC)).total_seconds(), 0.0)
+        return max((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds(), 0.0)
     except (ValueError, TypeError, OverflowError):
         return None

@@ -1,29 +1,31 @@
-"""What version 2 lists as its models: asked once a day."""
+"""The names of the models that version 2 of the API offers, requested once a day."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from qianfan_magic.atomic_write import write_json
+from qianfan_magic.api.http.json_cache import JsonCache
 
-#: Seconds for which a list counts.
+__all__ = ["A_DAY", "ModelList"]
+
+#: Seconds for which a list stays valid.
 A_DAY = 86_400
 
 
 class ModelList:
-    """The names of the models that one key may ask.
+    """The names of the models that one key may use.
 
     Parameters
     ----------
     fetch
-        Asks the service.
+        Requests the names.
     path
-        Where it is kept; None keeps it in memory only.
+        The cache file; None keeps the list in memory only.
     clock
-        Seconds since 1970.
+        Returns the seconds since 1970.
     """
 
     def __init__(
@@ -33,43 +35,38 @@ class ModelList:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._fetch = fetch
-        self._path = path
+        self._cache = JsonCache(path) if path else None
         self._clock = clock
-        self._kept: tuple[float, list[str]] | None = None
+        self._list: tuple[float, list[str]] | None = None  # when it was fetched, and the names
 
     def get(self, *, fresh: bool = False) -> list[str]:
-        """Return the names, in alphabetical order.
+        """Return the names in alphabetical order.
 
         Parameters
         ----------
         fresh
-            Ask even if a list of the last day is there.
+            Request the list even if one of the last day is known.
         """
-        if not fresh and (self._counts(self._kept) or self._counts(self._read())):
-            return self._kept[1] if self._kept else []
-        self._kept = (self._clock(), self._fetch())
-        self._write()
-        return self._kept[1]
+        if not fresh:
+            if not self._is_current(self._list):
+                self._list = self._cached()
+            if self._list is not None and self._is_current(self._list):
+                return self._list[1]
+        fetched_at, names = self._list = (self._clock(), self._fetch())
+        if self._cache:
+            self._cache.write({"asked_at": fetched_at, "models": names})
+        return names
 
-    def _counts(self, kept: tuple[float, list[str]] | None) -> bool:
-        if kept is None or not 0 <= self._clock() - kept[0] < A_DAY:
-            return False
-        self._kept = kept
-        return True
+    def _is_current(self, models: tuple[float, list[str]] | None) -> bool:
+        # A list from the future was written before the clock was set back.
+        return models is not None and 0 <= self._clock() - models[0] < A_DAY
 
-    def _read(self) -> tuple[float, list[str]] | None:
-        if self._path is None:
-            return None
+    def _cached(self) -> tuple[float, list[str]] | None:
+        value: Any = self._cache.read() if self._cache else None
         try:
-            kept = json.loads(self._path.read_text(encoding="utf-8"))
-            names = kept["models"]
+            names = value["models"]
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 return None
-            return float(kept["asked_at"]), names
-        except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            return float(value["asked_at"]), names
+        except (ValueError, TypeError, KeyError, OverflowError):
             return None
-
-    def _write(self) -> None:
-        """Put the list there in one step, or not at all."""
-        if self._path is not None and self._kept is not None:
-            write_json(self._path, {"asked_at": self._kept[0], "models": self._kept[1]})

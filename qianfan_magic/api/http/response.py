@@ -1,15 +1,12 @@
-"""What comes back over HTTP, as JSON objects: the events of a stream, or a whole answer.
+"""Reading a response as JSON objects: the events of a stream, or a whole body.
 
-Everything that requests and urllib3 raise turns into our errors here, as in `transport`.
+Everything that requests and urllib3 raise becomes an error of this package here, as in `session`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -18,11 +15,11 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from qianfan_magic.api.http.http_errors import (
     ADDRESS,
-    api_failure,
     content_type,
-    foreign_failure,
-    status_failure,
+    service_error,
+    status_error,
     transport_error,
+    unexpected_response_error,
 )
 from qianfan_magic.api.types import DONE
 from qianfan_magic.api.wire import Wire
@@ -30,27 +27,32 @@ from qianfan_magic.api.wire.sse import EventDecoder
 from qianfan_magic.errors import QianfanError, StreamError, TransportError
 from qianfan_magic.masking import Cause
 
-#: How much is taken from the connection at once, in bytes; less if less is there.
-PIECE = 65_536
-#: Bytes of an answer that is no stream.
-LARGEST_BODY = 32 * 1024 * 1024
-#: Seconds that the end of a connection's answer is waited for once the answer itself is there.
-MOMENT = 0.2
+__all__ = ["is_stream", "raise_for_error", "read_object", "read_payloads"]
+
+#: Bytes to read from the connection at most at once.
+_READ_SIZE = 65_536
+#: Bytes of a response that is not a stream, decompressed: a few kilobytes can unpack to
+#: gigabytes, and no answer comes near this.
+_MAX_BODY = 32 * 1024 * 1024
+#: The data of the event that ends a stream of version 2.
+_END = "[DONE]"
+
+_DECODER = json.JSONDecoder()
 
 
 def read_payloads(
-    response: requests.Response, wire: Wire, keep: Callable[[str], None]
+    response: requests.Response, wire: Wire, record: Callable[[str], None]
 ) -> Generator[Mapping[str, Any]]:
-    """Give the JSON objects of an answer, of a stream or whole, as they arrive.
+    """Yield the JSON objects of a response as they arrive: events, or one whole body.
 
     Parameters
     ----------
     response
-        Whose body has not been read.
+        A response whose body has not been read. It is closed at the end.
     wire
-        The version of the API that it speaks.
-    keep
-        Is given each piece as it came.
+        The version of the API that it follows.
+    record
+        Called with the text of each object as it was received.
 
     Yields
     ------
@@ -59,73 +61,50 @@ def read_payloads(
     Raises
     ------
     APIError
-        For the service's own error, wherever it stands.
+        For an error that the service reports, in whatever place.
     StreamError
-        For a stream that is cut, falls silent or is not JSON.
+        For a stream that is cut off, falls silent or is not JSON.
     TransportError
-        For an answer that is not the service's: HTML, nothing, or half a JSON.
+        For a response that is not the service's: HTML, nothing, or truncated JSON.
     """
     with response:
         if is_stream(response):
             read_error = wire.read_error
             for data in _events(response):
-                keep(data)
+                record(data)
                 if data == _END:
                     yield DONE
                     continue
                 payload = _parse_event(data)
                 error = read_error(payload)
                 if error:
-                    raise api_failure(error, payload, response)
+                    raise service_error(error, payload, response)
                 yield payload
         else:
-            payload = read_object(response, keep)
+            payload = read_object(response, record)
             yield raise_for_error(payload, response, wire)
 
 
 def is_stream(response: requests.Response) -> bool:
-    """Tell whether an answer comes in events; which of the two was asked for does not matter."""
-    return response.ok and content_type(response) == "text/event-stream"
+    """Return whether a response consists of events.
 
-
-def release_connection(response: requests.Response, payloads: Iterator[Mapping[str, Any]]) -> None:
-    """Read what ends an answer on a connection that may be used again, if it is there.
-
-    Only for a moment: a connection that is not given back costs the next request some time, one
-    that is waited for costs this.
+    The response decides, not the request: the service answers a request for a stream with a
+    whole body where it refuses it.
     """
-    sock = getattr(response.raw.connection, "sock", None)
-    if sock is None:  # it has been given back, or closes after this answer
-        return
-    patience = sock.gettimeout()
-    sock.settimeout(MOMENT)
-    with suppress(QianfanError):
-        next(payloads, None)
-    with suppress(OSError):  # it has been closed
-        sock.settimeout(patience)
-
-
-def abort_response(response: requests.Response) -> None:
-    """End an answer's connection while another thread waits for its next piece."""
-    # http.client lets go of a connection that is to end with its answer; the file knows it still.
-    with (
-        suppress(OSError, ValueError, AttributeError),  # the other side was quicker
-        socket.socket(fileno=os.dup(response.raw.fileno())) as connection,
-    ):
-        connection.shutdown(socket.SHUT_RDWR)
+    return response.ok and content_type(response) == "text/event-stream"
 
 
 def _events(response: requests.Response) -> Iterator[str]:
     decoder = EventDecoder()
     failure: QianfanError | None = None
     try:
-        for piece in _pieces(response):
-            yield from decoder.feed(piece)
+        for data in _raw_chunks(response):
+            yield from decoder.feed(data)
     except ValueError as error:
-        failure = StreamError(f"The stream is not the protocol: {error}")
+        failure = StreamError(f"The stream violates the protocol: {error}")
     except (HTTPError, OSError) as error:
-        failure = _broken(error)
-    # What had come whole before the connection was lost may be the service's own error.
+        failure = _broken_stream_error(error)
+    # The last complete event before a lost connection may be the service's own error.
     yield from (data for data in decoder.close() if not failure or _is_json(data))
     if failure:
         raise failure
@@ -139,89 +118,83 @@ def _is_json(data: str) -> bool:
     return True
 
 
-def _pieces(response: requests.Response) -> Iterator[bytes]:
+def _raw_chunks(response: requests.Response) -> Iterator[bytes]:
     raw = response.raw
     if raw.chunked:
-        # Gives each chunk of the connection as it comes, at half the cost of read1.
-        return raw.read_chunked(PIECE, decode_content=True)
-    # read_chunked is for chunks only, and iter_content(n) waits for n bytes; read1 does not.
-    return iter(lambda: raw.read1(PIECE, decode_content=True) or b"", b"")
+        # Yields each chunk of the transfer as it comes, at half the cost of read1.
+        return raw.read_chunked(_READ_SIZE, decode_content=True)
+    # read_chunked is for chunked bodies only, and iter_content(n) waits for n bytes; read1
+    # returns what is there.
+    return iter(lambda: raw.read1(_READ_SIZE, decode_content=True) or b"", b"")
 
 
-def _broken(error: Exception) -> StreamError:
-    silent = isinstance(error, ReadTimeoutError | TimeoutError)
+def _broken_stream_error(error: Exception) -> StreamError:
+    timed_out = isinstance(error, ReadTimeoutError | TimeoutError)
     failure = StreamError(
-        "The stream fell silent" if silent else "The connection was lost in the stream",
-        hint="Run the cell again" + ("; --timeout SECONDS waits longer." if silent else "."),
+        "The stream fell silent" if timed_out else "The connection was lost in the stream",
+        hint="Run the cell again" + ("; --timeout SECONDS waits longer." if timed_out else "."),
         retryable=True,
     )
     failure.__cause__ = Cause.of(error)
     return failure
 
 
-#: Ends a stream of version 2.
-_END = "[DONE]"
-_DECODER = json.JSONDecoder()
-
-
-def _parse_event(data: str) -> Any:
+def _parse_event(data: str) -> dict[str, Any]:
+    data = data.strip()
     try:
-        data = data.strip()
-        event, end = _DECODER.raw_decode(data)  # a third cheaper than loads
-        if end < len(data):
-            event = None
+        event, end = _DECODER.raw_decode(data)  # takes a third less time than json.loads
     except (ValueError, RecursionError):
-        event = None
-    if not isinstance(event, dict):
+        event, end = None, 0
+    if not isinstance(event, dict) or end < len(data):
         raise StreamError(
-            f"The stream is not the protocol: {len(data):,} characters that are no JSON object",
+            "The stream violates the protocol: "
+            f"{len(data):,} characters that are not a JSON object",
             hint=f"Is {ADDRESS} the service itself?",
         )
     return event
 
 
 def read_object(
-    response: requests.Response, keep: Callable[[str], None] = lambda _: None
+    response: requests.Response, record: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Read a whole answer that is one JSON object, whatever its status.
+    """Read a whole body that is one JSON object, whatever the status.
 
     Parameters
     ----------
     response
-        Whose body has not been read.
-    keep
-        Is given it as it came.
+        A response whose body has not been read.
+    record
+        Called with the body's text as it was received.
 
     Raises
     ------
     TransportError
-        If it is none, or does not come.
+        If the body is not a JSON object, is too large or does not arrive.
     """
     failure: QianfanError
     try:
-        body = _whole(response)
-        keep(body.decode(errors="replace"))
-        found = json.loads(body)
+        body = _read_body(response)
+        record(body.decode(errors="replace"))
+        value = json.loads(body)
     except (requests.RequestException, HTTPError) as error:
         failure = transport_error(error)
     except (ValueError, RecursionError):
-        failure = foreign_failure(response, f"{len(body):,} bytes")
+        failure = unexpected_response_error(response, f"{len(body):,} bytes")
     else:
-        if isinstance(found, dict):
-            return found
-        failure = foreign_failure(response, "JSON, but no object")
+        if isinstance(value, dict):
+            return value
+        failure = unexpected_response_error(response, "JSON, but not an object")
     raise failure
 
 
-def _whole(response: requests.Response) -> bytes:
-    """Read a body that is no stream, which a few bytes of a compressed one can make large."""
+def _read_body(response: requests.Response) -> bytes:
     body = bytearray()
-    for piece in response.iter_content(PIECE):
-        body += piece
-        if len(body) > LARGEST_BODY:
+    for data in response.iter_content(_READ_SIZE):
+        body += data
+        if len(body) > _MAX_BODY:
             response.close()
             raise TransportError(
-                f"The answer is larger than {LARGEST_BODY:,} bytes",
+                f"The answer is larger than {_MAX_BODY:,} bytes",
                 hint=f"Is {ADDRESS} the service itself?",
             )
     return bytes(body)
@@ -230,10 +203,11 @@ def _whole(response: requests.Response) -> bytes:
 def raise_for_error(
     payload: dict[str, Any], response: requests.Response, wire: Wire
 ) -> dict[str, Any]:
-    """Return an answer that is none of the service's errors, and of a good status."""
+    """Return the payload, or raise the error that it reports or that its status stands for."""
     error = wire.read_error(payload)
     if error:
-        raise api_failure(error, payload, response)
-    if response.status_code >= HTTPStatus.BAD_REQUEST:  # `ok` builds a text each time
-        raise status_failure(response)
+        raise service_error(error, payload, response)
+    # Not `response.ok`, which formats an exception's message each time.
+    if response.status_code >= HTTPStatus.BAD_REQUEST:
+        raise status_error(response)
     return payload

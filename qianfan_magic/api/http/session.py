@@ -1,12 +1,13 @@
-"""What goes out over HTTP: a request, until the headers of its answer are there.
+"""Sending a request over HTTP, up to the headers of its response.
 
-Everything that requests and urllib3 raise turns into our errors here. Their exceptions carry the
-whole address with the token in it, so ours are raised *outside* the ``except`` blocks: Python
-would otherwise hang theirs on as ``__context__``.
+Everything that requests and urllib3 raise becomes an error of this package here. Their exceptions
+contain the whole URL with the token in it, so ours are raised *outside* the ``except`` blocks:
+Python would otherwise attach theirs as ``__context__``.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -17,20 +18,23 @@ from urllib3.exceptions import HTTPError
 
 from qianfan_magic.api.http.http_errors import ADDRESS, transport_error
 from qianfan_magic.errors import QianfanError, TransportError
-from qianfan_magic.masking import Cause, guard_logs
+from qianfan_magic.masking import Cause, guard_logs, log
 
-# urllib3 writes addresses, which hold the token, into its log.
+__all__ = ["CONNECT_TIMEOUT", "HttpSession", "prepare", "send"]
+
+# urllib3 logs URLs, which contain the token.
 guard_logs("urllib3.connectionpool", "urllib3.connection", "urllib3.poolmanager")
 guard_logs("urllib3.response", "urllib3.util.retry")
 
-#: Seconds to wait for a connection.
+#: Seconds to wait for a connection, independent of the time-out for silence.
 CONNECT_TIMEOUT = 10.0
 
 
 class HttpSession(requests.Session):
-    """A session that takes no cookies, and does not look at redirects.
+    """A session that stores no cookies and prepares no redirects.
 
-    A cookie would be a secret more; and requests would read the bodies of redirects first.
+    A cookie would be one more secret to mask. Redirects are refused by `send`; requests would
+    read a redirect's body first, which may never come.
     """
 
     def __init__(self) -> None:
@@ -38,7 +42,7 @@ class HttpSession(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Say that there is none; `post` refuses them."""
+        """Return None, so that requests leaves redirects to `send`."""
         del resp
 
 
@@ -46,76 +50,86 @@ def send(
     session: HttpSession,
     prepared: requests.PreparedRequest,
     timeout: float,
-    route: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> requests.Response:
-    """Send a request that is ready, and return as soon as the headers of the answer are there.
+    """Send a prepared request; return as soon as the headers of the response are there.
 
     Parameters
     ----------
     session
-        With the connections that are open.
+        The session whose open connections are used.
     prepared
-        As it goes out.
+        The request, with its authentication.
     timeout
-        Seconds of silence; 0 waits for ever.
-    route
-        ``proxies`` and ``verify``, where the settings have them.
+        Seconds without a byte after which to give up; 0 waits for ever.
+    options
+        ``proxies`` and ``verify`` where they differ from the environment's.
 
     Raises
     ------
     TransportError
-        If no answer comes, or a redirect, which is not followed: keys and questions go only to
-        the address that the user set.
+        If no response comes, or a redirect. Redirects are not followed: keys and messages go
+        only to the address that the user set.
     """
     failure: QianfanError
+    target, begun = _without_query(prepared.url or ""), time.monotonic()
+    log.debug("%s %s", prepared.method, target)
     try:
-        way = session.merge_environment_settings(
+        merged = session.merge_environment_settings(
             prepared.url,
-            dict(route.get("proxies", {})),
+            dict(options.get("proxies", {})),
             stream=True,
-            verify=route.get("verify"),
+            verify=options.get("verify"),
             cert=None,
         )
-        waits = (CONNECT_TIMEOUT, timeout or None)
-        response = session.send(prepared, timeout=waits, allow_redirects=False, **way)
+        timeouts = (CONNECT_TIMEOUT, timeout or None)
+        response = session.send(prepared, timeout=timeouts, allow_redirects=False, **merged)
     except (requests.RequestException, HTTPError, ValueError) as error:
         failure = transport_error(error)
-    except OSError as error:  # of requests itself: the file of certificates is not there
+    except OSError as error:  # requests itself raises it for a missing CA bundle
         failure = TransportError(
             "The file of certificates cannot be read",
             hint="Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.",
         )
         failure.__cause__ = Cause.of(error)
     else:
+        seconds = time.monotonic() - begun
+        log.debug("HTTP %d from %s after %.3f s", response.status_code, target, seconds)
         if not response.is_redirect:
             return response
         response.close()
         failure = TransportError(
-            f"The server redirects to {_host(response.headers['Location'])}; that is not followed",
+            f"The server redirects to {_host(response.headers['Location'])}, which is not followed",
             hint=f"If you trust that address, set it: {ADDRESS}.",
         )
     raise failure
 
 
-def prepare(session: HttpSession, asked: requests.Request) -> requests.PreparedRequest:
-    """Make a request ready: what is in it from here on is what goes out.
+def prepare(session: HttpSession, request: requests.Request) -> requests.PreparedRequest:
+    """Prepare a request, adding its authentication; it is sent byte for byte as it is returned.
 
     Raises
     ------
     TransportError
-        If its address is none.
+        If its URL is invalid.
     """
     failure: QianfanError
     try:
-        return session.prepare_request(asked)
+        return session.prepare_request(request)
     except (requests.RequestException, HTTPError, ValueError) as error:
         failure = transport_error(error)
     raise failure
 
 
+def _without_query(url: str) -> str:
+    """Leave out the query, which contains the access token, and any user name."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def _host(location: str) -> str:
-    """Name where a redirect goes, without what its address may carry."""
+    """Return the host of a redirect; the rest of its URL may contain secrets."""
     try:
         return urlsplit(location).netloc.rpartition("@")[2] or "another address"
     except ValueError:
-        return "something that is no address"
+        return "an invalid address"

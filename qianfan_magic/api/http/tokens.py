@@ -1,34 +1,44 @@
-"""Access and bearer tokens: how long they are good, and how many processes share one."""
+"""Access and bearer tokens: how long they stay valid, and how processes share one.
+
+A token of the service lives for 30 days and costs one request, so it is kept in memory and in a
+`JsonCache`; of all threads and processes that need the same one, a single one fetches it.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from qianfan_magic.atomic_write import write_json
+from qianfan_magic.api.http.json_cache import JsonCache
 from qianfan_magic.masking import log, remember
 
-#: Seconds before its expiry from which a token is taken anew.
+__all__ = [
+    "MAX_LIFETIME",
+    "RENEW_BEFORE",
+    "StaticToken",
+    "Token",
+    "TokenProvider",
+    "TokenSource",
+    "check_token",
+]
+
+#: Seconds before its expiry at which a token is replaced, so that no request is sent with one
+#: that expires on its way.
 RENEW_BEFORE = 600
 
-
-#: Seconds a process waits for another that is fetching the token; then it fetches its own.
-LOCK_WAIT = 30.0
-
-
-#: Seconds a token may be claimed to live (the service gives 30 days); more is a broken cache.
-LONGEST_LIFE = 400 * 86_400
+#: Longest credible lifetime of a token in seconds. The service gives 30 days; a cache entry that
+#: claims more than this is damaged.
+MAX_LIFETIME = 400 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access or bearer token; times in seconds since 1970."""
+    """An access or bearer token; the times are in seconds since 1970."""
 
     access_token: str
     obtained_at: float
@@ -38,126 +48,136 @@ class Token:
         return f"Token(***, expires_at={self.expires_at:.0f})"
 
     def is_fresh(self, now: float) -> bool:
-        """Tell whether it can be used: not about to expire, and not from a clock that jumped."""
-        sane = self.obtained_at <= now and self.expires_at - self.obtained_at <= LONGEST_LIFE
-        return sane and now < self.expires_at - RENEW_BEFORE
+        """Return whether the token can be sent: valid for ten more minutes, times credible."""
+        # A token from the future was written before the clock was set back.
+        credible = self.obtained_at <= now and self.expires_at - self.obtained_at <= MAX_LIFETIME
+        return credible and now < self.expires_at - RENEW_BEFORE
 
 
-def check_token(found: object) -> str:
-    """Return a token that can stand in an address, or raise a ValueError."""
-    if not isinstance(found, str) or not found or not (found.isascii() and found.isprintable()):
-        raise ValueError("it is no token")
-    return found
+class TokenProvider(Protocol):
+    """What an authentication gets its token from.
 
-
-class TokenFile:
-    """One token on disk, in a file that only its owner reads; no failure of it is an error.
-
-    Parameters
+    Attributes
     ----------
-    folder
-        Made with mode 0700 where it is missing.
-    digest
-        Names the file; of the keys and the server, so that others' tokens are never taken.
+    refused_hint : str
+        What the user can do about a token that the service refuses; empty where it is replaced.
     """
 
-    def __init__(self, folder: Path, digest: str) -> None:
-        self._path = folder / f"token-{digest}.json"
+    refused_hint: str
 
-    def read(self) -> Token | None:
-        """Return the token, or None if there is none that can be read."""
-        try:
-            kept = json.loads(self._path.read_text(encoding="utf-8"))
-            token = Token(
-                check_token(kept["access_token"]),
-                float(kept["obtained_at"]),
-                float(kept["expires_at"]),
-            )
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            log.info(
-                "The token cache cannot be used (%s); a token is fetched", type(error).__name__
-            )
-            return None
-        remember(token.access_token)
-        return token
+    def get(self) -> str:
+        """Return the token to send."""
+        ...
 
-    def write(self, token: Token) -> None:
-        """Put the token there in one step, or not at all."""
-        write_json(self._path, asdict(token))
+    def renew(self, refused: str) -> bool:
+        """Replace a token that the service refused; return False if that is impossible."""
+        ...
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes from fetching a token meanwhile, where the disk allows it."""
-        from filelock import FileLock, Timeout
 
-        held = FileLock(self._path.with_suffix(".lock"), timeout=LOCK_WAIT)
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            held.acquire()
-        except (OSError, NotImplementedError, Timeout) as error:
-            log.info("The token cache cannot be locked (%s)", type(error).__name__)
-        try:
-            yield
-        finally:
-            held.release()
+class StaticToken:
+    """A token that was obtained elsewhere and cannot be renewed."""
+
+    def __init__(self, token: str, refused_hint: str = "") -> None:
+        self._token = token
+        self.refused_hint = refused_hint
+
+    def get(self) -> str:
+        """Return the token."""
+        return self._token
+
+    def renew(self, refused: str) -> bool:
+        """Return False: there is no other token."""
+        del refused
+        return False
 
 
 class TokenSource:
-    """Gives the access token of one pair of keys; asks for it as seldom as it can.
+    """Fetches the token of one pair of keys, as seldom as possible.
 
     Parameters
     ----------
     fetch
-        Asks the service; returns the token and how many seconds it lives.
-    file
-        Where processes share it; None keeps it in memory only.
+        Requests a token; returns it and its lifetime in seconds.
+    path
+        The cache file that processes share; None keeps the token in memory only.
     clock
-        Seconds since 1970.
+        Returns the seconds since 1970.
+
+    Examples
+    --------
+    >>> tokens = iter(["24.first", "24.second"])
+    >>> source = TokenSource(lambda: (next(tokens), 2_592_000.0), None)
+    >>> source.get(), source.get()
+    ('24.first', '24.first')
+    >>> source.renew("24.first"), source.get()
+    (True, '24.second')
     """
+
+    refused_hint = ""
 
     def __init__(
         self,
         fetch: Callable[[], tuple[str, float]],
-        file: TokenFile | None,
+        path: Path | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._fetch = fetch
-        self._file = file
+        self._cache = JsonCache(path) if path else None
         self._clock = clock
         self._lock = threading.Lock()
         self._token: Token | None = None
 
-    def get(self, *, instead_of: str = "") -> str:
-        """Return a token that is good for ten more minutes at least.
+    def get(self) -> str:
+        """Return a token that is valid for at least ten more minutes."""
+        return self._get(refused="")
 
-        Parameters
-        ----------
-        instead_of
-            A token that the service no longer takes; any other known one will do.
-        """
+    def renew(self, refused: str) -> bool:
+        """Replace a token that the service refused, unless a thread or process already has."""
+        self._get(refused)
+        return True
+
+    def _get(self, refused: str) -> str:
         with self._lock:
-            if self._usable(self._token, instead_of):
-                return self._token.access_token  # type: ignore[union-attr]
-            with self._file.lock() if self._file else contextlib.nullcontext():
-                kept = self._file.read() if self._file else None
-                self._token = kept if self._usable(kept, instead_of) else self._new()
-            return self._token.access_token  # type: ignore[union-attr]
+            if self._token is None or not self._is_usable(self._token, refused):
+                with self._cache.lock() if self._cache else nullcontext():
+                    self._token = self._cached(refused) or self._fetch_new()
+            return self._token.access_token
 
-    def _usable(self, token: Token | None, instead_of: str) -> bool:
-        return bool(token and token.access_token != instead_of and token.is_fresh(self._clock()))
+    def _is_usable(self, token: Token, refused: str) -> bool:
+        return token.access_token != refused and token.is_fresh(self._clock())
 
-    def _new(self) -> Token:
+    def _cached(self, refused: str) -> Token | None:
+        token = _parse_token(self._cache.read()) if self._cache else None
+        if token is None:
+            return None
+        remember(token.access_token)
+        return token if self._is_usable(token, refused) else None
+
+    def _fetch_new(self) -> Token:
         access_token, expires_in = self._fetch()
         remember(access_token)
+        log.debug("Got a new token, valid for %.0f s", expires_in)
         now = self._clock()
         token = Token(access_token, now, now + expires_in)
-        if self._file:
-            self._file.write(token)
+        if self._cache:
+            self._cache.write(asdict(token))
         return token
 
 
-def token_digest(*parts: str) -> str:
-    """Name a cache file after the keys it belongs to, without giving them away."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+def check_token(value: object) -> str:
+    """Return a token that can be sent in a URL or header, or raise a ValueError."""
+    if not (isinstance(value, str) and value and value.isascii() and value.isprintable()):
+        raise ValueError("not a token")
+    return value
+
+
+def _parse_token(value: Any) -> Token | None:
+    """Read a cache entry; None if it is missing or damaged."""
+    try:
+        return Token(
+            check_token(value["access_token"]),
+            float(value["obtained_at"]),
+            float(value["expires_at"]),
+        )
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None

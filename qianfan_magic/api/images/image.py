@@ -1,4 +1,4 @@
-"""A picture as it is sent: upright, small enough, and without what a camera writes into it."""
+"""An image as it is sent: upright, small enough, and without a camera's metadata."""
 
 from __future__ import annotations
 
@@ -17,27 +17,38 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
     from PIL.Image import Transpose
 
-#: Bytes of a picture's file that are sent; one above is scaled down.
-MOST_BYTES = 4 * 1024 * 1024
-#: Bytes that are read.
-MOST_READ = 100 * 1024 * 1024
-#: A small file can claim to hold more pixels than there is memory for.
-MOST_PIXELS = 100_000_000
-#: The longer side, in pixels, and the bytes of the copy that a cell shows.
-SMALL_SIDE = 240
-SMALL_BYTES = 20_000
-#: What is read. Pillow knows more: EPS, for one, is a program that it would run.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-LONGEST_NAME = 80
-#: Pixels of a side: the service refuses 6,000 and more (error ``invalid_image_url``).
-LONGEST_SIDE = 5_999
-JPEG_QUALITY = 90
+__all__ = [
+    "MAX_BYTES",
+    "MAX_BYTES_READ",
+    "MAX_PIXELS",
+    "Image",
+    "image_error",
+    "make_image",
+    "pillow",
+]
 
-ALLOWED = (
+#: Bytes of an image file that is sent; a larger one is scaled down.
+MAX_BYTES = 4 * 1024 * 1024
+#: Bytes of a file that is read.
+MAX_BYTES_READ = 100 * 1024 * 1024
+#: Pixels of an image that is decoded: a small file can claim more than there is memory for.
+MAX_PIXELS = 100_000_000
+#: Pixels of the longer side: the service refuses 6,000 and more (error ``invalid_image_url``).
+_MAX_SIDE = 5_999
+#: Pixels of the longer side of a thumbnail, and bytes of its file.
+_THUMBNAIL_SIDE = 240
+_THUMBNAIL_BYTES = 20_000
+#: The formats that are read. Pillow knows more; EPS, for one, is a program that it would run.
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+_JPEG_QUALITY = 90
+#: Characters of an image's name in an error message.
+_MAX_NAME = 80
+
+_ACCEPTED = (
     "-i takes a PIL image, a matplotlib figure, an IPython Image, bytes, or a path: of a PNG, "
     "JPEG, WebP, GIF, BMP or TIFF."
 )
-#: EXIF 2.32, tag 0x0112, and what turns a photo upright.
+#: The EXIF tag "Orientation" (EXIF 2.32, 0x0112), and the transposition that undoes each value.
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
@@ -52,18 +63,26 @@ _UPRIGHT = {
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture as it is sent: a PNG or a JPEG, upright, without metadata.
+    """An image as it is sent: a PNG or JPEG file, upright, without metadata.
 
     Attributes
     ----------
     name
-        As it was named: a variable or a file.
+        The variable or file that the user named.
     media_type
         ``"image/png"`` or ``"image/jpeg"``.
     data
-        The picture's file, at most `MOST_BYTES`.
+        The content of the file, at most `MAX_BYTES`.
     width, height
-        In pixels, as sent.
+        Pixels, as sent.
+
+    Examples
+    --------
+    >>> image = Image("dot", "image/png", b"...", 1, 1)
+    >>> image.url
+    'data:image/png;base64,Li4u'
+    >>> image
+    Image(name='dot', media_type='image/png', width=1, height=1)
     """
 
     name: str
@@ -74,60 +93,68 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that stand for the data (SHA-256)."""
+        """The first 16 hexadecimal digits of the data's SHA-256."""
         return hashlib.sha256(self.data).hexdigest()[:16]
 
     @property
     def url(self) -> str:
-        """The picture as an address (RFC 2397): ``data:image/png;base64,…``."""
+        """The image as a data URL (RFC 2397): ``data:image/png;base64,…``."""
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode()}"
 
     def thumbnail(self) -> Image:
-        """Return a copy to show: at most 240 pixels on its longer side, and 20,000 bytes."""
+        """Return a copy to display: at most 240 pixels on the longer side, and 20,000 bytes."""
         longest = max(self.width, self.height)
-        if longest <= SMALL_SIDE and len(self.data) <= SMALL_BYTES:
+        if longest <= _THUMBNAIL_SIDE and len(self.data) <= _THUMBNAIL_BYTES:
             return self
-        with warnings.catch_warnings():  # of Pillow, for 90 million pixels and more
+        with warnings.catch_warnings():  # Pillow warns of 90 million pixels and more
             warnings.simplefilter("ignore")
-            image = _plain(pillow().open(io.BytesIO(self.data)))
-        ratio = min(1, SMALL_SIDE / longest)
+            pixels = _normalized(pillow().open(io.BytesIO(self.data)))
+        ratio = min(1, _THUMBNAIL_SIDE / longest)
         is_photo = self.media_type == "image/jpeg"
-        return _encoded(self.name, _scaled(image, ratio), SMALL_BYTES, is_photo=is_photo)
+        return _encoded(self.name, _scaled(pixels, ratio), _THUMBNAIL_BYTES, is_photo=is_photo)
 
 
-def make_image(named: str, content: bytes | PILImage) -> Image:
-    """Make a picture of a file's bytes, or of a PIL image.
+def make_image(name: str, content: bytes | PILImage, *, max_bytes: int = MAX_BYTES) -> Image:
+    """Make an image that can be sent of a file's content or of a PIL image.
 
-    A photo says in its metadata where and when it was taken, and with which camera; none of that
-    is sent. What is a PNG or a JPEG already, upright and small enough, loses its metadata only;
-    any other picture is turned upright (EXIF) and written anew: its first frame, in 8 bits, as PNG,
-    or JPEG if it was one. Above `MOST_BYTES` a PNG without transparency becomes a JPEG, and what
-    is still too large is scaled down. A PIL image that was computed is sent as its pixels are; one
-    as ``PIL.Image.open`` returns it is a photo like any.
+    A photo's metadata tell where and when it was taken, and with which camera; none of them are
+    sent. A PNG or JPEG that is upright and small enough only loses its metadata. Any other image
+    is rotated upright (EXIF) and encoded anew: its first frame, in 8 bits, as PNG, or as JPEG if
+    it was one. Above `max_bytes` a PNG without transparency becomes a JPEG, and what is still too
+    large is scaled down. Of a PIL image that was computed the pixels are sent as they are; one
+    that ``PIL.Image.open`` returned is rotated like the file it comes from.
+
+    Parameters
+    ----------
+    name
+        How errors refer to the image.
+    content
+        The content of an image file, or a PIL image.
+    max_bytes
+        Bytes of the file that is sent, at most.
 
     Raises
     ------
     ParameterError
-        If it is no picture or a damaged one, or has more than 100 MB or 100 million pixels.
+        If it is not an image, is damaged, or has more than 100 MB or 100 million pixels.
     QianfanError
         If Pillow is not installed.
     """
-    # Pillow warns of odd metadata, which is dropped, and of size, which is checked here.
+    # Pillow warns of unusual metadata, which are dropped, and of sizes, which are checked here.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _picture(named, content)
+            return _make(name, content, max_bytes)
         except QianfanError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever Pillow runs into in a damaged file
-            what = f"the picture is damaged or cut off ({type(error).__name__})"
-            raise image_error(
-                named, what, "Does it open in other programs? Save it again."
-            ) from None
+        except Exception as error:  # noqa: BLE001  Pillow raises anything for a damaged file
+            problem = f"the picture is damaged or cut off ({type(error).__name__})"
+            hint = "Does it open in other programs? Save it again."
+            raise image_error(name, problem, hint) from None
 
 
 def pillow() -> Any:
-    """Return the module ``PIL.Image``, late: most cells need no pictures."""
+    """Return the module ``PIL.Image``, imported late because most cells need no images."""
     try:
         from PIL import Image
     except ImportError:
@@ -138,80 +165,82 @@ def pillow() -> Any:
     return Image
 
 
-def image_error(named: str, what: str, hint: str = ALLOWED) -> ParameterError:
-    """Say what is wrong with what ``-i`` names."""
-    shown = named if len(named) <= LONGEST_NAME else f"{named[: LONGEST_NAME - 1]}…"
-    return ParameterError(f"-i {shown}: {what}", hint=hint)
+def image_error(name: str, problem: str, hint: str = _ACCEPTED) -> ParameterError:
+    """Make the error for an image of ``-i``, by default with the hint what ``-i`` takes."""
+    shown = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
+    return ParameterError(f"-i {shown}: {problem}", hint=hint)
 
 
-def _picture(named: str, content: bytes | PILImage) -> Image:
-    image = _opened(named, content) if isinstance(content, bytes) else content
-    pixels = image.width * image.height
+def _make(name: str, content: bytes | PILImage, max_bytes: int) -> Image:
+    source = _open(name, content) if isinstance(content, bytes) else content
+    pixels = source.width * source.height
     if not pixels:
-        raise image_error(named, "the picture has no pixels")
-    if pixels > MOST_PIXELS:
-        raise _too_large(named)
-    image.load()
-    turn = _turn(image)
-    if isinstance(content, bytes) and turn is None:
-        media_type, bare = _bare(image, content)
-        if 0 < len(bare) <= MOST_BYTES and max(image.size) <= LONGEST_SIDE:
-            return Image(named, media_type, bare, *image.size)
-    upright = image if turn is None else image.transpose(turn)
-    is_photo = image.format in {"JPEG", "MPO"}
-    return _encoded(named, _plain(upright), MOST_BYTES, is_photo=is_photo)
+        raise image_error(name, "the picture has no pixels")
+    if pixels > MAX_PIXELS:
+        raise _too_many_pixels(name)
+    source.load()
+    rotation = _rotation(source)
+    if isinstance(content, bytes) and rotation is None:
+        media_type, stripped = _without_metadata(source, content)
+        if 0 < len(stripped) <= max_bytes and max(source.size) <= _MAX_SIDE:
+            return Image(name, media_type, stripped, *source.size)
+    upright = source if rotation is None else source.transpose(rotation)
+    # MPO is what Pillow calls a JPEG with further images behind the first.
+    is_photo = source.format in {"JPEG", "MPO"}
+    return _encoded(name, _normalized(upright), max_bytes, is_photo=is_photo)
 
 
-def _opened(named: str, data: bytes) -> PILImage:
-    if len(data) > MOST_READ:
-        raise image_error(
-            named, f"there are more than {MOST_READ:,} bytes", "Save it smaller first."
-        )
+def _open(name: str, data: bytes) -> PILImage:
+    if len(data) > MAX_BYTES_READ:
+        problem = f"there are more than {MAX_BYTES_READ:,} bytes"
+        raise image_error(name, problem, "Save it smaller first.")
     library = pillow()
     try:
-        return library.open(io.BytesIO(data), formats=FORMATS)  # type: ignore[no-any-return]
+        return library.open(io.BytesIO(data), formats=_FORMATS)  # type: ignore[no-any-return]
     except library.DecompressionBombError:
-        raise _too_large(named) from None
+        raise _too_many_pixels(name) from None
     except library.UnidentifiedImageError:
-        raise image_error(named, "this is not a picture, or its beginning is damaged") from None
+        raise image_error(name, "this is not a picture, or its beginning is damaged") from None
 
 
-def _too_large(named: str) -> ParameterError:
-    what = f"the picture has more than {MOST_PIXELS:,} pixels"
-    return image_error(named, what, "Scale it down, or cut out what the question is about.")
+def _too_many_pixels(name: str) -> ParameterError:
+    problem = f"the picture has more than {MAX_PIXELS:,} pixels"
+    return image_error(name, problem, "Scale it down, or cut out what the question is about.")
 
 
-def _turn(image: PILImage) -> Transpose | None:
-    """Return what turns a photo upright; None for what is so already, or was computed."""
-    # A rotated copy keeps the metadata of its photo: to go by them would turn it twice.
+def _rotation(image: PILImage) -> Transpose | None:
+    """Return the transposition that makes a photo upright; None if there is nothing to do."""
+    # A PIL image that was computed from a photo has no format but keeps the photo's EXIF, which
+    # would rotate it a second time.
     if image.format is None:
         return None
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001  damaged metadata of a whole picture
+        rotation = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001  damaged metadata of an intact image
         return None
-    return pillow().Transpose[turn] if turn else None
+    return pillow().Transpose[rotation] if rotation else None
 
 
-def _plain(image: PILImage) -> PILImage:
-    """Return a copy in 8 bits, grey, RGB or RGBA, with nothing besides its pixels."""
+def _normalized(image: PILImage) -> PILImage:
+    """Return a copy in 8 bits, grey, RGB or RGBA, that consists of pixels only."""
     if image.mode.startswith(("I", "F")):
-        plain = _eight_bits(image)
+        normalized = _eight_bits(image)
     elif image.has_transparency_data:
-        plain = image.convert("LA") if image.mode == "La" else image
-        plain = plain.convert("RGBA")
-        if plain.getchannel("A").getextrema() == (255, 255):
-            plain = plain.convert("RGB")
+        # Pillow cannot convert La, grey with premultiplied alpha, to RGBA.
+        straight = image.convert("LA") if image.mode == "La" else image
+        normalized = straight.convert("RGBA")
+        if normalized.getchannel("A").getextrema() == (255, 255):
+            normalized = normalized.convert("RGB")
     else:
-        plain = image.convert("L" if image.mode in {"1", "L"} else "RGB")
-    plain.info = {}  # comments, EXIF and profiles: Pillow would write some of them
-    return plain
+        normalized = image.convert("L" if image.mode in {"1", "L"} else "RGB")
+    normalized.info = {}  # comments, EXIF and profiles, of which Pillow would save some
+    return normalized
 
 
 def _eight_bits(image: PILImage) -> PILImage:
-    """Bring numbers to 0 to 255: from a usual range they fit into, or from least to most."""
+    """Scale numbers to 0…255, from a usual range that they fit into, or else from their own."""
     numbers = image.convert("F")
-    extrema: Any = numbers.getextrema()  # of one band: two numbers
+    extrema: Any = numbers.getextrema()  # a pair, for an image of one band
     low, high = extrema
     usual = {"F": (1, 255, 65535), "I": (255, 65535)}.get(image.mode, (65535,))
     low, high = next(((0, top) for top in usual if low >= 0 and high <= top), (low, high))
@@ -224,28 +253,30 @@ def _scaled(image: PILImage, ratio: float) -> PILImage:
     return image.resize((width, height), pillow().Resampling.LANCZOS)
 
 
-def _encoded(named: str, image: PILImage, most: int, *, is_photo: bool) -> Image:
-    """Write a plain image in at most so many bytes: scaled down where it needs more."""
+def _encoded(name: str, image: PILImage, max_bytes: int, *, is_photo: bool) -> Image:
+    """Encode a normalized image, scaling it down until it fits into `max_bytes`."""
     is_opaque = image.mode in {"L", "RGB"}
-    form = "JPEG" if is_photo and is_opaque else "PNG"
+    file_format = "JPEG" if is_photo and is_opaque else "PNG"
     while True:
         longest = max(image.size)
-        if longest > LONGEST_SIDE:
-            image = _scaled(image, LONGEST_SIDE / longest)
+        if longest > _MAX_SIDE:
+            image = _scaled(image, _MAX_SIDE / longest)
         buffer = io.BytesIO()
-        image.save(buffer, form, quality=JPEG_QUALITY)  # PNG takes no notice of a quality
+        image.save(buffer, file_format, quality=_JPEG_QUALITY)  # PNG ignores the quality
         data = buffer.getvalue()
-        if len(data) <= most:
-            return Image(named, f"image/{form.lower()}", data, *image.size)
-        if form == "PNG" and is_opaque:
-            form = "JPEG"
+        if len(data) <= max_bytes:
+            return Image(name, f"image/{file_format.lower()}", data, *image.size)
+        if file_format == "PNG" and is_opaque:
+            file_format = "JPEG"
         else:
-            image = _scaled(image, min(0.9, math.sqrt(most / len(data))))
+            # The size of a file grows roughly with its pixels, the square of its sides.
+            image = _scaled(image, min(0.9, math.sqrt(max_bytes / len(data))))
 
 
-def _bare(image: PILImage, data: bytes) -> tuple[str, bytes]:
-    """Return a file's media type, and the file without metadata: b"" if it must be rewritten."""
+def _without_metadata(image: PILImage, data: bytes) -> tuple[str, bytes]:
+    """Return a file's media type and content without metadata; b"" if it must be encoded anew."""
     if image.format == "PNG":
         return "image/png", strip_png(data)
+    # Only grey and RGB are sent; other modes, such as CMYK, are converted.
     is_usual = image.format in {"JPEG", "MPO"} and image.mode in {"L", "RGB"}
     return "image/jpeg", strip_jpeg(data) if is_usual else b""

@@ -1,4 +1,4 @@
-"""``-i``: pictures in variables and files of the notebook."""
+"""The images that ``-i`` names: variables and files of the notebook."""
 
 from __future__ import annotations
 
@@ -10,105 +10,111 @@ from pathlib import Path, PurePath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from qianfan_magic.api.images.image import MOST_READ, Image, image_error, make_image, pillow
+from qianfan_magic.api.images.image import MAX_BYTES_READ, Image, image_error, make_image, pillow
 from qianfan_magic.errors import ParameterError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
+__all__ = ["read_image"]
 
-def read_image(named: str, variables: Mapping[str, Any], folder: Path) -> Image:
-    """Read the picture that a flag ``-i`` names.
+
+def read_image(name: str, variables: Mapping[str, Any], folder: Path) -> Image:
+    """Read the image that a flag ``-i`` names.
 
     Parameters
     ----------
-    named
-        A variable, unless it begins with an underscore, or else a file's path.
+    name
+        A variable, unless it begins with an underscore; otherwise the path of a file.
     variables
-        Of the notebook.
+        The notebook's variables.
     folder
-        In which relative paths start.
+        The folder that relative paths start in.
 
     Raises
     ------
     ParameterError
-        If there is neither variable nor file, if it is no picture or a damaged one, if it has more
-        than 100 MB or 100 million pixels, or if a figure cannot be drawn.
+        If there is neither such a variable nor such a file, if it is not an image or a damaged
+        one, if it has more than 100 MB or 100 million pixels, or if a figure cannot be drawn.
     QianfanError
         If Pillow is not installed.
     """
     pillow()
-    if named.isidentifier() and not named.startswith("_") and named in variables:
-        content = _content(named, variables[named], folder)
+    # IPython's own variables begin with an underscore, such as `_i`.
+    if name.isidentifier() and not name.startswith("_") and name in variables:
+        content = _read_variable(name, variables[name], folder)
     else:
-        path = _path(named, folder)
+        path = _existing_path(name, folder)
         if path is None:
-            raise _not_found(named, variables, folder)
-        content = _read(named, path)
-    return make_image(named, content)
+            raise _not_found_error(name, variables, folder)
+        content = _read_file(name, path)
+    return make_image(name, content)
 
 
-def _not_found(named: str, variables: Mapping[str, Any], folder: Path) -> ParameterError:
-    if not named.isidentifier():
-        return image_error(named, "there is no file of that name", f"Paths start in {folder}.")
-    near = difflib.get_close_matches(named, [one for one in variables if not one.startswith("_")])
-    hint = f"Did you mean {', '.join(near)}?" if near else f"Paths start in {folder}."
-    return image_error(named, "there is neither a variable nor a file of that name", hint)
+def _not_found_error(name: str, variables: Mapping[str, Any], folder: Path) -> ParameterError:
+    hint = f"Paths start in {folder}."
+    if not name.isidentifier():
+        return image_error(name, "there is no file of that name", hint)
+    public = [variable for variable in variables if not variable.startswith("_")]
+    similar = difflib.get_close_matches(name, public)
+    hint = f"Did you mean {', '.join(similar)}?" if similar else hint
+    return image_error(name, "there is neither a variable nor a file of that name", hint)
 
 
-def _content(named: str, value: Any, folder: Path) -> bytes | PILImage:
-    """Return what a variable holds: a picture's file, or a PIL image."""
+def _read_variable(name: str, value: Any, folder: Path) -> bytes | PILImage:
+    """Return what a variable holds: the content of an image file, or a PIL image."""
     if isinstance(value, pillow().Image):
         return value  # type: ignore[no-any-return]
-    # Who has an Image of IPython's has imported it.
+    # Not imported here: if the value is an IPython Image, the notebook has imported it.
     display = sys.modules.get("IPython.display")
     if display is not None and isinstance(value, display.Image):
         value = value.filename if value.data is None else value.data
         if value is None:
-            raise image_error(named, "it is an address, and nothing is fetched from there")
+            raise image_error(name, "it is an address, and nothing is fetched from there")
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if isinstance(value, str | PurePath):
-        path = _path(value, folder)
-        if path is None:  # its text is not shown: it may be a picture in base64
-            raise image_error(named, "there is no file where this path leads to")
-        return _read(named, path)
-    return _drawn(named, value)
+        path = _existing_path(value, folder)
+        if path is None:  # the string is not quoted: it may be an image in base64
+            raise image_error(name, "there is no file where this path leads to")
+        return _read_file(name, path)
+    return _draw(name, value)
 
 
-def _path(named: str | PurePath, folder: Path) -> Path | None:
-    """Return the path of what is there, or None."""
+def _existing_path(name: str | PurePath, folder: Path) -> Path | None:
     try:
-        path = folder / Path(named).expanduser()
+        path = folder / Path(name).expanduser()
         return path if path.exists() else None
-    except (OSError, ValueError, RuntimeError):  # too long; with a null; ~ of nobody
+    # Too long, with a null character, or in the home of an unknown user.
+    except (OSError, ValueError, RuntimeError):
         return None
 
 
-def _read(named: str, path: Path) -> bytes:
+def _read_file(name: str, path: Path) -> bytes:
     if not path.is_file():
-        what = "this is a folder" if path.is_dir() else "this is not a file"
-        raise image_error(named, what, "Name one picture's file; -i can be given several times.")
+        problem = "this is a folder" if path.is_dir() else "this is not a file"
+        raise image_error(name, problem, "Name one picture's file; -i can be given several times.")
     try:
         with path.open("rb") as file:
-            return file.read(MOST_READ + 1)
+            return file.read(MAX_BYTES_READ + 1)
     except OSError as error:
-        what = f"the file cannot be read: {error.strerror}"
-        raise image_error(named, what, "May you read it?") from None
+        problem = f"the file cannot be read: {error.strerror}"
+        raise image_error(name, problem, "May you read it?") from None
 
 
-def _drawn(named: str, value: Any) -> bytes:
-    """Let a figure, or the figure that an Axes stands in, draw itself as PNG."""
+def _draw(name: str, value: Any) -> bytes:
+    """Have a matplotlib figure, or the figure that an Axes belongs to, draw itself as PNG."""
     kind = type(value).__name__
     try:
-        for _ in range(3):  # an Axes can stand in a part of a figure
-            # pyplot's own savefig would open a new figure.
+        for _ in range(3):  # an Axes can belong to a SubFigure, and that to a Figure
+            # Not a module: pyplot.savefig would draw the current figure, or open a new one.
             if callable(getattr(value, "savefig", None)) and not isinstance(value, ModuleType):
                 buffer = io.BytesIO()
                 value.savefig(buffer, format="png", dpi="figure")
                 return buffer.getvalue()
             value = getattr(value, "figure", None)
-    except Exception as error:  # noqa: BLE001  whatever an object of the notebook's own raises
-        what = f"this {kind} cannot be drawn: {type(error).__name__}"
-        raise image_error(named, what, "Its savefig, in a cell of its own, shows why.") from None
-    raise image_error(named, f"this {kind} is not a picture")
+    except Exception as error:  # noqa: BLE001  an object of the notebook may raise anything
+        problem = f"this {kind} cannot be drawn: {type(error).__name__}"
+        hint = "Its savefig, in a cell of its own, shows why."
+        raise image_error(name, problem, hint) from None
+    raise image_error(name, f"this {kind} is not a picture")

@@ -1,4 +1,4 @@
-"""Input nobody wants: from users, and from servers that are broken, foreign or hostile."""
+"""Invalid input from users, and from servers that are broken, foreign or hostile."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def text_of(client, **options) -> str:
     return "".join(chunk.text for chunk in client.stream_chat(HELLO, **options))
 
 
-# --- what users give
+# --- input of users
 
 
 def test_prompt_of_a_megabyte_arrives_whole(raw_server, make_client):
@@ -58,43 +58,31 @@ def test_prompt_with_half_a_character_is_refused(raw_server, make_client):
     assert raw_server.requests == []
 
 
-def test_message_with_half_a_character_is_refused(raw_server, make_client):
+def test_message_or_parameter_with_half_a_character_is_refused(raw_server, make_client):
+    client = make_client()
     with pytest.raises(ParameterError, match="half of a character"):
-        make_client().chat([{"role": "user", "content": HALF}])
+        client.chat([{"role": "user", "content": HALF}])
+    for options in [{"stop": [HALF]}, {"user_id": HALF}, {"system": HALF}]:
+        with pytest.raises(ParameterError):
+            client.chat(HELLO, **options)
     assert raw_server.requests == []
 
 
-@pytest.mark.parametrize("options", [{"stop": [HALF]}, {"user_id": HALF}, {"system": HALF}])
-def test_parameter_with_half_a_character_is_refused(raw_server, make_client, options):
-    with pytest.raises(ParameterError):
-        make_client().chat(HELLO, **options)
+def test_values_of_the_wrong_type_are_refused(raw_server, make_client):
+    client = make_client()
+    for prompt in ["", " \n", None, b"bytes", 5, ["hi"]]:
+        with pytest.raises(ParameterError):
+            client.complete(prompt)
+    for messages in [None, "hi", {}, [None], ["hi"], [{}], [{"role": "user"}], [{"content": "hi"}]]:
+        with pytest.raises(ParameterError):
+            client.chat(messages)
+    for number in [float("nan"), float("inf"), "0.5", True]:
+        with pytest.raises(ParameterError):
+            client.chat(HELLO, temperature=number)
     assert raw_server.requests == []
 
 
-@pytest.mark.parametrize("prompt", ["", " \n", None, b"bytes", 5, ["hi"]])
-def test_prompt_that_is_no_text_is_refused(raw_server, make_client, prompt):
-    with pytest.raises(ParameterError):
-        make_client().complete(prompt)
-    assert raw_server.requests == []
-
-
-@pytest.mark.parametrize(
-    "messages", [None, "hi", {}, [None], ["hi"], [{}], [{"role": "user"}], [{"content": "hi"}]]
-)
-def test_messages_that_are_none_are_refused(raw_server, make_client, messages):
-    with pytest.raises(ParameterError):
-        make_client().chat(messages)
-    assert raw_server.requests == []
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.5", True])
-def test_number_that_is_none_is_refused(raw_server, make_client, value):
-    with pytest.raises(ParameterError):
-        make_client().chat(HELLO, temperature=value)
-    assert raw_server.requests == []
-
-
-# --- what servers send: text
+# --- text of servers
 
 
 def test_characters_split_at_every_byte_arrive_whole(raw_server, make_client):
@@ -141,7 +129,7 @@ def test_answer_of_ten_megabytes_arrives_whole(raw_server, make_client):
     assert make_client().chat(HELLO).text == text
 
 
-def test_event_that_never_ends_is_given_up(raw_server, make_client, monkeypatch):
+def test_endless_event_is_aborted(raw_server, make_client, monkeypatch):
     monkeypatch.setattr("qianfan_magic.api.wire.sse.LARGEST_EVENT", 1000)
     raw_server.script += [stream_answer(b"data: " + b"x" * 2000, end="silent")]
     with pytest.raises(StreamError, match="does not end"):
@@ -149,7 +137,7 @@ def test_event_that_never_ends_is_given_up(raw_server, make_client, monkeypatch)
     assert raw_server.hung_up.wait(10)
 
 
-# --- what servers send: anything but the protocol
+# --- answers that violate the protocol
 
 FOREIGN = {
     "HTML": html(),
@@ -184,21 +172,17 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("way", ["chat", "stream_chat"])
 @pytest.mark.parametrize("answer", FOREIGN.values(), ids=FOREIGN)
-def test_foreign_answer_is_an_error_of_ours(raw_server, make_client, answer, way):
-    raw_server.script += [answer] * 3
+def test_foreign_answer_is_an_error_of_ours(raw_server, make_client, answer):
+    client = make_client(retry_count=1)
+    raw_server.script += [answer] * 2
     with pytest.raises(QianfanError):
-        list(getattr(make_client(), way)(HELLO))
-
-
-@pytest.mark.parametrize("answer", FOREIGN.values(), ids=FOREIGN)
-def test_foreign_answer_to_the_request_for_a_token_is_an_error_of_ours(
-    raw_server, make_client, answer
-):
-    raw_server.tokens += [answer] * 3
+        client.chat(HELLO)
     with pytest.raises(QianfanError):
-        make_client(ak="a" * 9, sk="b" * 9).chat(HELLO)
+        text_of(client)
+    raw_server.tokens += [answer]
+    with pytest.raises(QianfanError):
+        make_client(ak="a" * 9, sk="b" * 9, retry_count=1).chat(HELLO)
 
 
 EVENTS = {
@@ -217,7 +201,7 @@ EVENTS = {
 
 
 @pytest.mark.parametrize("sent", EVENTS.values(), ids=EVENTS)
-def test_foreign_event_is_an_error_with_what_arrived(raw_server, make_client, sent):
+def test_foreign_event_is_an_error_with_the_text_so_far(raw_server, make_client, sent):
     raw_server.script += [stream_answer({"result": "he"}, sent)]
     with pytest.raises(QianfanError) as caught:
         text_of(make_client())
@@ -290,14 +274,14 @@ def test_control_characters_of_an_error_are_made_visible(raw_server, make_client
     assert str(caught.value).replace("\n", "").isprintable()
 
 
-def test_error_of_ten_megabytes_is_told_briefly(raw_server, make_client):
+def test_error_of_ten_megabytes_is_shortened(raw_server, make_client):
     raw_server.script += [json_answer({"error_code": 3, "error_msg": "x" * 10_000_000})]
     with pytest.raises(QianfanError) as caught:
         make_client().chat(HELLO)
     assert len(str(caught.value)) < 1000
 
 
-# --- where requests must not go
+# --- redirects
 
 
 @pytest.fixture
@@ -352,7 +336,7 @@ def trusted(authority, tmp_path, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
 
 
-def test_certificate_that_fits_is_accepted(authority, make_client, trusted):
+def test_matching_certificate_is_accepted(authority, make_client, trusted):
     with tls_server(authority, "127.0.0.1") as server:
         assert make_client(base_url=server.url).chat(HELLO).text == "hello"
 
@@ -395,7 +379,7 @@ def test_missing_file_of_certificates_is_named(authority, make_client, monkeypat
         make_client(base_url=server.url).chat(HELLO)
 
 
-def test_http_asked_by_https_is_an_error_of_ours(raw_server, make_client):
+def test_https_to_an_http_server_is_an_error_of_ours(raw_server, make_client):
     with pytest.raises(TransportError):
         make_client(base_url=raw_server.url.replace("http:", "https:")).chat(HELLO)
 

@@ -1,0 +1,84 @@
+"""JSON files in the user's cache folder, which several processes share."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qianfan_magic import atomic_write
+from qianfan_magic.masking import log
+
+__all__ = ["LOCK_TIMEOUT", "JsonCache"]
+
+#: Seconds to wait for another process that holds the lock; then its work is done twice.
+LOCK_TIMEOUT = 30.0
+
+#: Files and folders of the cache hold tokens: only their owner may read them.
+_FILE_MODE, _FOLDER_MODE = 0o600, 0o700
+
+
+class JsonCache:
+    """One JSON value on disk; no failure to read, write or lock it is an error.
+
+    A cache only saves requests: where the disk is read-only or full, or the file is damaged, the
+    package works without it and says so in its log.
+
+    Parameters
+    ----------
+    path
+        The file. Its folder is created where it is missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cache = JsonCache(Path(folder) / "models.json")
+    ...     with cache.lock():
+    ...         before = cache.read()
+    ...         cache.write({"models": ["ernie-4.5"]})
+    ...     before, cache.read()
+    (None, {'models': ['ernie-4.5']})
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Any:
+        """Return the value, or None if the file is missing, unreadable or not JSON."""
+        try:
+            return json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            log.info("The cache %s cannot be read (%s)", self._path.name, type(error).__name__)
+            return None
+
+    def write(self, value: Any) -> None:
+        """Replace the value in one step, or leave the file as it is."""
+        try:
+            self._create_folder()
+            atomic_write.write_text(self._path, json.dumps(value), mode=_FILE_MODE)
+        except OSError as error:
+            log.info("The cache %s cannot be written (%s)", self._path.name, type(error).__name__)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out of the ``with`` block, where the file system can lock."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self._path.with_suffix(".lock"), timeout=LOCK_TIMEOUT)
+        try:
+            self._create_folder()
+            lock.acquire()
+        except (OSError, NotImplementedError, Timeout) as error:
+            log.info("The cache %s cannot be locked (%s)", self._path.name, type(error).__name__)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _create_folder(self) -> None:
+        self._path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)

@@ -1,0 +1,57 @@
+"""What requests cannot do with an open response: reuse its connection early, and abort it.
+
+requests has no public interface for either, so both reach through it into urllib3 and
+http.client. Seen with requests 2.32, urllib3 2.2 to 2.5 and Python 3.11 to 3.13.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import requests
+
+from qianfan_magic.errors import QianfanError
+
+__all__ = ["abort_response", "release_connection"]
+
+#: Seconds to wait for the end of a response whose content is complete.
+_END_TIMEOUT = 0.2
+
+
+def release_connection(response: requests.Response, payloads: Iterator[Any]) -> None:
+    """Read the end of a complete response, so that its connection can be used again.
+
+    urllib3 returns a connection to its pool only once the body has been read to its end, and
+    that end (the last chunk of size 0) may come a little after the last event. A connection that
+    is not reused costs the next request a handshake; waiting for it costs this one, so the wait
+    is short.
+    """
+    sock = getattr(response.raw.connection, "sock", None)
+    if sock is None:  # already released, or closed after this response
+        return
+    timeout = sock.gettimeout()
+    sock.settimeout(_END_TIMEOUT)
+    with suppress(QianfanError):
+        next(payloads, None)
+    with suppress(OSError):  # closed meanwhile
+        sock.settimeout(timeout)
+
+
+def abort_response(response: requests.Response) -> None:
+    """End the connection of a response while another thread waits for its next bytes.
+
+    ``response.close()`` from another thread does not wake up a reader that is blocked in
+    ``recv``; shutting the socket down does.
+    """
+    # With "Connection: close", http.client detaches the socket from its connection, and only the
+    # response's file still knows the descriptor. The copy makes sure that closing it here does
+    # not close a descriptor that the other thread still uses.
+    with (
+        suppress(OSError, ValueError, AttributeError),  # the server closed it first
+        socket.socket(fileno=os.dup(response.raw.fileno())) as connection,
+    ):
+        connection.shutdown(socket.SHUT_RDWR)

@@ -229,7 +229,9 @@ def _other_kind(card: Card) -> ParameterError:
 
 def did_you_mean(model: object, cards: Iterable[Card]) -> str:
     """Suggest the card whose name is closest to an unknown model; empty if none is close."""
-    names = {card.name.lower(): card.name for card in cards}
+    names: dict[str, str] = {}
+    for card in cards:
+        names.setdefault(card.name.lower(), card.name)
     close = difflib.get_close_matches(str(model).lower(), names, 1)
     return f"Did you mean {names[close[0]]}? " if close else ""
 

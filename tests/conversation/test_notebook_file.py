@@ -184,7 +184,7 @@ def test_folder_is_refused(tmp_path):
 )
 def test_file_that_is_no_notebook_is_refused(content):
     HERE.write_bytes(content)
-    assert refused(HERE).message.startswith("'notebook.ipynb' is no notebook: ")
+    assert refused(HERE).message.startswith("'notebook.ipynb' is not a notebook: ")
 
 
 def test_refusal_says_what_to_do():

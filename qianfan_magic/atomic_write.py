@@ -27,3 +27,39 @@ def write_json(path: Path, value: Any) -> None:
         if written:
             with contextlib.suppress(OSError):
                 Path(written).unlink()
+
+
+#: Permissions of a new file: what it holds is private, so only its owner may read it.
+_NEW_FILE = 0o600
+
+
+def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Replace a file by a text in one step: readers see the old file or the new one.
+
+    Parameters
+    ----------
+    path
+        The file; its folder must exist.
+    text
+        The new content, encoded as UTF-8.
+    mode
+        Permissions of the file; by default those of the existing file, else 0o600.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; then it is as it was.
+    """
+    # In the same folder: os.replace is atomic only within a file system.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".qianfan-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        if mode is None:
+            mode = path.stat().st_mode & 0o777 if path.exists() else _NEW_FILE
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:  # a KeyboardInterrupt must not leave the temporary file either
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise

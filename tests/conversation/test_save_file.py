@@ -204,7 +204,7 @@ def test_refusal_to_replace_says_what_to_do():
     FILE.write_text("mine")
     error = not_written(FILE)
     assert (error.message, error.hint) == (
-        "'talk.json' is there already, and no file of conversations",
+        "'talk.json' exists already, and is not a file of conversations",
         "Choose another name, or write over it with --force.",
     )
 
@@ -442,7 +442,7 @@ def test_folder_is_not_read(tmp_path):
 @pytest.mark.parametrize("foreign", FOREIGN, ids=NAMES)
 def test_file_that_is_not_ours_is_not_read(foreign):
     FILE.write_bytes(foreign)
-    assert not_read().message == "'talk.json' is not loaded: it is no file of conversations"
+    assert not_read().message == "'talk.json' is not loaded: it is not a file of conversations"
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, True, 1.5, [], {}], ids=str)
@@ -477,7 +477,7 @@ def test_half_a_turn_is_not_read(field, value):
 
 def test_two_conversations_of_one_name_are_not_read():
     error = not_read(content(one(GOOD), one(GOOD)))
-    assert "two of its conversations have one name" in error.message
+    assert "two of its conversations have the same name" in error.message
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], {}], ids=str)

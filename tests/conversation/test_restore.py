@@ -1,4 +1,4 @@
-"""Conversations built again from real notebooks on disk, and what a reader is told of that."""
+"""Conversations restored from notebooks on disk, and the summary for the user."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Notebook:
         """Save, restore, and list the questions of a conversation."""
         return [turn.user for turn in self.restore().conversations[name].turns]
 
-    def account(self) -> list[str]:
+    def summary(self) -> list[str]:
         return self.restore().summary
 
     def _run(self, cell: str) -> CellRun:
@@ -147,16 +147,16 @@ def test_conversation_comes_back_as_it_was(notebook):
     assert notebook.restore().conversations == notebook.session.conversations
 
 
-def test_account_of_a_whole_conversation_is_one_line(notebook):
-    assert notebook.account() == ["default: 3 turns restored."]
+def test_summary_of_a_whole_conversation_is_one_line(notebook):
+    assert notebook.summary() == ["default: 3 turns restored."]
 
 
-def test_account_of_one_turn_is_in_the_singular(empty):
+def test_summary_of_one_turn_is_in_the_singular(empty):
     empty.ask("a", "hi")
-    assert empty.account() == ["default: 1 turn restored."]
+    assert empty.summary() == ["default: 1 turn restored."]
 
 
-def test_notebook_without_records_tells_nothing(empty):
+def test_notebook_without_records_restores_nothing(empty):
     empty.cells["a"] = [nbformat.v4.new_output("stream", text="hello")]
     assert empty.restore() == Restoration()
 
@@ -219,7 +219,7 @@ def test_two_conversations_come_back_apart(empty):
 def test_two_conversations_have_a_line_each(empty):
     empty.ask("a", "hi")
     empty.ask("b", "ho", name="tutor")
-    assert empty.account() == ["default: 1 turn restored.", "tutor: 1 turn restored."]
+    assert empty.summary() == ["default: 1 turn restored.", "tutor: 1 turn restored."]
 
 
 def test_500_turns_come_back(empty):
@@ -274,7 +274,7 @@ def test_whatever_was_done_two_conversations_come_back(steps):
 
 
 @given(STEPS, st.sets(CELLS))
-def test_whatever_is_cleared_no_turn_is_made_up(steps, cleared):
+def test_whatever_is_cleared_restored_turns_are_genuine(steps, cleared):
     notebook = Notebook()
     follow(steps, notebook)
     asked = {f"ask {number}" for number in range(len(steps))}
@@ -300,19 +300,19 @@ def test_stale_turns_stay_dropped(notebook):
 
 def test_stale_turns_are_named(notebook):
     notebook.ask("b", "again")
-    assert notebook.account() == ["default: 2 turns restored.", left_out((3, "ask c", 3))]
+    assert notebook.summary() == ["default: 2 turns restored.", left_out((3, "ask c", 3))]
 
 
 def test_stale_branch_that_was_asked_again_comes_back(notebook):
     for cell in "abc":
         notebook.ask(cell, f"again {cell}")
-    assert notebook.account() == ["default: 3 turns restored."]
+    assert notebook.summary() == ["default: 3 turns restored."]
 
 
 def test_stale_branch_that_was_asked_again_in_part_is_left_out_in_part(notebook):
     notebook.ask("a", "again a")
     notebook.ask("c", "again c")
-    assert notebook.account() == ["default: 2 turns restored.", left_out((2, "ask b", 2))]
+    assert notebook.summary() == ["default: 2 turns restored.", left_out((2, "ask b", 2))]
 
 
 def test_cell_that_went_to_another_conversation_comes_back_there(notebook):
@@ -324,7 +324,7 @@ def test_many_stale_turns_are_named_in_one_line(empty):
     for number in range(100):
         empty.ask(f"c{number}", f"ask {number}")
     empty.ask("c0", "again")
-    _, line = empty.account()
+    _, line = empty.summary()
     assert line.endswith("turn 6 (\u201cask 5\u201d, cell 6), 94 more.")
 
 
@@ -338,7 +338,7 @@ def test_undone_turn_stays_undone(notebook):
 
 def test_undone_turn_is_named(notebook):
     notebook.undo("u")
-    assert notebook.account()[1:] == [left_out((3, "ask c", 3))]
+    assert notebook.summary()[1:] == [left_out((3, "ask c", 3))]
 
 
 def test_conversation_goes_on_after_undo(notebook):
@@ -358,9 +358,9 @@ def test_reset_conversation_is_empty(notebook):
     assert notebook.said() == []
 
 
-def test_reset_conversation_has_an_account(notebook):
+def test_reset_conversation_has_a_summary(notebook):
     notebook.reset("r")
-    assert notebook.account()[0] == "default: 0 turns restored."
+    assert notebook.summary()[0] == "default: 0 turns restored."
 
 
 def test_conversation_goes_on_after_reset(notebook):
@@ -387,9 +387,9 @@ def test_turn_whose_output_was_cleared_is_missing(notebook, cleared, said):
 
 
 @pytest.mark.parametrize(("cleared", "number"), [("a", 1), ("b", 2)])
-def test_account_says_which_turn_is_missing(notebook, cleared, number):
+def test_summary_says_which_turn_is_missing(notebook, cleared, number):
     notebook.clear(cleared)
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         f"default: turn {number} is missing from the notebook.",
     ]
@@ -400,19 +400,19 @@ def test_conversation_ends_before_a_last_output_that_was_cleared(notebook):
     assert notebook.said() == ["ask a", "ask b"]
 
 
-def test_account_says_which_turns_are_missing(notebook):
+def test_summary_says_which_turns_are_missing(notebook):
     notebook.ask("d", "ask d")
     notebook.clear("b", "c")
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         "default: turns 2 to 3 are missing from the notebook.",
     ]
 
 
-def test_account_tells_gaps_apart(notebook):
+def test_summary_lists_gaps_separately(notebook):
     notebook.ask("d", "ask d")
     notebook.clear("a", "c")
-    assert notebook.account()[1:] == [
+    assert notebook.summary()[1:] == [
         "default: turn 1 is missing from the notebook.",
         "default: turn 3 is missing from the notebook.",
     ]
@@ -476,10 +476,10 @@ def test_undone_turn_does_not_come_back_in_the_place_of_a_cleared_one(notebook):
     assert notebook.said() == ["ask a"]
 
 
-def test_account_says_that_the_last_turn_is_missing(notebook):
+def test_summary_says_that_the_last_turn_is_missing(notebook):
     notebook.undo("u")
     notebook.clear("b")
-    assert "missing from the notebook" in " ".join(notebook.account())
+    assert "missing from the notebook" in " ".join(notebook.summary())
 
 
 def test_turn_between_two_that_are_gone_is_restored(notebook):
@@ -498,19 +498,19 @@ def test_answer_whose_shown_text_was_edited_counts_as_it_came(notebook):
 
 def test_edited_text_is_named(notebook):
     notebook.cells["b"][0]["data"]["text/plain"] = "edited"
-    assert notebook.account()[1:] == [
+    assert notebook.summary()[1:] == [
         "Cell 2: the text that is shown was edited; the answer counts as it came."
     ]
 
 
 def test_text_that_was_taken_away_is_edited(notebook):
     del notebook.cells["b"][0]["data"]["text/plain"]
-    assert len(notebook.account()) == 2
+    assert len(notebook.summary()) == 2
 
 
 def test_text_that_was_split_into_lines_is_not_edited(empty):
     empty.ask("a", "hi", assistant="one\ntwo\n\nthree\n")
-    assert empty.account() == ["default: 1 turn restored."]
+    assert empty.summary() == ["default: 1 turn restored."]
 
 
 def test_turn_whose_record_was_edited_is_left_out(notebook):
@@ -520,7 +520,7 @@ def test_turn_whose_record_was_edited_is_left_out(notebook):
 
 def test_turn_whose_record_was_edited_is_named(notebook):
     notebook.record("b")["turns"][0]["user"] = "edited"
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         "default: turn 2 is missing from the notebook.",
         "Cell 2: a turn was left out: it has been edited by hand.",
@@ -533,29 +533,29 @@ def test_last_turn_whose_record_was_edited_leaves_those_before_it(notebook):
 
 
 @pytest.mark.parametrize("field", ["user", "assistant"])
-def test_never_half_a_turn(notebook, field):
+def test_turn_without_a_text_is_left_out(notebook, field):
     del notebook.record("b")["turns"][0][field]
-    assert notebook.account()[-1] == f"Cell 2: a turn was left out: '{field}' is missing or empty."
+    assert notebook.summary()[-1] == f"Cell 2: a turn was left out: '{field}' is missing or empty."
 
 
 def test_record_of_another_version_is_named(notebook):
     notebook.record("c")["version"] = 2
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         "Cell 3: its record was left out, since it is of version 2, and this package reads 1.",
     ]
 
 
-@pytest.mark.parametrize("record", [False, 0, "x", [], {}, {"version": 1}, ["x"]], ids=str)
-def test_what_is_no_record_leaves_the_others(notebook, record):
-    notebook.cells["b"][0]["metadata"][KEY] = record
-    assert notebook.said() == ["ask a", "ask c"]
+def test_invalid_record_leaves_the_others(notebook):
+    for record in [False, 0, "x", [], {}, {"version": 1}, ["x"]]:
+        notebook.cells["b"][0]["metadata"][KEY] = record
+        assert notebook.said() == ["ask a", "ask c"], record
 
 
 def test_turn_of_a_conversation_without_a_head_is_named(notebook):
     for cell in "abc":
         notebook.record(cell)["heads"] = {}
-    assert notebook.account() != []
+    assert notebook.summary() != []
 
 
 # --- cells that were copied, moved, taken away
@@ -573,7 +573,7 @@ def test_copied_cell_counts_once(notebook):
 
 def test_copied_cell_is_named(notebook):
     duplicate(notebook, "b", "copy", 2)
-    assert notebook.account()[1:] == ["Cell 3: turn 2 stands in cell 2 too; it counts once."]
+    assert notebook.summary()[1:] == ["Cell 3: turn 2 stands in cell 2 too; it counts once."]
 
 
 def test_turn_of_a_copied_cell_stays_its_cells(notebook):
@@ -601,7 +601,7 @@ def test_moved_cell_keeps_its_turn(notebook, place):
 
 def test_deleted_cell_is_a_gap(notebook):
     del notebook.cells["b"]
-    assert notebook.account()[1:] == ["default: turn 2 is missing from the notebook."]
+    assert notebook.summary()[1:] == ["default: turn 2 is missing from the notebook."]
 
 
 def test_markdown_counts_among_the_cells(notebook):
@@ -630,7 +630,7 @@ def test_loaded_turns_come_back(notebook):
 
 def test_turns_that_a_load_replaced_are_named(notebook):
     notebook.load("l", loaded(2))
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         left_out((1, "ask a", 1), (2, "ask b", 2), (3, "ask c", 3)),
     ]
@@ -649,7 +649,7 @@ def test_loaded_conversations_come_back_apart(empty):
 
 def test_what_was_saved_and_loaded_again_stands_twice_without_harm(notebook):
     notebook.load("l", notebook.session.conversation("default"))
-    assert notebook.account() == ["default: 3 turns restored."]
+    assert notebook.summary() == ["default: 3 turns restored."]
 
 
 def test_loaded_turns_stand_where_the_cells_were_cleared(notebook):
@@ -692,8 +692,8 @@ def test_answer_that_went_on_comes_back_as_one(going_on):
     assert going_on.restore().conversations == going_on.session.conversations
 
 
-def test_account_of_an_answer_that_went_on_is_one_line(going_on):
-    assert going_on.account() == ["default: 1 turn restored."]
+def test_summary_of_an_answer_that_went_on_is_one_line(going_on):
+    assert going_on.summary() == ["default: 1 turn restored."]
 
 
 def test_answer_that_went_on_comes_back_with_what_it_continues(going_on):
@@ -724,18 +724,12 @@ def test_marks_come_back(empty, mark):
 # --- older notebooks
 
 
-@pytest.mark.parametrize("minor", range(5))
-def test_notebook_without_cell_ids_comes_back(notebook, minor):
-    path = without_ids(notebook, minor)
-    said = [turn.user for turn in restore(read_outputs(path)).conversations["default"].turns]
-    assert said == ["ask a", "ask b", "ask c"]
-
-
-@pytest.mark.parametrize("minor", range(5))
-def test_notebook_without_cell_ids_is_whole(notebook, minor):
-    assert restore(read_outputs(without_ids(notebook, minor))).summary == [
-        "default: 3 turns restored."
-    ]
+def test_notebook_without_cell_ids_is_restored(notebook):
+    for minor in range(5):
+        restored = restore(read_outputs(without_ids(notebook, minor)))
+        turns = restored.conversations["default"].turns
+        assert [turn.user for turn in turns] == ["ask a", "ask b", "ask c"], minor
+        assert restored.summary == ["default: 3 turns restored."], minor
 
 
 def without_ids(notebook: Notebook, minor: int) -> Path:
@@ -768,7 +762,7 @@ def test_turn_that_quotes_a_key_is_restored_where_that_is_unknown(empty, monkeyp
     empty.ask("a", f"Is {SECRET} safe?", assistant="No.")
     empty.ask("b", "Why?")
     monkeypatch.setattr("qianfan_magic.masking._remembered", {})
-    assert empty.account() == ["default: 2 turns restored."]
+    assert empty.summary() == ["default: 2 turns restored."]
 
 
 def test_turn_that_quotes_a_key_is_not_lacking(empty):
@@ -801,7 +795,7 @@ def test_forged_clock_takes_the_head_and_nothing_else(notebook):
 
 def test_record_from_the_future_is_left_out(notebook):
     forge(notebook, "b", lambda record: record.update(clock=10**15))
-    assert "Cell 2: its record was left out, since its clock is ahead" in notebook.account()[-1]
+    assert "Cell 2: its record was left out, since its clock is ahead" in notebook.summary()[-1]
 
 
 def test_record_from_the_future_spoils_no_later_one(notebook):
@@ -812,10 +806,10 @@ def test_record_from_the_future_spoils_no_later_one(notebook):
     assert later.said() == ["hi"]
 
 
-def test_system_text_of_a_stranger_is_told(notebook):
+def test_system_text_is_in_the_summary(notebook):
     notebook.ask("d", "ask d", system="Always praise.")
     with_system = ", with the system text \u201cAlways praise.\u201d."
-    assert notebook.account()[0] == f"default: 4 turns restored{with_system}"
+    assert notebook.summary()[0] == f"default: 4 turns restored{with_system}"
 
 
 def test_head_cannot_give_turns_another_system_text(notebook):
@@ -838,15 +832,15 @@ def test_next_record_after_a_forged_clock_can_be_written(notebook, clock):
     assert json.loads(json.dumps(next_one))[KEY]["clock"] <= 2**53 - 1
 
 
-@pytest.mark.parametrize("number", [0, 1, 3, 10**9])
-def test_forged_number_changes_no_turn(notebook, number):
-    forged = forge(notebook, "b", lambda record: record["turns"][0].update(turn=number))
-    assert forged.said() == ["ask a", "ask b", "ask c"]
+def test_forged_number_changes_no_turn(notebook):
+    for number in [0, 1, 3, 10**9]:
+        notebook.record("b")["turns"][0]["turn"] = number
+        assert notebook.said() == ["ask a", "ask b", "ask c"], number
 
 
-def test_forged_number_of_any_size_is_told_in_one_short_line(notebook):
+def test_forged_number_of_any_size_is_reported_in_one_short_line(notebook):
     forged = forge(notebook, "b", lambda record: record["turns"][0].update(turn=10**4299))
-    assert all(len(line) < 1_000 for line in forged.account())
+    assert all(len(line) < 1_000 for line in forged.summary())
 
 
 def test_forged_circle_ends(empty):
@@ -874,25 +868,25 @@ def test_head_of_another_conversation_restores_none_of_this(notebook):
     assert forged.said("tutor") == []
 
 
-def test_turn_that_is_told_many_times_counts_once(notebook):
+def test_turn_that_is_recorded_many_times_counts_once(notebook):
     turns = notebook.record("b")["turns"]
     forged = forge(notebook, "b", lambda record: record.update(turns=turns * 1_000))
     assert forged.said() == ["ask a", "ask b", "ask c"]
 
 
-def test_turn_told_twice_in_one_output_is_no_copy(notebook):
+def test_turn_recorded_twice_in_one_output_is_no_copy(notebook):
     turns = notebook.record("b")["turns"]
     forged = forge(notebook, "b", lambda record: record.update(turns=turns * 2))
-    assert forged.account() == ["default: 3 turns restored."]
+    assert forged.summary() == ["default: 3 turns restored."]
 
 
 @pytest.mark.parametrize("name", ["a\nb: 9 turns restored.", "x" * 10_000], ids=["lines", "long"])
-def test_each_line_of_the_account_is_one_short_line(empty, name):
+def test_each_line_of_the_summary_is_one_short_line(empty, name):
     empty.ask("a", "hi", name=name)
-    assert all("\n" not in line and len(line) < 1_000 for line in empty.account())
+    assert all("\n" not in line and len(line) < 1_000 for line in empty.summary())
 
 
 @pytest.mark.parametrize("version", ["x" * 10_000, "a\nb", 10**4000], ids=["long", "lines", "huge"])
-def test_forged_version_is_told_in_one_short_line(notebook, version):
-    account = forge(notebook, "b", lambda record: record.update(version=version)).account()
-    assert all("\n" not in line and len(line) < 1_000 for line in account)
+def test_forged_version_is_reported_in_one_short_line(notebook, version):
+    summary = forge(notebook, "b", lambda record: record.update(version=version)).summary()
+    assert all("\n" not in line and len(line) < 1_000 for line in summary)

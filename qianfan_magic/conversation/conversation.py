@@ -1,4 +1,4 @@
-"""A conversation: turns, which of them go along, and nothing of widgets or networks."""
+"""A conversation: its turns, which of them are sent, and going back to an earlier point."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.types import Message
 from qianfan_magic.conversation.turn import CellRun, Turn
 
+__all__ = ["Conversation", "Fit", "Rewound"]
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What of a conversation goes along with a question.
+    """The part of a conversation that is sent with a question.
 
     Attributes
     ----------
     messages
-        To be sent, the question the last.
+        Messages to send; the question is the last.
     left_out
-        How many of the oldest turns are not sent. They stay in the conversation.
+        Number of the oldest turns that are not sent. They stay in the conversation.
     reason
-        Why, in words for the reader; empty if all goes along.
+        Why they are not, for a message; empty if all turns are sent.
     """
 
     messages: list[Message]
@@ -32,20 +34,20 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Rewound:
-    """A conversation as it was before a cell, and what that drops.
+    """A conversation as it was before a cell, with the turns that were removed for that.
 
     Attributes
     ----------
     conversation
-        As it was.
+        The conversation before the cell.
     replaced
-        Numbers, from 1, of the turns of the cell's own earlier run.
+        Numbers, from 1, of the turns that an earlier run of the cell asked.
     dropped
-        Numbers of the other turns that go, and how their questions begin.
+        Numbers and labels of the other turns that were removed.
     gone
-        Likewise of those whose cells are no longer in the notebook.
+        Numbers and labels of the turns that were removed because their cells were deleted.
     is_unordered
-        The order of cells can no longer be told, and the reader has not heard of that.
+        Whether the saved notebook, and with it the order of cells, has been lost just now.
     """
 
     conversation: Conversation
@@ -57,19 +59,28 @@ class Rewound:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The turns of one name; a value, each change of which is another one.
+    """A named sequence of turns. It is immutable: methods return a changed copy.
 
-    The service's rules (an odd number of messages, the user first, no content empty) hold by
-    construction: only whole turns are kept, and a question is put behind them.
+    Qianfan's rules for messages (an odd number of them, user and assistant in turn beginning with
+    the user, none of them empty) hold by construction: a conversation holds whole turns only, and
+    the next question is appended to them.
 
     Attributes
     ----------
     name
-        By which cells find it.
+        The name that cells give with ``-n``.
     system
-        How the model is to behave; empty leaves it to the service.
+        The system message for the next request; empty for none.
     turns
-        The oldest first.
+        The turns, oldest first.
+
+    Examples
+    --------
+    >>> conversation = Conversation("default").append(Turn("Hi", "Hello!"))
+    >>> [message["role"] for message in conversation.messages("How are you?")]
+    ['user', 'assistant', 'user']
+    >>> conversation.truncate(0).turns
+    ()
     """
 
     name: str
@@ -78,55 +89,57 @@ class Conversation:
 
     @property
     def head(self) -> str:
-        """The id of the last turn; empty where there is none."""
+        """Id of the last turn; empty if there are no turns."""
         return self.turns[-1].id if self.turns else ""
 
     @property
     def counted(self) -> str:
-        """How many turns there are, in words: ``1 turn``, ``2 turns``."""
+        """The number of turns for a message: ``1 turn``, ``2 turns``."""
         return f"{len(self.turns)} turn{'' if len(self.turns) == 1 else 's'}"
 
     def messages(self, question: str | None = None) -> list[Message]:
-        """List what was said, and a question behind it if there is one."""
+        """Return the messages of all turns, followed by a question if one is given."""
         return _messages(self.turns, question)
 
     def append(self, turn: Turn) -> Conversation:
-        """Return it with one more turn, whose system text counts from then on."""
+        """Return it with one more turn, whose system message becomes the conversation's."""
         turns = (*self.turns, replace(turn, after=self.head))
         return replace(self, system=turn.system, turns=turns)
 
     def truncate(self, count: int) -> Conversation:
-        """Return it as it was after so many turns; with none, its system text stays."""
+        """Return it as it was after so many turns; after none, the system message is kept."""
         turns = self.turns[: max(count, 0)]
         return replace(self, turns=turns, system=turns[-1].system if turns else self.system)
 
     def rewind(
         self, run: CellRun, below: Collection[str] = (), *, to_continue: bool = False
     ) -> Rewound:
-        """Go back to before a cell was run.
+        """Go back to the point before a cell was run for the first time.
 
         Parameters
         ----------
         run
-            What is about to ask: what the cell's earlier runs asked goes, and all after it.
+            The run that is about to ask. The first turn that an earlier run of its cell asked is
+            removed, with all turns after it.
         below
-            Ids of the cells that stand below it: what they asked was asked without it, and goes.
+            Ids of the cells below this one. A notebook is read from the top down, so the first
+            turn that one of them asked is removed too, with all turns after it.
         to_continue
-            The cell goes on with an unfinished answer: if that is the last, it stays as it is,
-            else only what the cell itself added to it goes.
+            The cell continues an unfinished answer. If that is the last turn, it is kept as it
+            is; else only what the cell itself added to the answer is removed.
         """
         turns = self.turns
         if to_continue and turns and turns[-1].is_unfinished and turns[-1].cell not in below:
             return Rewound(self)
-        for place, turn in enumerate(turns):
+        for index, turn in enumerate(turns):
             for number, step in enumerate(turn.steps()):
                 own = run.asked_earlier(step) and not (to_continue and number == 0)
                 if own or step.cell in below:
-                    return self._cut(place, turn.steps()[:number], run)
+                    return self._cut(index, turn.steps()[:number], run)
         return Rewound(self)
 
     def without(self, cells: Collection[str]) -> tuple[Conversation, tuple[tuple[int, str], ...]]:
-        """Forget what cells asked that are gone; return the numbers of those turns, and names."""
+        """Remove the turns that deleted cells asked; return their numbers and labels, too."""
         asked = [(number, turn, turn.steps()[0].cell) for number, turn in enumerate(self.turns, 1)]
         gone = tuple((number, turn.label) for number, turn, cell in asked if cell in cells)
         kept = tuple(turn for _, turn, cell in asked if cell not in cells)
@@ -134,16 +147,16 @@ class Conversation:
         return (replace(self, turns=kept, system=system), gone) if gone else (self, ())
 
     def without_unsafe(self, ban_round: int | None, left_out: int) -> Conversation:
-        """Forget what the service asked to forget.
+        """Remove the turns that the service asked to remove (``need_clear_history``).
 
         Parameters
         ----------
         ban_round
-            The unsafe turn among those that were sent, from 1: it goes, and those after it. -1 is
-            the question that was just asked, which is no turn yet (Dolly-12B's document). None,
-            where the service does not say, is all of them.
+            Number of the unsafe turn among those that were sent, from 1; it is removed with all
+            turns after it. -1 is the question that was just asked, which is not a turn yet
+            (Dolly-12B's document). None, where the service does not tell it, removes all turns.
         left_out
-            How many turns were not sent.
+            Number of turns that were not sent.
         """
         if ban_round == -1:
             return self
@@ -158,20 +171,22 @@ class Conversation:
         min_turns: int = 0,
         drop: int = 0,
     ) -> Fit:
-        """Choose what is sent with a question: the newest turns that there is room for.
+        """Choose the messages to send with a question: as many of the newest turns as fit.
 
         Parameters
         ----------
         question
-            What is asked now; always sent.
+            The next question; it is always sent.
         card
-            Of the model, with its limits: exact characters, and tokens by Qianfan's own estimate.
-        most
-            So many turns at most; None for no such limit.
-        least
-            So many turns whatever their length.
-        fewer
-            So many less than would fit: the service counts otherwise.
+            The model's card, whose limits apply: exact characters, and tokens by Qianfan's rule of
+            thumb. None for no limits.
+        max_turns
+            Largest number of turns to send; None for no such limit.
+        min_turns
+            Smallest number of turns to send, whatever their length; it takes precedence.
+        drop
+            How many turns fewer than fit are sent: the service has refused more, since it counts
+            tokens exactly.
         """
         kept, reason = _newest(self.turns, question + self.system, card, max_turns)
         if drop:
@@ -180,11 +195,11 @@ class Conversation:
         left_out = len(self.turns) - kept
         return Fit(_messages(self.turns[left_out:], question), left_out, reason * bool(left_out))
 
-    def _cut(self, place: int, steps: list[Turn], run: CellRun) -> Rewound:
-        """Keep the turns before a place, and of the turn there what its first steps had made."""
-        kept = (*self.turns[:place], *steps[-1:])
+    def _cut(self, index: int, steps: list[Turn], run: CellRun) -> Rewound:
+        """Keep the turns before an index, and of the turn at that index its first steps."""
+        kept = (*self.turns[:index], *steps[-1:])
         own, others = [], []
-        for number, turn in enumerate(self.turns[place:], place + 1):
+        for number, turn in enumerate(self.turns[index:], index + 1):
             if run.had_asked(turn):
                 own.append(number)
             elif number > len(kept):
@@ -194,36 +209,37 @@ class Conversation:
 
 
 def _messages(turns: Collection[Turn], question: str | None) -> list[Message]:
-    said: list[Message] = []
+    messages: list[Message] = []
     for turn in turns:
-        said.append({"role": "user", "content": turn.content})
-        said.append({"role": "assistant", "content": turn.assistant})
+        messages.append({"role": "user", "content": turn.content})
+        messages.append({"role": "assistant", "content": turn.assistant})
     if question is not None:
-        said.append({"role": "user", "content": question})
-    return said
+        messages.append({"role": "user", "content": question})
+    return messages
 
 
 def _newest(
     turns: tuple[Turn, ...], always: str, card: Card | None, max_turns: int | None
 ) -> tuple[int, str]:
-    """Count the newest turns for which there is room, and say what ends them."""
+    """Return how many of the newest turns fit, and which limit leaves out the others."""
+    # Only newest turns without a gap: an answer must not follow another question.
     limits = list(_limits(always, card))
     for kept, turn in enumerate(reversed(turns)):
         if kept == max_turns:
             return kept, f"max_turns is {max_turns}"
         for limit in limits:
-            limit.room -= limit.of(turn)
-            if limit.room < 0:
+            limit.remaining -= limit.size(turn)
+            if limit.remaining < 0:
                 return kept, limit.reason
     return len(turns), ""
 
 
 @dataclass(slots=True)
 class _Limit:
-    """How much room there still is, of what a turn takes, and how to call it."""
+    """What remains of a model's limit, how much of it a turn takes, and its description."""
 
-    room: int
-    of: Callable[[Turn], int]
+    remaining: int
+    size: Callable[[Turn], int]
     reason: str
 
 
@@ -233,5 +249,5 @@ def _limits(always: str, card: Card | None) -> Iterator[_Limit]:
         yield _Limit(card.max_characters - len(always), lambda turn: turn.characters, reason)
     if card and card.max_tokens is not None:
         reason = f"{card.name} takes at most {card.max_tokens:,} tokens"
-        room = card.max_tokens - estimate_tokens(always)
-        yield _Limit(room, lambda turn: turn.estimate, reason)
+        remaining = card.max_tokens - estimate_tokens(always)
+        yield _Limit(remaining, lambda turn: turn.estimate, reason)

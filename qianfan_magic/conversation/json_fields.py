@@ -1,20 +1,36 @@
-"""JSON that may come from anybody: fields of the right type, or `InvalidRecord`."""
+"""Fields of untrusted JSON: values of the right type, or `InvalidRecord`."""
+
+# msgspec was tried in place of this module (0.22, Python 3.11). It decodes a turn in 2.5 instead
+# of 30 µs, but takes 14 ms to import and knows no rule for lone surrogates, NaN, integers of any
+# size or the depth of `continues`. With these checks, and with its messages ("Expected `str`
+# matching regex '\\S' - at `$.user`") put into words for users, it saved about 20 lines.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Numbers from this on are no counts: JavaScript, which saves notebooks, is exact up to here.
+__all__ = [
+    "LARGEST_COUNT",
+    "InvalidRecord",
+    "bool_field",
+    "count_field",
+    "nonempty_field",
+    "text_field",
+    "typed_field",
+]
+
+#: JavaScript's Number.MAX_SAFE_INTEGER; counts are smaller. Front ends in a browser save the
+#: notebook, and would round a larger integer.
 LARGEST_COUNT = 2**53 - 1
 
 
-class InvalidRecord(Exception):  # noqa: N818  told to the user in other words
-    """A record is not what this version writes; says why."""
+class InvalidRecord(Exception):  # noqa: N818  never reaches users, callers put it into words
+    """A record that this version does not write; the message says why."""
 
 
 def typed_field(written: Any, name: str, kind: Any, *, default: Any) -> Any:
-    """Return a field, which is of a type, or a default where there is none."""
+    """Return a field of the given type, or the default if there is no such field."""
     if not isinstance(written, Mapping):
         raise InvalidRecord(f"there is no JSON object around {name!r}")
     value = written.get(name, default)
@@ -24,22 +40,23 @@ def typed_field(written: Any, name: str, kind: Any, *, default: Any) -> Any:
 
 
 def bool_field(written: Any, name: str) -> bool:
-    """Return a field that is true or false; false where there is none."""
+    """Return a boolean field; False if it is missing."""
     return bool(typed_field(written, name, bool, default=False))
 
 
 def text_field(written: Any, name: str) -> str:
-    """Return a text that can be written again; empty where there is none."""
+    """Return a text field that UTF-8 can encode; empty if it is missing."""
     text = typed_field(written, name, str, default="")
     try:
+        # json.loads accepts "\ud83d", a lone surrogate, which cannot be written into a file.
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidRecord(f"{name!r} holds half of a character") from None
+        raise InvalidRecord(f"{name!r} holds half of a character (a lone surrogate)") from None
     return str(text)
 
 
 def nonempty_field(written: Any, name: str) -> str:
-    """Return a text that is not blank."""
+    """Return a text field that is not blank."""
     text = text_field(written, name)
     if not text.strip():
         raise InvalidRecord(f"{name!r} is missing or empty")
@@ -47,8 +64,9 @@ def nonempty_field(written: Any, name: str) -> str:
 
 
 def count_field(written: Any, name: str) -> int:
-    """Return a whole number from 0; 0 where there is none."""
+    """Return a field that is a non-negative integer; 0 if it is missing."""
     value = typed_field(written, name, int, default=0)
+    # bool is a subclass of int.
     if isinstance(value, bool) or not 0 <= value < LARGEST_COUNT:
-        raise InvalidRecord(f"{name!r} is no count")
+        raise InvalidRecord(f"{name!r} is not a count")
     return int(value)

@@ -1,10 +1,9 @@
-"""The notebook on disk: where it is, in which order its cells stand, what their outputs carry."""
+"""The saved notebook: its path, the order of its cells and the records in its outputs."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +15,10 @@ from qianfan_magic.conversation.record import KEY, clock_of
 from qianfan_magic.conversation.turn import CELL_ID
 from qianfan_magic.errors import QianfanError
 
-#: Of notebooks, since 2014; older ones hold no metadata of ours. They are read without nbformat,
-#: whose import alone takes a second.
+__all__ = ["FORMAT", "CellOrder", "Output", "notebook_path", "read_outputs"]
+
+#: The ``nbformat`` that is read, in use since IPython 3 (2015); notebooks of older formats cannot
+#: hold records. The file is read without the nbformat package, which takes a second to import.
 FORMAT = 4
 
 
@@ -28,15 +29,15 @@ class Output:
     Attributes
     ----------
     place
-        Of its cell in the notebook, from 1.
+        Position of its cell in the notebook, from 1.
     cell
-        The id of its cell; empty in notebooks of before format 4.5.
+        Id of its cell; empty in notebooks before format 4.5, which have none.
     record
-        As it stands there; not checked.
+        The record as it stands in the metadata, not validated.
     text
-        That is shown, in plain text.
+        The text that the output shows, its ``text/plain``.
     cells
-        The ids of all cells of the notebook.
+        Ids of all cells of the notebook.
     """
 
     place: int
@@ -47,30 +48,38 @@ class Output:
 
 
 def notebook_path(variables: Mapping[str, Any]) -> Path | None:
-    """Return where the notebook of this kernel is saved, if its front end says so.
+    """Return the path of this kernel's notebook, or None where the front end does not tell it.
 
     Parameters
     ----------
     variables
-        Of the notebook. VS Code puts the path into ``__vsc_ipynb_file__``, Jupyter's servers into
-        the environment as JPY_SESSION_NAME; nbclient, papermill and nbval say nothing.
+        The user's namespace. VS Code puts the path there as ``__vsc_ipynb_file__``; Jupyter Server
+        puts it into the environment as ``JPY_SESSION_NAME``. nbclient, papermill and nbval set
+        neither.
+
+    Examples
+    --------
+    >>> notebook_path({"__vsc_ipynb_file__": "talk.ipynb"}).name
+    'talk.ipynb'
     """
     named = variables.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    # A console's session has a name, too, which is not that of a notebook.
     return Path(named) if isinstance(named, str) and named.endswith(".ipynb") else None
 
 
 def read_outputs(path: Path) -> list[Output]:
-    """Read the records of a saved notebook, from the top.
+    """Read the outputs of a saved notebook that carry a record, from top to bottom.
 
     Raises
     ------
     QianfanError
-        If there is no such file, or it is no notebook.
+        If the file cannot be read or is not a notebook.
     """
     try:
         target = path.expanduser()
+        # Reading a device or a named pipe might never end.
         if target.exists() and not (target.is_file() or target.is_dir()):
-            raise _no_notebook(path, "it is no file")  # a device may have no end
+            raise _not_a_notebook(path, "it is not a file")
         notebook = json.loads(target.read_bytes())
     except OSError as error:
         raise QianfanError(
@@ -78,27 +87,38 @@ def read_outputs(path: Path) -> list[Output]:
             hint="Save it, or give its path: %qianfan restore NOTEBOOK.ipynb. A kernel knows the "
             "name that its notebook had when it started.",
         ) from None
-    except (ValueError, RuntimeError):  # no JSON, deep JSON; no such home, no such path
-        raise _no_notebook(path, "it is not written as one") from None
-    if _dict(notebook).get("nbformat") != FORMAT or not isinstance(notebook.get("cells"), list):
-        raise _no_notebook(path, f"it is not of format {FORMAT}")
+    # ValueError: no JSON, or a null character in the path. RuntimeError: JSON nested too deep
+    # (RecursionError), or "~" of an unknown user.
+    except (ValueError, RuntimeError):
+        raise _not_a_notebook(path, "it is not valid JSON") from None
+    if _mapping(notebook).get("nbformat") != FORMAT or not isinstance(notebook.get("cells"), list):
+        raise _not_a_notebook(path, f"it is not of format {FORMAT}")
     return list(_outputs(notebook))
 
 
-def _no_notebook(path: Path, why: str) -> QianfanError:
+def _not_a_notebook(path: Path, why: str) -> QianfanError:
     return QianfanError(
-        f"{str(path)!r} is no notebook: {why}",
+        f"{str(path)!r} is not a notebook: {why}",
         hint="Give the path of a saved notebook: %qianfan restore NOTEBOOK.ipynb",
     )
 
 
 class CellOrder:
-    """In which order the cells of the saved notebook stand; read again when it has been saved.
+    """The order of the cells in the saved notebook; the file is read again when it has changed.
 
     Parameters
     ----------
     variables
-        Of the notebook, see `notebook_path`.
+        The user's namespace, see `notebook_path`.
+
+    Attributes
+    ----------
+    clock
+        The largest clock of any record that was seen in the notebook.
+    recorded
+        Ids of the cells that were seen with a record.
+    is_lost
+        Whether the notebook existed once and does no longer: it was renamed or moved.
     """
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
@@ -106,23 +126,20 @@ class CellOrder:
         self._stamp: tuple[Any, ...] = ()
         self._cells: list[str] = []
         self._seen: set[str] = set()
-        #: The largest clock of a record in it.
         self.clock = 0
-        #: The ids of cells with a record.
         self.recorded: set[str] = set()
-        #: Whether the notebook was there once, and is no longer: it was renamed or moved.
         self.is_lost = False
 
     def below(self, cell: str, asked: Collection[str] = ()) -> frozenset[str]:
-        """Return the ids of the cells below one; none, if that is not in the saved notebook.
+        """Return the ids of the cells below a cell; none if it is not in the saved notebook.
 
         Parameters
         ----------
         cell
-            The id of the one.
+            Id of the cell.
         asked
-            Ids of cells that have asked: those that were never saved have been added since, and
-            count as the last.
+            Ids of cells that have sent a request. Those that have never been saved were added
+            after the last save, and count as the last cells of the notebook.
         """
         self.refresh()
         if not cell or cell not in self._cells:
@@ -131,14 +148,19 @@ class CellOrder:
         return frozenset({*below, *(set(asked) - self._seen)} - {""})
 
     def gone(self, cell: str) -> frozenset[str]:
-        """Return the ids of cells that were saved once, and are no longer there.
+        """Return the ids of cells that were saved once and have been deleted since.
 
-        None, if the cell that asks is not in the saved notebook: then that may be another one.
+        None if the given cell, which is running, is not in the saved notebook: then the file may
+        be that of another notebook.
         """
         return frozenset(self._seen - set(self._cells)) if cell in self._cells else frozenset()
 
     def refresh(self) -> None:
-        """Read the notebook if it has changed; one that cannot be read has no order."""
+        """Read the notebook if it has changed; one that cannot be read has no order.
+
+        This happens while a cell runs. A notebook of 200 answers (0.8 MB) takes about 5 ms, which
+        is nothing beside the request that follows.
+        """
         path = notebook_path(self._variables)
         try:
             if path is None:
@@ -148,58 +170,42 @@ class CellOrder:
             stamp = (path, found.st_mtime_ns, found.st_size)
             if stamp == self._stamp:
                 return
+            # Set before reading, so that a damaged file is read only once.
             self._stamp, self._cells = stamp, []
-            read = path.read_bytes()
-            self._cells = _scan(read) if self._seen else []
-            if not self._cells:
-                self._parse(read)
-            self._seen.update(self._cells)
+            self._read(json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return
 
-    def _parse(self, read: bytes) -> None:
-        notebook = json.loads(read)
+    def _read(self, notebook: Any) -> None:
         self._cells = [_id(cell) for cell in notebook["cells"]]
-        outputs = list(_outputs(notebook))
-        self.recorded = {output.cell for output in outputs}
-        for output in outputs:
+        self._seen.update(self._cells)
+        for output in _outputs(notebook):
+            # Never taken away again: a front end that saves while a cell runs saves it without
+            # its outputs, which had a record all the same.
+            self.recorded.add(output.cell)
             with suppress(InvalidRecord):
                 self.clock = max(self.clock, clock_of(output.record))
-
-
-def _scan(read: bytes) -> list[str]:
-    """Find the ids of the cells in the text of a notebook, as Jupyter writes it; else nothing.
-
-    This is done while a cell runs: to read a notebook of 200 answers as JSON takes 5 ms, this half
-    of one. Jupyter indents by one, so that what a cell holds stands behind three spaces, and no
-    line within a text begins so, since there line ends are written as such.
-    """
-    cells = [found.decode() for found in _ID.findall(read)]
-    return cells if len(cells) == len(_CELL.findall(read)) else []
-
-
-_ID = re.compile(rb'\n   "id": "([-\w]+)"')
-_CELL = re.compile(rb'\n   "cell_type": ')
 
 
 def _outputs(notebook: Mapping[str, Any]) -> Iterator[Output]:
     cells = frozenset(map(_id, notebook["cells"])) - {""}
     for place, cell in enumerate(notebook["cells"], 1):
-        for output in _list(_dict(cell).get("outputs")):
-            record = _dict(_dict(output).get("metadata")).get(KEY)
+        for output in _list(_mapping(cell).get("outputs")):
+            record = _mapping(_mapping(output).get("metadata")).get(KEY)
             if record is not None:
-                text = _dict(output.get("data")).get("text/plain", "")
+                # By nbformat's rule, a text is one string or a list of lines.
+                text = _mapping(output.get("data")).get("text/plain", "")
                 lines = [line for line in _list(text) if isinstance(line, str)]
                 shown = text if isinstance(text, str) else "".join(lines)
                 yield Output(place, _id(cell), record, shown, cells)
 
 
 def _id(cell: Any) -> str:
-    found = _dict(cell).get("id")
+    found = _mapping(cell).get("id")
     return found if isinstance(found, str) and CELL_ID.fullmatch(found) else ""
 
 
-def _dict(value: Any) -> Mapping[str, Any]:
+def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 

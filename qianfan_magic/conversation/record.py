@@ -1,11 +1,22 @@
 """Conversations as JSON: in the metadata of a notebook's outputs, and in a file of their own.
 
-An answer's output carries a record: the version of this form, the turns that it shows, the head
-of each conversation (its last turn) as it was then, and a clock that counts the records. A turn
-names the one before it by a digest of all that was said until then, so that a notebook's records
-tell by themselves which of them belong together, in whatever order its cells were run.
+The output of an answer carries a record: the version of the format, the turns that the output
+shows, the head of each conversation (its last turn) at that time, and a clock. A turn names the
+one before it by a digest of the whole conversation up to there, as commits of Git do. So the
+records of a notebook tell which turns belong together, in whatever order the cells were run.
 
-What is read may come from anybody: it is checked, and nothing in it is believed to be small.
+The clock is a Lamport clock [1]_: each new record gets a larger number than all records that the
+kernel has made or seen in the notebook. It orders records that no other clock orders, since a
+notebook is edited on several computers, and its cells are run out of order. One extension: a
+front end may hold records of an earlier kernel that were never saved, and that this one cannot
+see. Therefore, where cells have ids, a kernel begins with the time in milliseconds instead of 0.
+A forged record with a clock in the far future would win over all later ones, so a clock that is
+ahead of this computer's time by more than `MAX_SKEW` is refused.
+
+Records are untrusted, like all of a notebook: they are validated field by field.
+
+.. [1] L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System",
+   Communications of the ACM 21(7), 1978.
 """
 
 from __future__ import annotations
@@ -28,28 +39,47 @@ from qianfan_magic.conversation.turn import Turn, digest, short_name
 from qianfan_magic.conversation.turn_json import masked_json, turn_from_json, turn_to_json
 from qianfan_magic.masking import mask_known
 
-#: Of records and files; raised when a reader of the old form would misread the new one.
+__all__ = [
+    "KEY",
+    "MAX_NAMES",
+    "MAX_SKEW",
+    "VERSION",
+    "Head",
+    "Record",
+    "RecordedTurn",
+    "check_version",
+    "clock_of",
+    "conversation_from_json",
+    "conversation_to_json",
+    "is_edited",
+    "record_from_json",
+    "record_to_json",
+    "with_digest",
+]
+
+#: Version of the format of records and files. It is raised when an older reader would misread the
+#: new format; fields that it may ignore are added without.
 VERSION = 1
-#: The key in an output's metadata.
+#: Key of a record in an output's metadata, by the package's name as nbformat asks for.
 KEY = "qianfan_magic"
-#: Conversations that a record tells of at most.
-MOST_NAMES = 1_000
-#: Milliseconds by which the clocks of two computers may differ.
-LARGEST_SKEW = 86_400_000
+#: Number of conversations that a record names, at most: each gets lines in the summary.
+MAX_NAMES = 1_000
+#: Milliseconds (one day) by which a record's clock may be ahead of this computer's time.
+MAX_SKEW = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a conversation stood.
+    """The state of a conversation when a record was made.
 
     Attributes
     ----------
     id
-        Of its last turn; empty where it had none.
+        Id of its last turn; empty if it had no turns.
     count
-        How many turns it had.
+        Number of its turns.
     system
-        Its system text.
+        Its system message.
     """
 
     id: str
@@ -59,7 +89,19 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class RecordedTurn:
-    """A turn as a record tells it: of which conversation, the how manieth, and under which id."""
+    """A turn in a record.
+
+    Attributes
+    ----------
+    conversation
+        Name of its conversation.
+    number
+        Its number in the conversation, from 1.
+    id
+        Its id, as recorded.
+    turn
+        The turn.
+    """
 
     conversation: str
     number: int
@@ -69,18 +111,18 @@ class RecordedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one output carries.
+    """The record of one output.
 
     Attributes
     ----------
     clock
-        Larger than that of any record before it.
+        Lamport clock, larger than that of all records before it.
     heads
-        By conversation.
+        Heads of conversations by name.
     turns
-        That it tells.
+        The recorded turns that are valid.
     unreadable
-        Why others of its turns cannot be read.
+        For each of the others, why it is not.
     """
 
     clock: int
@@ -90,84 +132,85 @@ class Record:
 
 
 def record_to_json(
-    clock: int, heads: Iterable[Conversation], told: Iterable[tuple[Conversation, int]]
+    clock: int, heads: Iterable[Conversation], recorded: Iterable[tuple[Conversation, int]]
 ) -> dict[str, Any]:
-    """Write a record.
+    """Return the metadata of an output with a record.
 
     Parameters
     ----------
     clock
-        Larger than that of any record before.
+        Lamport clock, larger than that of all records before.
     heads
-        The conversations whose heads it tells.
-    told
-        The turns that it tells: conversation and place in it, from 0.
+        Conversations whose heads are recorded.
+    recorded
+        Turns to record, each as its conversation and its index there.
     """
     turns = []
-    for conversation, place in told:
-        turn = conversation.turns[place]
-        named = {"conversation": conversation.name, "turn": place + 1, "id": turn.id}
-        turns.append({**masked_json(named), **turn_to_json(turn)})
+    for conversation, index in recorded:
+        turn = conversation.turns[index]
+        position = {"conversation": conversation.name, "turn": index + 1, "id": turn.id}
+        turns.append({**masked_json(position), **turn_to_json(turn)})
     written: dict[str, Any] = {"version": VERSION, "clock": clock}
     written["heads"] = {
-        mask_known(one.name): {
-            "id": one.head,
-            "turns": len(one.turns),
-            "system": mask_known(one.system),
+        mask_known(conversation.name): {
+            "id": conversation.head,
+            "turns": len(conversation.turns),
+            "system": mask_known(conversation.system),
         }
-        for one in heads
+        for conversation in heads
     }
     return {KEY: {**written, "turns": turns} if turns else written}
 
 
 def record_from_json(written: Any) -> Record:
-    """Read a record.
+    """Return the record that `record_to_json` wrote; an invalid turn leaves the others.
 
     Raises
     ------
     InvalidRecord
-        If it is of another version, or not what `record_to_json` writes.
+        If it is of another version, or its clock or heads are invalid.
     """
     check_version(written)
     heads = typed_field(written, "heads", Mapping, default={})
-    told, unreadable = [], []
+    recorded, unreadable = [], []
     for turn in typed_field(written, "turns", list, default=[]):
         try:
-            told.append(_told(turn, heads))
+            recorded.append(_recorded_turn(turn, heads))
         except InvalidRecord as error:
             unreadable.append(str(error))
-    if len(heads) > MOST_NAMES:
-        raise InvalidRecord(f"it names more than {MOST_NAMES} conversations")
+    if len(heads) > MAX_NAMES:
+        raise InvalidRecord(f"it names more than {MAX_NAMES} conversations")
     return Record(
         clock_of(written),
         {nonempty_field({"name": name}, "name"): _head(head) for name, head in heads.items()},
-        tuple(told),
+        tuple(recorded),
         tuple(unreadable),
     )
 
 
 def with_digest(metadata: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """Add a digest of the text that is shown with a record, by which later edits are told."""
+    """Return metadata whose record has a digest of the shown text, to notice later edits."""
     return {KEY: {**metadata[KEY], "shown": digest(text)}} if metadata else {}
 
 
 def is_edited(written: Mapping[str, Any], text: str) -> bool:
-    """Tell whether the text that stands with a record is another than was shown."""
+    """Return whether the text beside a record is not the one that was shown with it."""
     return bool(written.get("shown", digest(text)) != digest(text))
 
 
 def check_version(written: Any) -> None:
-    """Refuse what another version of this package wrote."""
+    """Raise `InvalidRecord` for a record or file of another version."""
     version = written.get("version") if isinstance(written, Mapping) else None
     if version == VERSION and not isinstance(version, bool):
         return
+    # A forged version may be of any length and type: it is named only if it can be one.
     known = type(version) is int and 0 < version < LARGEST_COUNT
     named = version if known else "(unknown)"
     raise InvalidRecord(f"it is of version {named}, and this package reads {VERSION}")
 
 
 def conversation_to_json(conversation: Conversation) -> dict[str, Any]:
-    """Write a conversation down for a file of its own."""
+    """Return a conversation as JSON for a file, with the data of its images."""
     written = {"name": conversation.name, "system": conversation.system}
     return {
         **masked_json(written),
@@ -176,47 +219,46 @@ def conversation_to_json(conversation: Conversation) -> dict[str, Any]:
 
 
 def conversation_from_json(written: Any) -> Conversation:
-    """Read a conversation.
+    """Return the conversation that `conversation_to_json` wrote.
 
     Raises
     ------
     InvalidRecord
-        Says what is wrong, and with which turn.
+        If it or any of its turns is invalid; the message names the turn.
     """
     if not isinstance(written, Mapping):
-        raise InvalidRecord("a conversation is no JSON object")
+        raise InvalidRecord("a conversation is not a JSON object")
     name = nonempty_field(written, "name")
-    read = Conversation(name, text_field(written, "system"))
-    for number, one in enumerate(typed_field(written, "turns", list, default=None), 1):
+    conversation = Conversation(name, text_field(written, "system"))
+    for number, item in enumerate(typed_field(written, "turns", list, default=None), 1):
         try:
-            turn = turn_from_json(one)
+            turn = turn_from_json(item)
         except InvalidRecord as error:
             raise InvalidRecord(f"turn {number} of {short_name(name)!r}: {error}") from None
-        # Each names the one before it, also where somebody has edited the file.
-        turn = replace(turn, after=read.head) if read.turns else turn
-        read = replace(read, system=turn.system, turns=(*read.turns, turn))
-    return read
+        if conversation.turns:
+            # A file may be edited by hand; ids are then no longer those that `after` names.
+            turn = replace(turn, after=conversation.head)
+        turns = (*conversation.turns, turn)
+        conversation = replace(conversation, system=turn.system, turns=turns)
+    return conversation
 
 
 def clock_of(written: Any) -> int:
-    """Return the clock of a record, which does not run ahead of this computer's.
-
-    A stranger's record with a clock from the future would win over all that is honest.
-    """
+    """Return the clock of a record; raise `InvalidRecord` if it is invalid or in the future."""
     clock = count_field(written, "clock")
-    if clock > time.time_ns() // 1_000_000 + LARGEST_SKEW:
+    if clock > time.time_ns() // 1_000_000 + MAX_SKEW:
         raise InvalidRecord("its clock is ahead of this computer's")
     return clock
 
 
-def _told(written: Any, heads: Mapping[str, Any]) -> RecordedTurn:
+def _recorded_turn(written: Any, heads: Mapping[str, Any]) -> RecordedTurn:
     turn = turn_from_json(written)
     id_, name = text_field(written, "id"), nonempty_field(written, "conversation")
-    # A text that was saved before a key in it was known is told as it was.
+    # The second: recorded before a key in its text was known, when nothing was masked.
     if id_ not in (turn.id, turn.digest(str)):
         raise InvalidRecord("it has been edited by hand")
     if name not in heads:
-        raise InvalidRecord("its record does not tell where the conversation stood")
+        raise InvalidRecord("its record has no head of its conversation")
     return RecordedTurn(name, count_field(written, "turn"), id_, turn)
 
 

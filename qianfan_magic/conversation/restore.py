@@ -1,4 +1,9 @@
-"""Conversations built again from the records in a saved notebook's outputs."""
+"""Conversations rebuilt from the records in a saved notebook's outputs.
+
+The heads of all records are followed in the order of their clocks, as if the requests were made
+again: each head leads back through its turns (`Turn.after`) to one where the conversation stood
+before. Outputs may be missing, copied, edited or forged; a turn is restored whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +17,26 @@ from qianfan_magic.conversation.notebook_file import Output
 from qianfan_magic.conversation.record import Head, Record, is_edited, record_from_json
 from qianfan_magic.conversation.turn import Turn, excerpt, short_name
 
-#: So many turns that were left out are called by name.
-MOST_NAMED = 5
+__all__ = ["Entry", "Restoration", "restore"]
+
+#: Number of turns that were left out, and of images, that the summary names.
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A turn that a notebook tells.
+    """A recorded turn, with where it was found.
 
     Attributes
     ----------
     turn
-        With the id of the cell that it stands in.
+        The turn, with the id of the cell whose output holds it.
     number
-        Its place in the conversation, from 1.
+        Its number in the conversation, from 1.
     clock
-        Of its record.
+        Clock of its record.
     place
-        Of its cell in the notebook, from 1.
+        Position of the cell in the notebook, from 1.
     """
 
     turn: Turn
@@ -40,20 +47,20 @@ class Entry:
 
 @dataclass(slots=True)
 class Restoration:
-    """What a notebook tells.
+    """The conversations of a notebook.
 
     Attributes
     ----------
     conversations
-        By name, those without a turn among them.
+        Conversations by name, including those without turns.
     lines
-        What was restored of each and what was not, for the reader.
+        For each of them, lines for the user: what was restored, then what was not.
     problems
-        What cannot be read, or counts otherwise than it looks.
+        Further lines: which records are invalid, copied or edited.
     clock
-        The largest of the records.
+        The largest clock of a record.
     ids
-        Of all turns that it tells, by conversation.
+        Ids of all recorded turns by conversation, whether restored or not.
     """
 
     conversations: dict[str, Conversation] = field(default_factory=dict)
@@ -64,49 +71,54 @@ class Restoration:
 
     @property
     def summary(self) -> list[str]:
-        """What was restored, then what was not, then what else a reader should know."""
-        first = [lines[0] for lines in self.lines.values()]
-        more = [line for lines in self.lines.values() for line in lines[1:]]
-        return [*first, *more, *self.problems]
+        """Lines for the user: what was restored, what was not, and then problems."""
+        restored = [lines[0] for lines in self.lines.values()]
+        missing = [line for lines in self.lines.values() for line in lines[1:]]
+        return [*restored, *missing, *self.problems]
 
     def lacks(self, conversation: Conversation) -> int:
-        """Count the turns of a conversation that the notebook does not tell."""
+        """Count the turns of a conversation that the notebook has no record of."""
         ids = self.ids.get(conversation.name, set())
         return sum(turn.id not in ids for turn in conversation.turns)
 
 
 def restore(outputs: Sequence[Output]) -> Restoration:
-    """Build the conversations again as they were when the last record was written.
+    """Rebuild the conversations as they were when the last record was made.
 
     Parameters
     ----------
     outputs
-        Of the notebook, from the top.
+        Outputs of the notebook, from top to bottom.
+
+    Examples
+    --------
+    >>> restore([]).conversations
+    {}
     """
-    told = _Notebook()
+    records = _Records()
     for output in outputs:
-        told.read(output)
-    restored = Restoration(problems=told.problems, clock=told.clock)
-    for name, talk in told.talks.items():
-        entries, head = talk.replay()
+        records.read(output)
+    restored = Restoration(problems=records.problems, clock=records.clock)
+    for name, history in records.histories.items():
+        entries, head = history.replay()
         turns = tuple(entry.turn for entry in entries)
         restored.conversations[name] = Conversation(name, head.system, turns)
-        summary = talk.summary(entries, head)
+        summary = history.summary(entries, head)
         restored.lines[name] = [f"{short_name(name)}: {line}" for line in summary]
-        restored.ids[name] = {*talk.known, *talk.steps}
+        restored.ids[name] = {*history.known, *history.steps}
     return restored
 
 
-class _Notebook:
-    """All that the records of a notebook tell."""
+class _Records:
+    """All records of a notebook, sorted by conversation."""
 
     def __init__(self) -> None:
-        self.talks: dict[str, _Talk] = {}
+        self.histories: dict[str, _History] = {}
         self.problems: list[str] = []
         self.clock = 0
 
     def read(self, output: Output) -> None:
-        """Take in one record."""
+        """Add the record of an output."""
         where = f"Cell {output.place}"
         try:
             record = record_from_json(output.record)
@@ -116,9 +128,9 @@ class _Notebook:
         self.clock = max(self.clock, record.clock)
         self.problems += [f"{where}: a turn was left out: {why}." for why in record.unreadable]
         for name, head in record.heads.items():
-            talk = self.talks.setdefault(name, _Talk())
-            talk.heads.append((record.clock, output.place, head))
-        for number, first in self._take_turns(record, output):
+            history = self.histories.setdefault(name, _History())
+            history.heads.append((record.clock, output.place, head))
+        for number, first in self._add_turns(record, output):
             self.problems.append(
                 f"{where}: turn {number} stands in cell {first} too; it counts once."
             )
@@ -127,31 +139,35 @@ class _Notebook:
                 f"{where}: the text that is shown was edited; the answer counts as it came."
             )
 
-    def _take_turns(self, record: Record, output: Output) -> Iterable[tuple[int, int]]:
-        """Keep the turns of a record; give the number and cell of those that were copied."""
-        for told in record.turns:
-            talk = self.talks[told.conversation]
-            entry = Entry(_placed(told.turn, output), told.number, record.clock, output.place)
-            first = talk.known.setdefault(told.id, entry)
-            talk.known.setdefault(entry.turn.id, first)
+    def _add_turns(self, record: Record, output: Output) -> Iterable[tuple[int, int]]:
+        """Add the turns of a record; yield the number and first cell of those that are copies."""
+        for recorded in record.turns:
+            history = self.histories[recorded.conversation]
+            turn = _in_cell(recorded.turn, output)
+            entry = Entry(turn, recorded.number, record.clock, output.place)
+            first = history.known.setdefault(recorded.id, entry)
+            # The ids differ where a key was not masked yet; turns may name it by either.
+            history.known.setdefault(entry.turn.id, first)
             for step in entry.turn.steps()[:-1]:
-                talk.steps.setdefault(step.id, replace(entry, turn=step))
+                history.steps.setdefault(step.id, replace(entry, turn=step))
+            # A copied cell has the clock of the original. With another clock, the turn was
+            # recorded again, as --append and "%qianfan load" do.
             if first.place != output.place and first.clock == record.clock:
-                yield told.number, first.place
+                yield recorded.number, first.place
 
 
 @dataclass(slots=True)
-class _Talk:
-    """What the records tell of one conversation.
+class _History:
+    """All records of one conversation.
 
     Attributes
     ----------
     known
         Turns by their ids.
     steps
-        Those that others complete, by their ids.
+        Unfinished turns that others continue, by their ids.
     heads
-        Where it stood, with the clock of the record and the place of its cell.
+        Heads of the conversation, each with the clock of its record and the position of its cell.
     """
 
     known: dict[str, Entry] = field(default_factory=dict)
@@ -159,59 +175,69 @@ class _Talk:
     heads: list[tuple[int, int, Head]] = field(default_factory=list)
 
     def replay(self) -> tuple[list[Entry], Head]:
-        """Follow the conversation from record to record; return its turns, and its last head."""
+        """Follow the heads in the order of their clocks; return the turns and the last head."""
         entries: list[Entry] = []
-        in_time = [head for *_, head in sorted(self.heads, key=lambda one: one[:2])]
-        for head in in_time:
+        in_order = [head for *_, head in sorted(self.heads, key=lambda head: head[:2])]
+        for head in in_order:
             entries = self._reach(entries, head)
-        head = in_time[-1]
+        head = in_order[-1]
+        # The last turn's own system message, which its id protects: a head is easily forged.
         return entries, replace(head, system=entries[-1].turn.system) if entries else head
 
     def summary(self, entries: Sequence[Entry], head: Head) -> Iterable[str]:
-        """Say what was restored and what was not."""
+        """Yield a line on what was restored, then lines on what was not."""
         with_system = f", with the system text {excerpt(head.system)}" if head.system else ""
         yield f"{len(entries)} turn{'s' * (len(entries) != 1)} restored{with_system}."
-        gone = [short_name(one.name) for entry in entries for one in entry.turn.pictures]
-        if gone:
-            called = ", ".join(gone[:MOST_NAMED]) + ", \u2026" * (len(gone) > MOST_NAMED)
-            yield f"A notebook keeps no pictures: later questions go without {called}."
-        numbers = [0, *(entry.number for entry in entries), head.count + 1]
-        for number, following in pairwise(numbers):
-            if following == number + 2:
-                yield f"turn {number + 1} is missing from the notebook."
-            elif following > number + 2:
-                yield f"turns {number + 1} to {following - 1} are missing from the notebook."
+        images = [short_name(image.name) for entry in entries for image in entry.turn.pictures]
+        if images:
+            listed = ", ".join(images[:_MAX_NAMED]) + ", \u2026" * (len(images) > _MAX_NAMED)
+            yield f"A notebook keeps no pictures: later questions go without {listed}."
+        yield from _gaps([0, *(entry.number for entry in entries), head.count + 1])
         kept = {step.id for entry in entries for step in entry.turn.steps()}
-        left = [one for one in dict.fromkeys(self.known.values()) if one.turn.id not in kept]
+        left = [entry for entry in dict.fromkeys(self.known.values()) if entry.turn.id not in kept]
         if left:
             named = [f"turn {one.number} ({one.turn.label}, cell {one.place})" for one in left]
-            more = [f"{len(left) - MOST_NAMED} more"] * (len(left) > MOST_NAMED)
-            listed = ", ".join(named[:MOST_NAMED] + more)
+            more = [f"{len(left) - _MAX_NAMED} more"] * (len(left) > _MAX_NAMED)
+            listed = ", ".join(named[:_MAX_NAMED] + more)
             yield f"left out, since the conversation had gone back: {listed}."
 
     def _reach(self, entries: list[Entry], head: Head) -> list[Entry]:
-        """Return the turns up to a head, from where the conversation stood before."""
+        """Return the turns up to a head, starting from those up to the head before it."""
         if entries and entries[-1].turn.id == head.id:
             return entries
-        places = {entry: place for place, entry in enumerate(entries)}
-        id_, number, behind = head.id, head.count, list[Entry]()
+        indices = {entry: index for index, entry in enumerate(entries)}
+        id_, number, newer = head.id, head.count, list[Entry]()
         entry = self._find(id_)
-        while entry is not None and entry not in places:
-            behind.append(entry)
+        # Ends, since each entry is passed once: no turn can name itself through a digest.
+        while entry is not None and entry not in indices:
+            newer.append(entry)
             id_, number = entry.turn.after, entry.number - 1
             entry = self._find(id_)
         if entry is not None:
-            before = entries[: places[entry] + 1]
+            older = entries[: indices[entry] + 1]
         else:
-            # The turn that should stand there is gone; those before it are as they were.
-            before = [one for one in entries if id_ and one.number < number]
-        return before + behind[::-1]
+            # The output with the turn of this number is gone; the turns before it are unchanged.
+            older = [one for one in entries if id_ and one.number < number]
+        return older + newer[::-1]
 
     def _find(self, id_: str) -> Entry | None:
         return self.known.get(id_) or self.steps.get(id_)
 
 
-def _placed(turn: Turn, output: Output) -> Turn:
-    """Return a turn with the id of the cell that it stands in; its steps likewise."""
+def _gaps(numbers: Sequence[int]) -> Iterable[str]:
+    """Yield a line for each gap in a sequence of turn numbers."""
+    for number, following in pairwise(numbers):
+        if following == number + 2:
+            yield f"turn {number + 1} is missing from the notebook."
+        elif following > number + 2:
+            yield f"turns {number + 1} to {following - 1} are missing from the notebook."
+
+
+def _in_cell(turn: Turn, output: Output) -> Turn:
+    """Return a turn and its steps with the id of a cell that the notebook has.
+
+    The cell that asked may have been copied, and the original deleted; a notebook from before
+    format 4.5 gets new ids when it is saved.
+    """
     cell = turn.cell if turn.cell in output.cells else output.cell
-    return replace(turn, cell=cell, continues=turn.continues and _placed(turn.continues, output))
+    return replace(turn, cell=cell, continues=turn.continues and _in_cell(turn.continues, output))

@@ -1,15 +1,13 @@
-"""Conversations in a JSON file of their own."""
+"""Conversations in a JSON file of their own, which ``%qianfan save`` writes."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from qianfan_magic.atomic_write import write_text
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.json_fields import InvalidRecord
 from qianfan_magic.conversation.record import (
@@ -20,77 +18,73 @@ from qianfan_magic.conversation.record import (
 )
 from qianfan_magic.errors import QianfanError
 
-#: By this a file is known for ours.
+__all__ = ["FORMAT", "load_conversations", "save_conversations"]
+
+#: Value of the field "format", by which such a file is recognised before it is replaced.
 FORMAT = "qianfan_magic conversations"
+#: What the standard library raises for a path that no file can have: RuntimeError for
+#: ``~nobody`` and a loop of symbolic links, ValueError for a null character.
+_INVALID_PATH = (OSError, RuntimeError, ValueError)
 
 
 def save_conversations(
     path: Path, conversations: Sequence[Conversation], *, force: bool = False
 ) -> None:
-    """Write conversations into a file, in one step or not at all.
+    """Write conversations into a file, atomically.
 
     Parameters
     ----------
     path
-        Where; a file of ours that is there is replaced.
+        The file. Another file of conversations is replaced.
     conversations
-        What.
+        The conversations to write.
     force
-        Replace any other file too.
+        Replace a file of any other kind, too.
 
     Raises
     ------
     QianfanError
-        If something else is there, or the file cannot be written.
+        If the path is that of another kind of file, or cannot be written.
     """
-    talks = [conversation_to_json(one) for one in conversations]
-    written = {"format": FORMAT, "version": VERSION, "conversations": talks}
+    items = [conversation_to_json(conversation) for conversation in conversations]
+    written = {"format": FORMAT, "version": VERSION, "conversations": items}
     try:
+        # Resolved, so that a symbolic link stays one and its target is replaced.
         target = path.expanduser().resolve()
         if target.exists() and not (target.is_file() and (force or _is_ours(target))):
             raise QianfanError(
-                f"{str(path)!r} is there already, and no file of conversations",
+                f"{str(path)!r} exists already, and is not a file of conversations",
                 hint="Choose another name, or write over it with --force.",
             )
-        _replace(target, json.dumps(written, ensure_ascii=False, indent=1) + "\n")
-    except _NO_FILE as error:
+        write_text(target, json.dumps(written, ensure_ascii=False, indent=1) + "\n")
+    except _INVALID_PATH as error:
         raise QianfanError(
             f"{str(path)!r} cannot be written: {_why(error)}",
-            hint="Choose a folder that is there and may be written to.",
+            hint="Choose an existing folder that you may write to.",
         ) from None
 
 
-#: What the standard library raises for a path where no file can be: ``~nobody`` and a circle of
-#: links are RuntimeErrors, a null character is a ValueError.
-_NO_FILE = (OSError, RuntimeError, ValueError)
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, UnicodeError):
-        return "a text in it holds half of a character"
-    return getattr(error, "strerror", None) or "there can be no such file"
-
-
 def load_conversations(path: Path) -> list[Conversation]:
-    """Read conversations from a file.
+    """Read the conversations of a file: all of them or none.
 
     Raises
     ------
     QianfanError
-        If it cannot be read, is no file of ours, is of another version, or is damaged: then
-        nothing of it is taken.
+        If the file cannot be read, is not a file of conversations, is of another version, or
+        holds an invalid turn.
     """
     try:
         target = path.expanduser()
+        # Reading a device or a named pipe might never end.
         if target.exists() and not (target.is_file() or target.is_dir()):
-            raise ValueError  # a device may have no end
-        sent = target.read_bytes()
-    except _NO_FILE as error:
+            raise ValueError
+        content = target.read_bytes()
+    except _INVALID_PATH as error:
         raise QianfanError(
             f"{str(path)!r} cannot be read: {_why(error)}", hint="Check its name and folder."
         ) from None
     try:
-        return _read(_json(sent))
+        return _read(_json(content))
     except InvalidRecord as error:
         raise QianfanError(
             f"{str(path)!r} is not loaded: {error}",
@@ -98,23 +92,29 @@ def load_conversations(path: Path) -> list[Conversation]:
         ) from None
 
 
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "a text in it holds half of a character (a lone surrogate)"
+    return getattr(error, "strerror", None) or "there can be no such file"
+
+
 def _read(written: Any) -> list[Conversation]:
     if not isinstance(written, dict) or written.get("format") != FORMAT:
-        raise InvalidRecord("it is no file of conversations")
+        raise InvalidRecord("it is not a file of conversations")
     check_version(written)
-    talks = written.get("conversations")
-    if not isinstance(talks, list):
+    items = written.get("conversations")
+    if not isinstance(items, list):
         raise InvalidRecord("it has no list of conversations")
-    read = [conversation_from_json(one) for one in talks]
-    names = [one.name for one in read]
+    conversations = [conversation_from_json(item) for item in items]
+    names = [conversation.name for conversation in conversations]
     if len(set(names)) < len(names):
-        raise InvalidRecord("two of its conversations have one name")
-    return read
+        raise InvalidRecord("two of its conversations have the same name")
+    return conversations
 
 
-def _json(sent: bytes) -> Any:
+def _json(content: bytes) -> Any:
     try:
-        return json.loads(sent)
+        return json.loads(content)  # detects UTF-8 with a BOM and UTF-16, which some editors write
     except (ValueError, RecursionError):
         return None
 
@@ -122,21 +122,3 @@ def _json(sent: bytes) -> Any:
 def _is_ours(path: Path) -> bool:
     written = _json(path.read_bytes())
     return isinstance(written, dict) and written.get("format") == FORMAT
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put a text into a file in one step, with the rights that a new file has."""
-    handle, written = tempfile.mkstemp(dir=path.parent, prefix=".qianfan-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(written).chmod(path.stat().st_mode & 0o777 if path.exists() else _NEW_FILE)
-        Path(written).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(written).unlink()
-        raise
-
-
-#: What was said is private: a new file is its owner's to read.
-_NEW_FILE = 0o600

@@ -51,6 +51,11 @@ class ConversationStore:
         """Whether any record has been written in this kernel."""
         return bool(self._recorded_names)
 
+    @property
+    def clock(self) -> int:
+        """The Lamport time of the newest record, see `record`."""
+        return self._clock
+
     def get(self, name: str) -> Conversation:
         """Return a conversation; an empty one, which is not kept yet, if the name is new."""
         return self._conversations.get(name) or Conversation(name)

@@ -1,4 +1,4 @@
-"""A question with its answer."""
+"""One exchange of a conversation, and the run of a cell that asked it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,38 @@ from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.types import Content
 from qianfan_magic.masking import mask_known
 
-#: Hexadecimal digits of a turn's id.
+__all__ = [
+    "CELL_ID",
+    "ID_LENGTH",
+    "CellRun",
+    "ImageAttachment",
+    "Turn",
+    "digest",
+    "excerpt",
+    "short_name",
+    "with_images",
+]
+
+#: Hexadecimal digits of a turn's id: 64 bits, so that ids do not collide by chance.
 ID_LENGTH = 16
-#: Characters of a question by which a turn is called.
-LONGEST_BEGINNING = 40
+#: A cell's id, as nbformat 4.5 defines it (JEP 62).
+CELL_ID = re.compile(r"[-\w]{1,64}", re.ASCII)
+#: Characters of an excerpt or of a conversation's name in a message, at most.
+_MAX_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
 class ImageAttachment:
-    """A picture that went along with a question.
+    """An image that was sent with a question.
 
     Attributes
     ----------
     name
-        As it was named.
+        The variable or the file that it came from.
     digest
-        Of its bytes.
+        Digest of its bytes, by which two images of one name are told apart.
     url
-        A ``data:`` address with all of it; empty where only a record of it is left.
+        ``data:`` URL of the image; empty after a restore, since a notebook does not keep it.
     """
 
     name: str
@@ -40,36 +54,48 @@ class ImageAttachment:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question with its answer; there is no turn without both.
+    """One exchange: a user message with the assistant message that answers it.
+
+    Other libraries count this as two turns, one for each message. Here a turn always has both, so
+    that the roles of a conversation alternate by construction, as Qianfan demands.
 
     Attributes
     ----------
     user, assistant
-        What was said.
+        The texts of both messages.
     stopped
-        The answer was stopped by the user and is not whole.
+        Whether the user stopped the answer before its end.
     truncated
-        The answer stopped at a limit of the service.
+        Whether the answer ended at a limit of the service.
     system
-        The system text that it was asked with.
+        The system message that was sent with it; empty for none.
     model
         The endpoint or model that answered.
     parameters
-        That shaped the answer, by the table's names.
+        The parameters that were set, by their names in `PARAMETERS`.
     tokens
-        Of what was sent and of the answer, as the service counts.
+        Tokens of the prompt and of the completion, as the service counted them.
     cell
-        The id of the notebook's cell that asked last; empty where the front end names none.
+        Id of the cell that asked, or that continued the answer last; empty if the front end sends
+        none.
     run
-        Which of the cell's runs that was; known in this process only.
+        Id of that run of the cell; known in this process only.
     after
-        The id of the turn before it, empty for the first.
+        Id of the turn before it; empty for the first turn.
     continues
-        The unfinished turn that this one completes.
+        The unfinished turn that this one continues, by ``--continue``; None for most turns.
     reasoning
-        What the model thought before it answered; never sent back.
+        The model's reasoning before the answer; it is never sent back.
     pictures
-        That went along with the question, and go along with later ones.
+        Images that were sent with the question, and are sent again with later ones.
+    estimate
+        Tokens of both texts by Qianfan's rule of thumb.
+
+    Examples
+    --------
+    >>> turn = Turn("Who built the Great Wall?", "Many dynasties.", model="ERNIE-Speed-128K")
+    >>> turn.characters, turn.is_unfinished, turn.label
+    (40, False, '“Who built the Great Wall?”')
     """
 
     user: str
@@ -90,66 +116,89 @@ class Turn:
     estimate: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Once for each turn: to cut the two hundredth costs no more than to cut the second.
+        # Estimated once, not for each request: trimming looks at all turns of a conversation.
         estimated = estimate_tokens(self.user) + estimate_tokens(self.assistant)
         object.__setattr__(self, "estimate", estimated)
 
     @property
     def id(self) -> str:
-        """Names the turn and, through `after`, all that was said before it.
+        """Digest of the turn and, through `after`, of all turns before it.
 
-        Of its texts as a record tells them, without a key that they may quote.
+        Secrets are masked before, as they are in a record: a restored turn has the same id.
         """
         return self.digest(mask_known)
 
-    def digest(self, told: Callable[[str], str]) -> str:
-        """Make the id of its texts as a function tells them."""
-        texts = [told(text) for text in (self.system, self.user, self.assistant)]
-        said = [self.after, *texts, self.stopped, self.truncated]
-        said += [[picture.digest for picture in self.pictures]] * bool(self.pictures)
-        return digest(json.dumps(said))
+    def digest(self, mask: Callable[[str], str]) -> str:
+        """Return the id of the turn with its texts as the given function masks them."""
+        texts = [mask(text) for text in (self.system, self.user, self.assistant)]
+        parts: list[Any] = [self.after, *texts, self.stopped, self.truncated]
+        if self.pictures:  # left out otherwise: records from before there were images stay valid
+            parts.append([picture.digest for picture in self.pictures])
+        return digest(json.dumps(parts))
 
     @property
     def content(self) -> Content:
-        """The question as it is sent: its text, with the pictures before it."""
+        """Content of the user message as it is sent: its images, then its text."""
         return with_images(self.user, self.pictures)
 
     @property
     def characters(self) -> int:
-        """The length of both."""
+        """Characters of both texts, by which Dolly-12B limits a request."""
         return len(self.user) + len(self.assistant)
 
     @property
     def label(self) -> str:
-        """How the question begins, in quotes, by which a reader knows the turn."""
+        """The beginning of the question in quotes, by which messages name the turn."""
         return excerpt(self.user)
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the answer ended before its end."""
+        """Whether the answer was stopped or truncated, and can be continued."""
         return self.stopped or self.truncated
 
     def steps(self) -> list[Turn]:
-        """List the turn as it was asked, and as each ``--continue`` left it; itself the last."""
+        """Return the turn as it was asked and after each ``--continue``; the last is itself."""
         return [*(self.continues.steps() if self.continues else ()), self]
 
 
 def with_images(text: str, pictures: Sequence[ImageAttachment]) -> Content:
-    """Put pictures before a text, as far as they are there; without any it is the text alone."""
+    """Return a message's content: the images that have a URL, then the text.
+
+    Without such an image it is the text alone, which models without vision take too.
+    """
     parts = [{"type": "image_url", "image_url": {"url": p.url}} for p in pictures if p.url]
     return [*parts, {"type": "text", "text": text}] if parts else text
 
 
 def digest(text: str) -> str:
-    """Name a text by 16 hexadecimal digits, from which nobody reads it."""
+    """Return the first 16 hexadecimal digits of a text's SHA-256."""
+    # A model may answer with a lone surrogate, which UTF-8 does not encode.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_LENGTH]
 
 
 def excerpt(text: str) -> str:
-    """Return how a text begins, in quotes; a key that it quotes is masked."""
+    """Return the beginning of a text in quotes, on one line and without known secrets.
+
+    Examples
+    --------
+    >>> excerpt("one   two")
+    '“one two”'
+    """
+    return f"\u201c{_shorten(text)}\u201d"
+
+
+def short_name(name: str) -> str:
+    """Return a conversation's name for a message: on one line, short, without known secrets.
+
+    The name may come from somebody else's notebook.
+    """
+    return _shorten(name)
+
+
+def _shorten(text: str) -> str:
+    # Masked first: a secret that is cut in half is no longer recognised.
     line = " ".join(mask_known(text).split())
-    cut = line if len(line) <= LONGEST_BEGINNING else line[: LONGEST_BEGINNING - 1] + "\u2026"
-    return f"\u201c{cut}\u201d"
+    return line if len(line) <= _MAX_SHOWN else line[: _MAX_SHOWN - 1] + "\u2026"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,33 +208,19 @@ class CellRun:
     Attributes
     ----------
     cell
-        The cell's id, which JupyterLab and VS Code send with each request to run it; empty in a
-        terminal, and under nbclient, papermill and nbval.
+        Id of the cell, which JupyterLab (``cellId``) and VS Code send with each request to run
+        it; empty in a terminal, and under nbclient, papermill and nbval.
     id
-        The request's; empty in a terminal.
+        Id of the message that requested the run; empty in a terminal.
     """
 
     cell: str = ""
     id: str = ""
 
     def asked_earlier(self, step: Turn) -> bool:
-        """Tell whether an earlier run of the same cell asked, in this step of a turn."""
+        """Return whether an earlier run of the same cell made this step of a turn."""
         return bool(self.cell) and step.cell == self.cell and step.run != self.id
 
     def had_asked(self, turn: Turn) -> bool:
-        """Tell whether an earlier run of the same cell asked, in any step of a turn."""
+        """Return whether an earlier run of the same cell made any step of a turn."""
         return any(map(self.asked_earlier, turn.steps()))
-
-
-#: What a cell's id is, by the notebook format.
-CELL_ID = re.compile(r"[-\w]{1,64}", re.ASCII)
-
-
-def short_name(name: str) -> str:
-    """Write a name for a conversation, which may be a stranger's, in one line without a key."""
-    line = " ".join(mask_known(name).split())
-    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "\u2026"
-
-
-#: Characters of a name in a message.
-LONGEST_NAME = 40

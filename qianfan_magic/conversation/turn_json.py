@@ -1,4 +1,4 @@
-"""A turn as JSON; what is read may come from anybody, and is checked."""
+"""Turns as JSON. What is read is untrusted: it is validated field by field."""
 
 from __future__ import annotations
 
@@ -18,19 +18,28 @@ from qianfan_magic.conversation.json_fields import (
 from qianfan_magic.conversation.turn import ImageAttachment, Turn, short_name
 from qianfan_magic.masking import mask_known
 
-#: An answer goes on that often at most.
-MOST_STEPS = 100
+__all__ = ["MAX_STEPS", "masked_json", "turn_from_json", "turn_to_json"]
+
+#: How often an answer may be continued at most. Reading is recursive, and a forged record may be
+#: nested as deep as Python's stack.
+MAX_STEPS = 100
 
 
 def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
-    """Write a turn down, without what is empty; a key that it quotes is masked.
+    """Return a turn as JSON, without empty fields and with known secrets masked.
 
     Parameters
     ----------
     turn
-        To be written.
+        The turn.
     whole
-        With its pictures; else only what they are called goes into the notebook.
+        Include the data of its images. A notebook gets only their names and digests, since each
+        image would be saved again with every record.
+
+    Examples
+    --------
+    >>> turn_to_json(Turn("Who built it?", "The Ming."))
+    {'user': 'Who built it?', 'assistant': 'The Ming.'}
     """
     tokens = dict(zip(("prompt", "completion"), turn.tokens, strict=True))
     written = {
@@ -39,8 +48,8 @@ def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
         "assistant": turn.assistant,
         "reasoning": turn.reasoning,
         "pictures": [
-            {"name": one.name, "digest": one.digest} | ({"url": one.url} if whole else {})
-            for one in turn.pictures
+            {"name": image.name, "digest": image.digest} | ({"url": image.url} if whole else {})
+            for image in turn.pictures
         ],
         "stopped": turn.stopped,
         "truncated": turn.truncated,
@@ -55,27 +64,27 @@ def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
     return {name: masked_json(value) for name, value in written.items() if value not in empty}
 
 
-def turn_from_json(written: Any, steps: int = MOST_STEPS) -> Turn:
-    """Read a turn.
+def turn_from_json(written: Any, steps: int = MAX_STEPS) -> Turn:
+    """Return the turn that `turn_to_json` wrote; unknown fields are ignored.
 
     Parameters
     ----------
     written
-        As `turn_to_json` writes it.
+        Untrusted JSON.
     steps
-        How often its answer may have gone on.
+        How many continuations its answer may still have.
 
     Raises
     ------
     InvalidRecord
-        If anything is missing or of the wrong type.
+        If a field is missing or of the wrong type.
     """
     if not isinstance(written, Mapping):
-        raise InvalidRecord("it is no JSON object")
+        raise InvalidRecord("it is not a JSON object")
     tokens = typed_field(written, "tokens", Mapping, default={})
     continues = written.get("continues")
     if continues and not steps:
-        raise InvalidRecord(f"its answer goes on more than {MOST_STEPS} times")
+        raise InvalidRecord(f"its answer was continued more than {MAX_STEPS} times")
     return Turn(
         nonempty_field(written, "user"),
         nonempty_field(written, "assistant"),
@@ -86,43 +95,51 @@ def turn_from_json(written: Any, steps: int = MOST_STEPS) -> Turn:
         cell=text_field(written, "cell"),
         after=text_field(written, "after"),
         reasoning=text_field(written, "reasoning"),
-        pictures=tuple(map(_picture, typed_field(written, "pictures", list, default=[]))),
+        pictures=tuple(map(_image, typed_field(written, "pictures", list, default=[]))),
         parameters=_parameters(written),
         tokens=(count_field(tokens, "prompt"), count_field(tokens, "completion")),
         continues=turn_from_json(continues, steps - 1) if continues else None,
     )
 
 
-def _picture(written: Any) -> ImageAttachment:
+def _image(written: Any) -> ImageAttachment:
     if not isinstance(written, Mapping):
-        raise InvalidRecord("a picture of it is no JSON object")
+        raise InvalidRecord("one of its pictures is not a JSON object")
     url = text_field(written, "url")
+    # The URL is sent to the service and shown as HTML: it must neither lead elsewhere nor end the
+    # attribute.
     if url and not re.fullmatch(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", url):
-        raise InvalidRecord("a picture of it has an address that is no data")
+        raise InvalidRecord("one of its pictures has an address that is not image data")
     return ImageAttachment(nonempty_field(written, "name"), nonempty_field(written, "digest"), url)
 
 
 def masked_json(value: Any) -> Any:
-    """Mask the keys that a JSON value quotes, however deep."""
+    """Return a JSON value in which all known secrets are masked, at any depth."""
     if isinstance(value, str):
         return mask_known(value)
     if isinstance(value, dict):
-        return {name: masked_json(one) for name, one in value.items()}
-    return [masked_json(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: masked_json(inner) for name, inner in value.items()}
+    return [masked_json(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _parameters(written: Any) -> dict[str, Any]:
-    """Read parameters, which are numbers and texts, or lists of texts."""
+    """Return parameters, each of them a number, a string or a list of strings."""
     parameters = typed_field(written, "parameters", Mapping, default={})
     read: dict[str, Any] = {}
     for name, value in parameters.items():
-        text_field({"name": name}, "name")
+        _text(name)
         if isinstance(value, list):
-            read[name] = [text_field({"stop": one}, "stop") for one in value]
+            read[name] = [_text(item) for item in value]
         elif isinstance(value, str):
-            read[name] = text_field(parameters, name)
+            read[name] = _text(value)
+        # NaN fails the comparison: it is not JSON, and front ends refuse to save it.
         elif isinstance(value, int | float) and abs(value) < LARGEST_COUNT:
             read[name] = value
         else:
-            raise InvalidRecord(f"the parameter {short_name(name)} is neither number nor text")
+            raise InvalidRecord(f"the parameter {short_name(name)} is neither a number nor a text")
     return read
+
+
+def _text(value: Any) -> str:
+    # The parameter's own name, which may be of any length, does not go into the message.
+    return text_field({"parameter": value}, "parameter")

@@ -1,4 +1,4 @@
-"""Conversations: what is kept, what goes when a cell is run again, what is sent, what forgotten."""
+"""Conversations: append, truncate, rewind, and which of their turns are sent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import string
 from itertools import takewhile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan_magic import masking
@@ -19,8 +19,6 @@ from qianfan_magic.conversation.turn import CellRun, Turn, excerpt
 DOLLY = Catalogue().named("Dolly-12B")[0]
 BOUNDLESS = Card(name="any", kinds=("chat",))
 KEY = "ALTAKqK3J9s7Vb2LmXw0"
-#: However busy the machine is.
-at_leisure = settings(deadline=None)
 
 
 def talk(*turns: tuple[str, str], name: str = "default", system: str = "") -> Conversation:
@@ -63,7 +61,7 @@ def questions(conversation: Conversation) -> list[str]:
     return [turn.user for turn in conversation.turns]
 
 
-# --- what is kept
+# --- turns of a conversation
 
 
 def test_turn_is_the_question_with_its_answer():
@@ -78,7 +76,7 @@ def test_answer_is_kept_letter_by_letter():
     assert talk(("hi", " hello\n")).messages()[1]["content"] == " hello\n"
 
 
-def test_taking_a_turn_leaves_the_conversation_as_it_was():
+def test_append_leaves_the_conversation_as_it_was():
     before = talk(("a", "b"))
     before.append(Turn("c", "d"))
     assert contents(before.messages()) == ["a", "b"]
@@ -108,15 +106,15 @@ def test_system_of_the_last_turn_is_that_of_the_conversation():
 
 
 @pytest.mark.parametrize(("count", "kept"), [(0, []), (1, ["a"]), (2, ["a", "c"]), (9, ["a", "c"])])
-def test_first_turns_are_those_of_the_beginning(count, kept):
+def test_truncate_keeps_the_oldest_turns(count, kept):
     assert questions(talk(("a", "b"), ("c", "d")).truncate(count)) == kept
 
 
-def test_less_than_no_turns_are_none():
+def test_negative_count_leaves_no_turns():
     assert talk(("a", "b"), ("c", "d")).truncate(-1).turns == ()
 
 
-def test_first_turns_have_the_system_text_that_counted_then():
+def test_truncate_restores_the_earlier_system_text():
     conversation = talk(("a", "b"), system="old").append(Turn("c", "d", system="new"))
     assert conversation.truncate(1).system == "old"
 
@@ -128,14 +126,8 @@ def test_system_stays_where_no_turn_does():
 # --- a turn
 
 
-def test_turn_after_others_is_another_turn():
-    first, second = talk(("a", "b"), ("a", "b")).turns
-    assert first.id != second.id
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
+def test_id_changes_with_every_part_that_was_sent_or_answered():
+    others = [
         Turn("c", "b"),
         Turn("a", "c"),
         Turn("a", "b", system="c"),
@@ -144,10 +136,9 @@ def test_turn_after_others_is_another_turn():
         Turn("a", "b", after="c"),
         Turn("ab", " "),
         Turn("", "ab"),
-    ],
-)
-def test_id_is_another_where_something_else_was_said(other):
-    assert other.id != Turn("a", "b").id
+    ]
+    for other in others:
+        assert other.id != Turn("a", "b").id, other
 
 
 def test_stopped_and_truncated_have_two_ids():
@@ -164,7 +155,6 @@ def test_id_stays_where_a_record_masks_a_key():
     assert Turn(f"my key: {KEY}", "b").id == Turn("my key: ***", "b").id
 
 
-@at_leisure
 @given(*[st.text(st.characters(exclude_categories=()))] * 2)
 def test_every_text_has_an_id(user, assistant):
     assert len(Turn(user, assistant).id) == 16
@@ -199,7 +189,6 @@ def test_length_of_a_turn_is_that_of_both_texts():
     assert Turn("长城", "six").characters == 5
 
 
-@at_leisure
 @given(st.text(), st.text())
 def test_tokens_of_a_turn_are_estimated_by_qianfans_rule(user, assistant):
     assert Turn(user, assistant).estimate == estimate_tokens(user) + estimate_tokens(assistant)
@@ -209,11 +198,11 @@ def test_two_runs_of_a_cell_that_said_the_same_are_equal():
     assert Turn("a", "b", run="1") == Turn("a", "b", run="2")
 
 
-# --- what a turn is called
+# --- labels and excerpts
 
 
 @pytest.mark.parametrize(
-    ("text", "called"),
+    ("text", "label"),
     [
         ("hi", "hi"),
         ("x" * 40, "x" * 40),
@@ -222,25 +211,24 @@ def test_two_runs_of_a_cell_that_said_the_same_are_equal():
         ("长" * 41, "长" * 39 + "…"),
     ],
 )
-def test_turn_is_called_by_how_it_begins(text, called):
-    assert Turn(text, "answer").label == f"“{called}”"
+def test_label_is_the_beginning_of_the_question(text, label):
+    assert Turn(text, "answer").label == f"“{label}”"
 
 
-@at_leisure
 @given(st.text())
-def test_what_a_turn_is_called_is_short_and_of_one_line(text):
-    called = excerpt(text)
-    assert len(called) <= 42
-    assert len(called.splitlines()) == 1
+def test_excerpt_is_short_and_on_one_line(text):
+    shown = excerpt(text)
+    assert len(shown) <= 42
+    assert len(shown.splitlines()) == 1
 
 
 @pytest.mark.parametrize("before", ["", "x" * 30], ids=["whole", "cut off"])
-def test_key_is_not_what_a_turn_is_called(before):
+def test_excerpt_masks_a_known_key(before):
     masking.remember(KEY)
     assert KEY[:4] not in excerpt(f"{before} {KEY}")
 
 
-# --- a cell that is run again
+# --- rewind: a cell that is run again
 
 
 def test_cell_that_has_not_asked_changes_nothing():
@@ -263,7 +251,7 @@ def test_all_turns_of_a_cell_that_asked_twice_go():
     assert (rewound.replaced, rewound.dropped) == ((1, 3), ((2, "“q2”"),))
 
 
-def test_going_back_leaves_the_conversation_as_it_was():
+def test_rewind_leaves_the_original_unchanged():
     conversation = asked("a", "b")
     conversation.rewind(again("a"))
     assert questions(conversation) == ["q1", "q2"]
@@ -309,7 +297,7 @@ def test_name_stays_when_the_conversation_goes_back():
     assert conversation.rewind(again("a")).conversation == Conversation("tutor")
 
 
-# --- a cell that goes on with an answer
+# --- rewind: a cell that continues an answer
 
 
 def continued(*, stopped: bool = False) -> Conversation:
@@ -363,7 +351,7 @@ def test_cell_does_not_go_on_with_an_answer_of_a_cell_below():
     assert conversation.rewind(again("a"), {"b"}, to_continue=True).conversation.turns == ()
 
 
-# --- whatever was run
+# --- rewind: any runs of any cells
 
 CELLS = st.sampled_from(["", "a", "b", "c", "d"])
 RUNS = st.builds(CellRun, CELLS, st.sampled_from(["1", "2", "3"]))
@@ -393,7 +381,6 @@ def steps(conversation: Conversation) -> list[tuple[int, int, Turn]]:
     return [(n, step, one) for n, turn in turns for step, one in enumerate(turn.steps())]
 
 
-@at_leisure
 @given(talks(), RUNS, BELOW)
 def test_what_stays_is_what_was_said_until_the_first_that_goes(conversation, run, below):
     def stays(number_step_turn):
@@ -404,7 +391,6 @@ def test_what_stays_is_what_was_said_until_the_first_that_goes(conversation, run
     assert steps(left) == list(takewhile(stays, steps(conversation)))
 
 
-@at_leisure
 @given(talks(), RUNS, BELOW)
 def test_going_on_keeps_the_questions_of_the_own_cell(conversation, run, below):
     def stays(number_step_turn):
@@ -419,7 +405,6 @@ def test_going_on_keeps_the_questions_of_the_own_cell(conversation, run, below):
         assert steps(left) == list(takewhile(stays, steps(conversation)))
 
 
-@at_leisure
 @given(talks(), RUNS, BELOW, st.booleans())
 def test_turns_that_go_and_turns_that_stay_are_all_there_are(conversation, run, below, to_continue):
     rewound = conversation.rewind(run, below, to_continue=to_continue)
@@ -431,7 +416,6 @@ def test_turns_that_go_and_turns_that_stay_are_all_there_are(conversation, run, 
     assert all(one in conversation.turns[len(kept) - 1].steps() for one in kept[-1:])
 
 
-@at_leisure
 @given(talks(), RUNS, BELOW)
 def test_turns_are_replaced_that_an_earlier_run_of_the_cell_asked(conversation, run, below):
     rewound = conversation.rewind(run, below)
@@ -439,35 +423,30 @@ def test_turns_are_replaced_that_an_earlier_run_of_the_cell_asked(conversation, 
     assert set(rewound.replaced) == own & set(gone(rewound))
 
 
-@at_leisure
 @given(talks(), RUNS, BELOW)
 def test_turns_that_go_are_called_by_their_questions(conversation, run, below):
     dropped = conversation.rewind(run, below).dropped
     assert dropped == tuple((number, conversation.turns[number - 1].label) for number, _ in dropped)
 
 
-@at_leisure
 @given(talks(), RUNS, BELOW, st.booleans())
-def test_going_back_twice_is_going_back_once(conversation, run, below, to_continue):
+def test_rewind_is_idempotent(conversation, run, below, to_continue):
     left = conversation.rewind(run, below, to_continue=to_continue).conversation
     assert left.rewind(run, below, to_continue=to_continue) == Rewound(left)
 
 
-@at_leisure
 @given(talks(), RUNS, BELOW, st.booleans())
 def test_each_turn_that_stays_still_names_the_one_before_it(conversation, run, below, to_continue):
     turns = conversation.rewind(run, below, to_continue=to_continue).conversation.turns
     assert [turn.after for turn in turns] == ["", *(turn.id for turn in turns[:-1])][: len(turns)]
 
 
-@at_leisure
 @given(talks(), RUNS, BELOW, st.booleans())
 def test_system_is_always_that_of_the_last_turn(conversation, run, below, to_continue):
     left = conversation.rewind(run, below, to_continue=to_continue).conversation
     assert left.system == (left.turns[-1].system if left.turns else "")
 
 
-@at_leisure
 @given(st.lists(st.sampled_from("abcdef"), max_size=20))
 def test_cells_run_in_any_order_are_read_from_the_top_down(cells):
     conversation = Conversation("any")
@@ -480,7 +459,7 @@ def test_cells_run_in_any_order_are_read_from_the_top_down(cells):
     assert in_order == sorted(set(in_order))
 
 
-# --- what the service finds unsafe
+# --- turns that the service finds unsafe
 
 
 @pytest.mark.parametrize(
@@ -515,7 +494,7 @@ def test_conversation_goes_on_after_it_was_emptied():
     assert contents(conversation.messages("e")) == ["e"]
 
 
-# --- what is sent: the rules of Dolly-12B's document
+# --- messages: the rules of Dolly-12B's document
 
 
 def test_first_question_is_sent_alone():
@@ -536,7 +515,6 @@ def test_messages_are_copies():
     assert contents(conversation.messages()) == ["a", "b"]
 
 
-@at_leisure
 @given(talks(), RUNS, BELOW)
 def test_whatever_is_run_the_roles_alternate_and_the_question_is_last(conversation, run, below):
     sent = conversation.rewind(run, below).conversation.fit("q", DOLLY).messages
@@ -545,7 +523,7 @@ def test_whatever_is_run_the_roles_alternate_and_the_question_is_last(conversati
     assert sent[-1]["content"] == "q"
 
 
-# --- what still fits
+# --- fit: what is sent
 
 
 def test_everything_is_sent_where_it_fits():
@@ -571,7 +549,7 @@ def test_exactly_4800_characters_are_sent():
 
 
 @pytest.mark.parametrize(("system", "left_out"), [(700, 0), (701, 1)])
-def test_system_text_takes_room(system, left_out):
+def test_system_text_counts_for_the_characters(system, left_out):
     conversation = talk(("a" * 2_000, "b" * 2_000), system="s" * system)
     assert conversation.fit("q" * 100, DOLLY).left_out == left_out
 
@@ -584,13 +562,13 @@ def test_oldest_pair_is_dropped_beyond_the_tokens_of_the_card(max_turns, left_ou
 
 
 @pytest.mark.parametrize(("system", "left_out"), [("", 0), (" 长", 1)])
-def test_system_text_takes_tokens(system, left_out):
+def test_system_text_counts_for_the_tokens(system, left_out):
     card = Card(name="any", kinds=("chat",), max_tokens=7)
     assert talk(("长城长", "two words"), system=system).fit("q", card).left_out == left_out
 
 
 @pytest.mark.parametrize(("characters", "tokens", "left_out"), [(5, 5, 0), (4, 5, 1), (5, 4, 1)])
-def test_the_narrower_of_both_limits_counts(characters, tokens, left_out):
+def test_the_narrower_of_both_limits_applies(characters, tokens, left_out):
     card = Card(name="any", kinds=("chat",), max_characters=characters, max_tokens=tokens)
     assert talk(("长", "城"), ("a", "b")).fit("长", card).left_out == left_out
 
@@ -624,27 +602,27 @@ def test_characters_are_counted_and_not_bytes():
 
 
 @pytest.mark.parametrize(("max_turns", "sent"), [(0, "e"), (1, "cde"), (2, "abcde"), (3, "abcde")])
-def test_at_most_so_many_turns_are_sent(max_turns, sent):
+def test_at_most_max_turns_are_sent(max_turns, sent):
     fit = talk(("a", "b"), ("c", "d")).fit("e", DOLLY, max_turns=max_turns)
     assert "".join(contents(fit.messages)) == sent
 
 
-def test_so_many_turns_are_sent_whatever_their_length():
+def test_min_turns_are_sent_whatever_their_length():
     fit = talk(("a", "b"), ("c", "d" * 5_000)).fit("e", DOLLY, min_turns=1)
     assert (len(fit.messages), fit.left_out) == (3, 1)
 
 
-def test_turns_that_there_are_not_cannot_be_sent():
+def test_min_turns_may_be_more_than_there_are():
     assert talk(("a", "b")).fit("c", DOLLY, min_turns=2).left_out == 0
 
 
 @pytest.mark.parametrize(("drop", "sent"), [(0, "abcde"), (1, "cde"), (2, "e"), (3, "e")])
-def test_so_many_turns_less_are_sent(drop, sent):
+def test_drop_sends_so_many_turns_fewer(drop, sent):
     fit = talk(("a", "b"), ("c", "d")).fit("e", DOLLY, drop=drop)
     assert "".join(contents(fit.messages)) == sent
 
 
-def test_least_wins_over_most_and_fewer():
+def test_min_turns_takes_precedence_over_max_turns_and_drop():
     assert (
         talk(("a", "b"), ("c", "d")).fit("e", None, max_turns=0, min_turns=1, drop=1).left_out == 1
     )
@@ -663,7 +641,7 @@ def test_reason_names_the_limit(card, limits, reason):
     assert talk(("a", "长" * 5_000)).fit("q", card, **limits).reason == reason
 
 
-# --- whatever fits
+# --- fit: any turns and limits
 
 SAID = st.lists(st.text("a 长", min_size=1, max_size=9), max_size=4).map(" ".join)
 TALKS = st.builds(
@@ -695,7 +673,6 @@ def is_within(
     return all(limit is None or has <= limit for has, limit in limits)
 
 
-@at_leisure
 @given(TALKS, CARDS, MOST, FEW, FEW)
 def test_newest_turns_are_sent_and_the_others_left_out(
     conversation, card, max_turns, min_turns, drop
@@ -706,40 +683,29 @@ def test_newest_turns_are_sent_and_the_others_left_out(
     assert contents(fit.messages) == newest
 
 
-@at_leisure
 @given(TALKS, CARDS, MOST)
-def test_what_is_sent_is_within_all_limits(conversation, card, max_turns):
-    fit = conversation.fit("q", card, max_turns=max_turns)
-    kept = len(conversation.turns) - fit.left_out
-    assert kept == 0 or is_within(conversation, kept, card, max_turns)
-
-
-@at_leisure
-@given(TALKS, CARDS, MOST)
-def test_one_more_turn_would_not_fit(conversation, card, max_turns):
+def test_as_many_turns_are_sent_as_are_within_all_limits(conversation, card, max_turns):
     left_out = conversation.fit("q", card, max_turns=max_turns).left_out
-    more = len(conversation.turns) - left_out + 1
-    assert left_out == 0 or not is_within(conversation, more, card, max_turns)
+    kept = len(conversation.turns) - left_out
+    assert kept == 0 or is_within(conversation, kept, card, max_turns)
+    assert left_out == 0 or not is_within(conversation, kept + 1, card, max_turns)
 
 
-@at_leisure
 @given(TALKS, CARDS, MOST, FEW)
-def test_fewer_are_just_so_many_fewer(conversation, card, max_turns, drop):
+def test_drop_leaves_out_exactly_so_many_more(conversation, card, max_turns, drop):
     fitting = conversation.fit("q", card, max_turns=max_turns).left_out
     shorter = conversation.fit("q", card, max_turns=max_turns, drop=drop)
     assert shorter.left_out == min(fitting + drop, len(conversation.turns))
 
 
-@at_leisure
 @given(TALKS, CARDS, MOST, FEW, FEW)
-def test_least_are_sent_and_no_more_than_else(conversation, card, max_turns, min_turns, drop):
+def test_min_turns_are_sent_and_no_more(conversation, card, max_turns, min_turns, drop):
     count = len(conversation.turns)
     free = conversation.fit("q", card, max_turns=max_turns, drop=drop).left_out
     held = conversation.fit("q", card, max_turns=max_turns, min_turns=min_turns, drop=drop).left_out
     assert held == min(free, max(count - min_turns, 0))
 
 
-@at_leisure
 @given(TALKS, CARDS, MOST, FEW, FEW)
 def test_there_is_a_reason_where_something_is_left_out(
     conversation, card, max_turns, min_turns, drop
@@ -748,7 +714,6 @@ def test_there_is_a_reason_where_something_is_left_out(
     assert bool(fit.reason) == bool(fit.left_out)
 
 
-@at_leisure
 @given(TALKS, CARDS)
 def test_conversation_can_always_be_cut_down_to_the_question(conversation, card):
     fit = conversation.fit("q", card, drop=len(conversation.turns))

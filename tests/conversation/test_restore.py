@@ -1,4 +1,4 @@
-"""Conversations built again from real notebooks on disk, and what a reader is told of that."""
+"""Conversations restored from notebooks on disk, and the summary for the user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qianfan_magic.conversation.record import KEY, record_to_json, with_digest
 from qianfan_magic.conversation.restore import Restoration, restore
 from qianfan_magic.conversation.turn import CellRun, Turn
 from qianfan_magic.masking import forget_all, remember
-from qianfan_magic.session.session import Session
+from qianfan_magic.conversation.store import ConversationStore
 
 SECRET = "Wenxin-k3y-of-mine"
 
@@ -30,7 +30,7 @@ class Notebook:
     """A notebook whose cells chat, as the magics have them do it, without the asking."""
 
     def __init__(self) -> None:
-        self.session = Session(CellOrder({}))
+        self.store = ConversationStore(CellOrder({}))
         self.cells: dict[str, list[dict[str, Any]]] = {}
         self._runs = 0
 
@@ -39,9 +39,9 @@ class Notebook:
     ) -> None:
         """Run a chat cell; the answer is the question in capitals."""
         run, others = self._run(cell), []
-        conversation = self.session.conversation(name)
+        conversation = self.store.get(name)
         if not append:
-            rewound, others = self.session.rewind(name, run)
+            rewound, others = self.store.rewind(name, run)
             conversation = rewound.conversation
         turn = Turn(user, said.pop("assistant", user.upper()), cell=cell, run=run.id, **said)
         self._took(run, conversation.append(turn), *(other.conversation for other in others))
@@ -49,7 +49,7 @@ class Notebook:
     def go_on(self, cell: str, rest: str) -> None:
         """Run a cell with ``--continue``."""
         run = self._run(cell)
-        rewound, _ = self.session.rewind("default", run, to_continue=True)
+        rewound, _ = self.store.rewind("default", run, to_continue=True)
         last = rewound.conversation.turns[-1]
         before = rewound.conversation.truncate(len(rewound.conversation.turns) - 1)
         whole = Turn(
@@ -59,18 +59,18 @@ class Notebook:
         self._took(run, before.append(whole))
 
     def undo(self, cell: str, name: str = "default") -> None:
-        conversation = self.session.conversation(name)
+        conversation = self.store.get(name)
         left = conversation.truncate(len(conversation.turns) - 1)
-        self.session.keep(left)
-        self._shows(cell, self.session.record(run=self._run(cell)), "undone")
+        self.store.keep(left)
+        self._shows(cell, self.store.record(run=self._run(cell)), "undone")
 
     def reset(self, cell: str, name: str = "default") -> None:
-        self.session.conversations.pop(name, None)
-        self._shows(cell, self.session.record(run=self._run(cell)), "forgotten")
+        self.store.forget(self.store.get(name))
+        self._shows(cell, self.store.record(run=self._run(cell)), "forgotten")
 
     def load(self, cell: str, *conversations: Conversation) -> None:
-        self.session.keep(*conversations)
-        record = self.session.record(*conversations, run=self._run(cell), last=None)
+        self.store.keep(*conversations)
+        record = self.store.record(*conversations, run=self._run(cell), last=None)
         self._shows(cell, record, "loaded")
 
     def clear(self, *cells: str) -> None:
@@ -102,7 +102,7 @@ class Notebook:
         """Save, restore, and list the questions of a conversation."""
         return [turn.user for turn in self.restore().conversations[name].turns]
 
-    def account(self) -> list[str]:
+    def summary(self) -> list[str]:
         return self.restore().summary
 
     def _run(self, cell: str) -> CellRun:
@@ -110,8 +110,8 @@ class Notebook:
         return CellRun(cell, f"run-{self._runs}")
 
     def _took(self, run: CellRun, *conversations: Conversation) -> None:
-        self.session.keep(*conversations)
-        record = self.session.record(conversations[0], run=run, last=1)
+        self.store.keep(*conversations)
+        record = self.store.record(conversations[0], run=run, last=1)
         self._shows(run.cell, record, conversations[0].turns[-1].assistant)
 
     def _shows(self, cell: str, record: dict[str, Any], text: str) -> None:
@@ -144,35 +144,35 @@ def left_out(*turns: tuple[int, str, int]) -> str:
 
 
 def test_conversation_comes_back_as_it_was(notebook):
-    assert notebook.restore().conversations == notebook.session.conversations
+    assert notebook.restore().conversations == {one.name: one for one in notebook.store}
 
 
-def test_account_of_a_whole_conversation_is_one_line(notebook):
-    assert notebook.account() == ["default: 3 turns restored."]
+def test_summary_of_a_whole_conversation_is_one_line(notebook):
+    assert notebook.summary() == ["default: 3 turns restored."]
 
 
-def test_account_of_one_turn_is_in_the_singular(empty):
+def test_summary_of_one_turn_is_in_the_singular(empty):
     empty.ask("a", "hi")
-    assert empty.account() == ["default: 1 turn restored."]
+    assert empty.summary() == ["default: 1 turn restored."]
 
 
-def test_notebook_without_records_tells_nothing(empty):
+def test_notebook_without_records_restores_nothing(empty):
     empty.cells["a"] = [nbformat.v4.new_output("stream", text="hello")]
     assert empty.restore() == Restoration()
 
 
 def test_clock_is_that_of_the_newest_record(notebook):
-    assert notebook.restore().clock == notebook.session.clock
+    assert notebook.restore().clock == notebook.store.clock
 
 
 def test_restored_conversation_lacks_nothing(notebook):
-    assert notebook.restore().lacks(notebook.session.conversation("default")) == 0
+    assert notebook.restore().lacks(notebook.store.get("default")) == 0
 
 
 def test_turns_that_were_not_saved_are_lacking(notebook):
     restored = notebook.restore()
     notebook.ask("d", "ask d")
-    assert restored.lacks(notebook.session.conversation("default")) == 1
+    assert restored.lacks(notebook.store.get("default")) == 1
 
 
 def test_turns_of_an_unknown_conversation_are_lacking(notebook):
@@ -181,15 +181,16 @@ def test_turns_of_an_unknown_conversation_are_lacking(notebook):
 
 
 def test_dropped_turns_are_not_lacking(notebook):
-    before = notebook.session.conversation("default")
+    before = notebook.store.get("default")
     notebook.undo("u")
     assert notebook.restore().lacks(before) == 0
 
 
 def test_restored_conversation_goes_on_and_comes_back(notebook):
     restored = notebook.restore()
-    notebook.session = Session(CellOrder({}), clock=restored.clock)
-    notebook.session.keep(*restored.conversations.values())
+    notebook.store = ConversationStore(CellOrder({}))
+    notebook.store.advance_clock(restored.clock)
+    notebook.store.keep(*restored.conversations.values())
     notebook.ask("d", "ask d")
     assert notebook.said() == ["ask a", "ask b", "ask c", "ask d"]
 
@@ -219,13 +220,13 @@ def test_two_conversations_come_back_apart(empty):
 def test_two_conversations_have_a_line_each(empty):
     empty.ask("a", "hi")
     empty.ask("b", "ho", name="tutor")
-    assert empty.account() == ["default: 1 turn restored.", "tutor: 1 turn restored."]
+    assert empty.summary() == ["default: 1 turn restored.", "tutor: 1 turn restored."]
 
 
 def test_500_turns_come_back(empty):
     for number in range(500):
         empty.ask(f"c{number}", f"ask {number}")
-    assert empty.restore().conversations == empty.session.conversations
+    assert empty.restore().conversations == {one.name: one for one in empty.store}
 
 
 CELLS = st.sampled_from("abcd")
@@ -247,7 +248,7 @@ def follow(steps: list[tuple[str, str, str]], notebook: Notebook) -> None:
             notebook.ask(cell, f"ask {number}", name=name, append=step == "append")
         elif step == "reset":
             notebook.reset(f"{cell}{number}", name)
-        elif notebook.session.conversation(name).turns:
+        elif notebook.store.get(name).turns:
             notebook.undo(f"{cell}{number}", name)
 
 
@@ -261,7 +262,7 @@ def test_whatever_was_done_one_conversation_comes_back(steps):
     follow(steps, notebook)
     with tempfile.TemporaryDirectory() as folder:
         restored = restore(read_outputs(notebook.save(Path(folder) / "n.ipynb")))
-    assert kept(restored.conversations) == kept(notebook.session.conversations)
+    assert kept(restored.conversations) == kept({one.name: one for one in notebook.store})
 
 
 @given(STEPS.map(lambda steps: [step for step in steps if step[0] != "append"]))
@@ -270,11 +271,11 @@ def test_whatever_was_done_two_conversations_come_back(steps):
     follow(steps, notebook)
     with tempfile.TemporaryDirectory() as folder:
         restored = restore(read_outputs(notebook.save(Path(folder) / "n.ipynb")))
-    assert kept(restored.conversations) == kept(notebook.session.conversations)
+    assert kept(restored.conversations) == kept({one.name: one for one in notebook.store})
 
 
 @given(STEPS, st.sets(CELLS))
-def test_whatever_is_cleared_no_turn_is_made_up(steps, cleared):
+def test_whatever_is_cleared_restored_turns_are_genuine(steps, cleared):
     notebook = Notebook()
     follow(steps, notebook)
     asked = {f"ask {number}" for number in range(len(steps))}
@@ -300,19 +301,19 @@ def test_stale_turns_stay_dropped(notebook):
 
 def test_stale_turns_are_named(notebook):
     notebook.ask("b", "again")
-    assert notebook.account() == ["default: 2 turns restored.", left_out((3, "ask c", 3))]
+    assert notebook.summary() == ["default: 2 turns restored.", left_out((3, "ask c", 3))]
 
 
 def test_stale_branch_that_was_asked_again_comes_back(notebook):
     for cell in "abc":
         notebook.ask(cell, f"again {cell}")
-    assert notebook.account() == ["default: 3 turns restored."]
+    assert notebook.summary() == ["default: 3 turns restored."]
 
 
 def test_stale_branch_that_was_asked_again_in_part_is_left_out_in_part(notebook):
     notebook.ask("a", "again a")
     notebook.ask("c", "again c")
-    assert notebook.account() == ["default: 2 turns restored.", left_out((2, "ask b", 2))]
+    assert notebook.summary() == ["default: 2 turns restored.", left_out((2, "ask b", 2))]
 
 
 def test_cell_that_went_to_another_conversation_comes_back_there(notebook):
@@ -324,7 +325,7 @@ def test_many_stale_turns_are_named_in_one_line(empty):
     for number in range(100):
         empty.ask(f"c{number}", f"ask {number}")
     empty.ask("c0", "again")
-    _, line = empty.account()
+    _, line = empty.summary()
     assert line.endswith("turn 6 (\u201cask 5\u201d, cell 6), 94 more.")
 
 
@@ -338,7 +339,7 @@ def test_undone_turn_stays_undone(notebook):
 
 def test_undone_turn_is_named(notebook):
     notebook.undo("u")
-    assert notebook.account()[1:] == [left_out((3, "ask c", 3))]
+    assert notebook.summary()[1:] == [left_out((3, "ask c", 3))]
 
 
 def test_conversation_goes_on_after_undo(notebook):
@@ -358,9 +359,9 @@ def test_reset_conversation_is_empty(notebook):
     assert notebook.said() == []
 
 
-def test_reset_conversation_has_an_account(notebook):
+def test_reset_conversation_has_a_summary(notebook):
     notebook.reset("r")
-    assert notebook.account()[0] == "default: 0 turns restored."
+    assert notebook.summary()[0] == "default: 0 turns restored."
 
 
 def test_conversation_goes_on_after_reset(notebook):
@@ -387,9 +388,9 @@ def test_turn_whose_output_was_cleared_is_missing(notebook, cleared, said):
 
 
 @pytest.mark.parametrize(("cleared", "number"), [("a", 1), ("b", 2)])
-def test_account_says_which_turn_is_missing(notebook, cleared, number):
+def test_summary_says_which_turn_is_missing(notebook, cleared, number):
     notebook.clear(cleared)
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         f"default: turn {number} is missing from the notebook.",
     ]
@@ -400,19 +401,19 @@ def test_conversation_ends_before_a_last_output_that_was_cleared(notebook):
     assert notebook.said() == ["ask a", "ask b"]
 
 
-def test_account_says_which_turns_are_missing(notebook):
+def test_summary_says_which_turns_are_missing(notebook):
     notebook.ask("d", "ask d")
     notebook.clear("b", "c")
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         "default: turns 2 to 3 are missing from the notebook.",
     ]
 
 
-def test_account_tells_gaps_apart(notebook):
+def test_summary_lists_gaps_separately(notebook):
     notebook.ask("d", "ask d")
     notebook.clear("a", "c")
-    assert notebook.account()[1:] == [
+    assert notebook.summary()[1:] == [
         "default: turn 1 is missing from the notebook.",
         "default: turn 3 is missing from the notebook.",
     ]
@@ -421,8 +422,9 @@ def test_account_tells_gaps_apart(notebook):
 def test_cell_that_was_cleared_and_run_again_after_restore_is_the_last(notebook):
     notebook.clear("b")
     restored = notebook.restore()
-    notebook.session = Session(CellOrder({}), clock=restored.clock)
-    notebook.session.keep(*restored.conversations.values())
+    notebook.store = ConversationStore(CellOrder({}))
+    notebook.store.advance_clock(restored.clock)
+    notebook.store.keep(*restored.conversations.values())
     notebook.ask("b", "ask b")
     assert notebook.said() == ["ask a", "ask c", "ask b"]
 
@@ -476,10 +478,10 @@ def test_undone_turn_does_not_come_back_in_the_place_of_a_cleared_one(notebook):
     assert notebook.said() == ["ask a"]
 
 
-def test_account_says_that_the_last_turn_is_missing(notebook):
+def test_summary_says_that_the_last_turn_is_missing(notebook):
     notebook.undo("u")
     notebook.clear("b")
-    assert "missing from the notebook" in " ".join(notebook.account())
+    assert "missing from the notebook" in " ".join(notebook.summary())
 
 
 def test_turn_between_two_that_are_gone_is_restored(notebook):
@@ -493,24 +495,24 @@ def test_turn_between_two_that_are_gone_is_restored(notebook):
 
 def test_answer_whose_shown_text_was_edited_counts_as_it_came(notebook):
     notebook.cells["b"][0]["data"]["text/plain"] = "edited"
-    assert notebook.restore().conversations == notebook.session.conversations
+    assert notebook.restore().conversations == {one.name: one for one in notebook.store}
 
 
 def test_edited_text_is_named(notebook):
     notebook.cells["b"][0]["data"]["text/plain"] = "edited"
-    assert notebook.account()[1:] == [
+    assert notebook.summary()[1:] == [
         "Cell 2: the text that is shown was edited; the answer counts as it came."
     ]
 
 
 def test_text_that_was_taken_away_is_edited(notebook):
     del notebook.cells["b"][0]["data"]["text/plain"]
-    assert len(notebook.account()) == 2
+    assert len(notebook.summary()) == 2
 
 
 def test_text_that_was_split_into_lines_is_not_edited(empty):
     empty.ask("a", "hi", assistant="one\ntwo\n\nthree\n")
-    assert empty.account() == ["default: 1 turn restored."]
+    assert empty.summary() == ["default: 1 turn restored."]
 
 
 def test_turn_whose_record_was_edited_is_left_out(notebook):
@@ -520,7 +522,7 @@ def test_turn_whose_record_was_edited_is_left_out(notebook):
 
 def test_turn_whose_record_was_edited_is_named(notebook):
     notebook.record("b")["turns"][0]["user"] = "edited"
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         "default: turn 2 is missing from the notebook.",
         "Cell 2: a turn was left out: it has been edited by hand.",
@@ -533,29 +535,29 @@ def test_last_turn_whose_record_was_edited_leaves_those_before_it(notebook):
 
 
 @pytest.mark.parametrize("field", ["user", "assistant"])
-def test_never_half_a_turn(notebook, field):
+def test_turn_without_a_text_is_left_out(notebook, field):
     del notebook.record("b")["turns"][0][field]
-    assert notebook.account()[-1] == f"Cell 2: a turn was left out: '{field}' is missing or empty."
+    assert notebook.summary()[-1] == f"Cell 2: a turn was left out: '{field}' is missing or empty."
 
 
 def test_record_of_another_version_is_named(notebook):
     notebook.record("c")["version"] = 2
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         "Cell 3: its record was left out, since it is of version 2, and this package reads 1.",
     ]
 
 
-@pytest.mark.parametrize("record", [False, 0, "x", [], {}, {"version": 1}, ["x"]], ids=str)
-def test_what_is_no_record_leaves_the_others(notebook, record):
-    notebook.cells["b"][0]["metadata"][KEY] = record
-    assert notebook.said() == ["ask a", "ask c"]
+def test_invalid_record_leaves_the_others(notebook):
+    for record in [False, 0, "x", [], {}, {"version": 1}, ["x"]]:
+        notebook.cells["b"][0]["metadata"][KEY] = record
+        assert notebook.said() == ["ask a", "ask c"], record
 
 
 def test_turn_of_a_conversation_without_a_head_is_named(notebook):
     for cell in "abc":
         notebook.record(cell)["heads"] = {}
-    assert notebook.account() != []
+    assert notebook.summary() != []
 
 
 # --- cells that were copied, moved, taken away
@@ -573,7 +575,7 @@ def test_copied_cell_counts_once(notebook):
 
 def test_copied_cell_is_named(notebook):
     duplicate(notebook, "b", "copy", 2)
-    assert notebook.account()[1:] == ["Cell 3: turn 2 stands in cell 2 too; it counts once."]
+    assert notebook.summary()[1:] == ["Cell 3: turn 2 stands in cell 2 too; it counts once."]
 
 
 def test_turn_of_a_copied_cell_stays_its_cells(notebook):
@@ -596,12 +598,12 @@ def test_turn_of_a_cell_that_had_no_id_is_its_cells(empty):
 @pytest.mark.parametrize("place", [0, 1])
 def test_moved_cell_keeps_its_turn(notebook, place):
     notebook.move("c", place)
-    assert notebook.restore().conversations == notebook.session.conversations
+    assert notebook.restore().conversations == {one.name: one for one in notebook.store}
 
 
 def test_deleted_cell_is_a_gap(notebook):
     del notebook.cells["b"]
-    assert notebook.account()[1:] == ["default: turn 2 is missing from the notebook."]
+    assert notebook.summary()[1:] == ["default: turn 2 is missing from the notebook."]
 
 
 def test_markdown_counts_among_the_cells(notebook):
@@ -630,7 +632,7 @@ def test_loaded_turns_come_back(notebook):
 
 def test_turns_that_a_load_replaced_are_named(notebook):
     notebook.load("l", loaded(2))
-    assert notebook.account() == [
+    assert notebook.summary() == [
         "default: 2 turns restored.",
         left_out((1, "ask a", 1), (2, "ask b", 2), (3, "ask c", 3)),
     ]
@@ -648,12 +650,12 @@ def test_loaded_conversations_come_back_apart(empty):
 
 
 def test_what_was_saved_and_loaded_again_stands_twice_without_harm(notebook):
-    notebook.load("l", notebook.session.conversation("default"))
-    assert notebook.account() == ["default: 3 turns restored."]
+    notebook.load("l", notebook.store.get("default"))
+    assert notebook.summary() == ["default: 3 turns restored."]
 
 
 def test_loaded_turns_stand_where_the_cells_were_cleared(notebook):
-    notebook.load("l", notebook.session.conversation("default"))
+    notebook.load("l", notebook.store.get("default"))
     notebook.clear("a", "b", "c")
     assert notebook.said() == ["ask a", "ask b", "ask c"]
 
@@ -661,7 +663,7 @@ def test_loaded_turns_stand_where_the_cells_were_cleared(notebook):
 def test_appended_turn_stands_with_the_first(empty):
     empty.ask("a", "one")
     empty.ask("a", "two", append=True)
-    assert empty.restore().conversations == empty.session.conversations
+    assert empty.restore().conversations == {one.name: one for one in empty.store}
 
 
 def test_appended_turn_leaves_one_output_with_two_turns(empty):
@@ -689,11 +691,11 @@ def going_on(request, empty) -> Notebook:
 
 
 def test_answer_that_went_on_comes_back_as_one(going_on):
-    assert going_on.restore().conversations == going_on.session.conversations
+    assert going_on.restore().conversations == {one.name: one for one in going_on.store}
 
 
-def test_account_of_an_answer_that_went_on_is_one_line(going_on):
-    assert going_on.account() == ["default: 1 turn restored."]
+def test_summary_of_an_answer_that_went_on_is_one_line(going_on):
+    assert going_on.summary() == ["default: 1 turn restored."]
 
 
 def test_answer_that_went_on_comes_back_with_what_it_continues(going_on):
@@ -724,18 +726,12 @@ def test_marks_come_back(empty, mark):
 # --- older notebooks
 
 
-@pytest.mark.parametrize("minor", range(5))
-def test_notebook_without_cell_ids_comes_back(notebook, minor):
-    path = without_ids(notebook, minor)
-    said = [turn.user for turn in restore(read_outputs(path)).conversations["default"].turns]
-    assert said == ["ask a", "ask b", "ask c"]
-
-
-@pytest.mark.parametrize("minor", range(5))
-def test_notebook_without_cell_ids_is_whole(notebook, minor):
-    assert restore(read_outputs(without_ids(notebook, minor))).summary == [
-        "default: 3 turns restored."
-    ]
+def test_notebook_without_cell_ids_is_restored(notebook):
+    for minor in range(5):
+        restored = restore(read_outputs(without_ids(notebook, minor)))
+        turns = restored.conversations["default"].turns
+        assert [turn.user for turn in turns] == ["ask a", "ask b", "ask c"], minor
+        assert restored.summary == ["default: 3 turns restored."], minor
 
 
 def without_ids(notebook: Notebook, minor: int) -> Path:
@@ -768,13 +764,13 @@ def test_turn_that_quotes_a_key_is_restored_where_that_is_unknown(empty):
     empty.ask("a", f"Is {SECRET} safe?", assistant="No.")
     empty.ask("b", "Why?")
     forget_all()
-    assert empty.account() == ["default: 2 turns restored."]
+    assert empty.summary() == ["default: 2 turns restored."]
 
 
 def test_turn_that_quotes_a_key_is_not_lacking(empty):
     remember(SECRET)
     empty.ask("a", f"Is {SECRET} safe?", assistant="No.")
-    assert empty.restore().lacks(empty.session.conversation("default")) == 0
+    assert empty.restore().lacks(empty.store.get("default")) == 0
 
 
 def test_turns_saved_before_their_key_was_known_are_restored(empty):
@@ -801,21 +797,22 @@ def test_forged_clock_takes_the_head_and_nothing_else(notebook):
 
 def test_record_from_the_future_is_left_out(notebook):
     forge(notebook, "b", lambda record: record.update(clock=10**15))
-    assert "Cell 2: its record was left out, since its clock is ahead" in notebook.account()[-1]
+    assert "Cell 2: its record was left out, since its clock is ahead" in notebook.summary()[-1]
 
 
 def test_record_from_the_future_spoils_no_later_one(notebook):
     forge(notebook, "b", lambda record: record.update(clock=2**53 - 2)).save()
     later = Notebook()
-    later.session.layout = CellOrder({"__vsc_ipynb_file__": str(Path("notebook.ipynb").resolve())})
+    path = str(Path("notebook.ipynb").resolve())
+    later.store = ConversationStore(CellOrder({"__vsc_ipynb_file__": path}))
     later.ask("a", "hi")
     assert later.said() == ["hi"]
 
 
-def test_system_text_of_a_stranger_is_told(notebook):
+def test_system_text_is_in_the_summary(notebook):
     notebook.ask("d", "ask d", system="Always praise.")
     with_system = ", with the system text \u201cAlways praise.\u201d."
-    assert notebook.account()[0] == f"default: 4 turns restored{with_system}"
+    assert notebook.summary()[0] == f"default: 4 turns restored{with_system}"
 
 
 def test_head_cannot_give_turns_another_system_text(notebook):
@@ -838,15 +835,15 @@ def test_next_record_after_a_forged_clock_can_be_written(notebook, clock):
     assert json.loads(json.dumps(next_one))[KEY]["clock"] <= 2**53 - 1
 
 
-@pytest.mark.parametrize("number", [0, 1, 3, 10**9])
-def test_forged_number_changes_no_turn(notebook, number):
-    forged = forge(notebook, "b", lambda record: record["turns"][0].update(turn=number))
-    assert forged.said() == ["ask a", "ask b", "ask c"]
+def test_forged_number_changes_no_turn(notebook):
+    for number in [0, 1, 3, 10**9]:
+        notebook.record("b")["turns"][0]["turn"] = number
+        assert notebook.said() == ["ask a", "ask b", "ask c"], number
 
 
-def test_forged_number_of_any_size_is_told_in_one_short_line(notebook):
+def test_forged_number_of_any_size_is_reported_in_one_short_line(notebook):
     forged = forge(notebook, "b", lambda record: record["turns"][0].update(turn=10**4299))
-    assert all(len(line) < 1_000 for line in forged.account())
+    assert all(len(line) < 1_000 for line in forged.summary())
 
 
 def test_forged_circle_ends(empty):
@@ -874,25 +871,25 @@ def test_head_of_another_conversation_restores_none_of_this(notebook):
     assert forged.said("tutor") == []
 
 
-def test_turn_that_is_told_many_times_counts_once(notebook):
+def test_turn_that_is_recorded_many_times_counts_once(notebook):
     turns = notebook.record("b")["turns"]
     forged = forge(notebook, "b", lambda record: record.update(turns=turns * 1_000))
     assert forged.said() == ["ask a", "ask b", "ask c"]
 
 
-def test_turn_told_twice_in_one_output_is_no_copy(notebook):
+def test_turn_recorded_twice_in_one_output_is_no_copy(notebook):
     turns = notebook.record("b")["turns"]
     forged = forge(notebook, "b", lambda record: record.update(turns=turns * 2))
-    assert forged.account() == ["default: 3 turns restored."]
+    assert forged.summary() == ["default: 3 turns restored."]
 
 
 @pytest.mark.parametrize("name", ["a\nb: 9 turns restored.", "x" * 10_000], ids=["lines", "long"])
-def test_each_line_of_the_account_is_one_short_line(empty, name):
+def test_each_line_of_the_summary_is_one_short_line(empty, name):
     empty.ask("a", "hi", name=name)
-    assert all("\n" not in line and len(line) < 1_000 for line in empty.account())
+    assert all("\n" not in line and len(line) < 1_000 for line in empty.summary())
 
 
 @pytest.mark.parametrize("version", ["x" * 10_000, "a\nb", 10**4000], ids=["long", "lines", "huge"])
-def test_forged_version_is_told_in_one_short_line(notebook, version):
-    account = forge(notebook, "b", lambda record: record.update(version=version)).account()
-    assert all("\n" not in line and len(line) < 1_000 for line in account)
+def test_forged_version_is_reported_in_one_short_line(notebook, version):
+    summary = forge(notebook, "b", lambda record: record.update(version=version)).summary()
+    assert all("\n" not in line and len(line) < 1_000 for line in summary)

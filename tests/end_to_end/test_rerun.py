@@ -1516,7 +1516,7 @@ def test_restore_of_a_missing_notebook_fails(bare):
 def test_restore_of_a_broken_notebook_fails(bare, tmp_path, content):
     (tmp_path / "broken.ipynb").write_bytes(content)
     error, _ = bare.fail("%qianfan restore broken.ipynb")
-    assert (type(error), "is no notebook" in error.message) == (QianfanError, True)
+    assert (type(error), "is not a notebook" in error.message) == (QianfanError, True)
 
 
 # --- %qianfan usage

@@ -1,4 +1,4 @@
-"""A notebook as a front end has it: cells with ids, their outputs, and the saved file."""
+"""A notebook page, as a front end keeps it for a real kernel: cells, outputs and the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = "qianfan_magic"
 
 
 class Page:
-    """A notebook as a front end has it: cells with ids, what stands under them, and the file."""
+    """The cells of a notebook with their ids and outputs, its kernel and its file."""
 
     def __init__(self, kernel: Kernel, path: Path) -> None:
         self.kernel, self.path = kernel, path
@@ -24,7 +24,7 @@ class Page:
         self.under: dict[str, list[dict[str, Any]]] = {}
 
     def run(self, cell: str, code: str, seen: Callable[[Ran], Any] = lambda _: None) -> Ran:
-        """Run a cell as a front end does: send its id, and clear what stood under it."""
+        """Run a cell as a front end does: send its id and replace its outputs."""
         session = self.kernel.client.session
         session.metadata = {"cellId": cell} if cell else {}
         try:
@@ -37,7 +37,7 @@ class Page:
         return ran
 
     def _show(self, cell: str, output: dict[str, Any]) -> None:
-        """Put an output where one of its display id stands, else under the cell."""
+        """Update the output with the same display id, or add it to the cell."""
         shown = output["transient"].get("display_id")
         for outputs in self.under.values():
             for place, other in enumerate(outputs):
@@ -47,13 +47,13 @@ class Page:
         self.under[cell].append(output)
 
     def ask(self, cell: str, question: str, flags: str = "") -> Ran:
-        """Run a chat cell that goes well."""
+        """Run a chat cell that succeeds."""
         ran = self.run(cell, f"%%qianfan_chat {flags}\n{question}")
         assert ran.reply["status"] == "ok", ran.reply
         return ran
 
     def say(self, line: str) -> str:
-        """Run a line that goes well in a cell without an id; return what it showed."""
+        """Run a line that succeeds in a cell without an id; return the text of its outputs."""
         ran = self.kernel.run(line)
         assert ran.reply["status"] == "ok", ran.reply
         return text_of(ran)
@@ -64,7 +64,7 @@ class Page:
             self.ask(cell, question)
 
     def stop(self, cell: str, code: str, when: Callable[[Ran], Any]) -> Ran:
-        """Run a cell and press Stop when something holds, again after long."""
+        """Run a cell and interrupt the kernel once a condition holds, and every 5 s after."""
         pressed = threading.Event()
         ended = threading.Event()
 
@@ -83,7 +83,7 @@ class Page:
             user.join()
 
     def messages(self, name: str = "default") -> list[str]:
-        """Give what was said in a conversation, letter by letter."""
+        """Return the contents of all messages of a conversation."""
         ran = self.kernel.run(f"%qianfan history -n {name} -o said\n[m['content'] for m in said]")
         return literal_eval(ran.contents("execute_result")[0]["data"]["text/plain"])
 
@@ -96,15 +96,15 @@ class Page:
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
-        """What the questions that were sent held."""
+        """Bodies of the chat requests that the server has seen."""
         return [json.loads(s.body) for s in self.server.seen if "wenxinworkshop" in s.path]
 
     def sent(self, number: int = -1) -> list[str]:
-        """Give the questions among the messages of one request."""
+        """Return the contents of the user messages of one request."""
         return [m["content"] for m in self.bodies[number]["messages"] if m["role"] == "user"]
 
     def save(self, *cells: str) -> None:
-        """Save the notebook with its cells in this order; by default in that of their ids."""
+        """Save the notebook with its cells in the given order, by default that of their ids."""
         saved = nbformat.v4.new_notebook()
         for cell in cells or sorted(self.under):
             outputs = [
@@ -115,7 +115,7 @@ class Page:
         nbformat.write(saved, self.path)
 
     def restart(self) -> None:
-        """Forget all that the kernel knew of conversations."""
+        """Reload the extension, which forgets all conversations as a new kernel would."""
         self.kernel.run("%reload_ext qianfan_magic")
 
 
@@ -124,7 +124,7 @@ def text_of(ran: Ran) -> str:
 
 
 def records_of(ran: Ran) -> list[dict[str, Any]]:
-    """Give the records that a cell's outputs carry."""
+    """Return the records in a cell's outputs."""
     outputs = ran.contents("display_data", "update_display_data")
     return [output["metadata"][KEY] for output in outputs if KEY in output["metadata"]]
 

@@ -147,8 +147,10 @@ def test_connection_ends_early(v1, v2):
         for end in ("close", "reset"):
             for after in (0, 2):
                 client.server.fail(Fault(end=end, after=after, path=path))
-                with pytest.raises(BROKEN):
+                with pytest.raises(BROKEN) as caught:
                     post_stream(client)
+                is_reset = "ConnectionResetError" in repr(caught.value)
+                assert is_reset is (end == "reset"), (path, end, after)
                 assert client.server.seen[-1].sent == after, (path, end)
 
 

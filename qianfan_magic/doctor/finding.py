@@ -1,4 +1,4 @@
-"""What the doctor finds."""
+"""The result of one check of the doctor."""
 
 from __future__ import annotations
 
@@ -9,24 +9,33 @@ from typing import Literal
 
 from qianfan_magic.errors import QianfanError, one_line
 
+__all__ = ["MARKS", "Finding", "State", "display_path"]
+
 State = Literal["ok", "note", "failed"]
+#: The mark that a terminal and the table show for each state.
 MARKS: dict[State, str] = {"ok": "ok", "note": "--", "failed": "!!"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; its texts are masked and one line each.
+    """The result of one check. Its texts are one line each, with every known secret masked.
 
     Attributes
     ----------
     what
-        The name of the thing.
+        What was checked, for example ``"Proxy"``.
     state
-        ``ok``; ``note`` if it may be meant so; ``failed`` if it cannot be.
+        ``"ok"``; ``"note"`` for something unusual that may be intended; ``"failed"`` for
+        something that cannot work.
     said
         What was found.
     todo
-        What to do about it; there is always something if it failed.
+        How to correct it; never empty if the check failed.
+
+    Examples
+    --------
+    >>> Finding("Server", "failed", "connection refused", "Check QIANFAN_BASE_URL.").lines
+    ['!!  Server: connection refused', '    → Check QIANFAN_BASE_URL.']
     """
 
     what: str
@@ -40,23 +49,23 @@ class Finding:
 
     @classmethod
     def of(cls, what: str, error: QianfanError, state: State = "failed") -> Finding:
-        """Tell of an error: what happened, and what to do."""
+        """Make a finding of an error: its message, and its hint as what to do."""
         return cls(what, state, error.message, error.hint)
 
     @property
     def lines(self) -> list[str]:
-        """What a terminal shows: one line, and below it what to do."""
+        """The lines that a terminal shows: what was found, then what to do about it."""
         line = f"{MARKS[self.state]}  {self.what}: {self.said}"
         return [line, f"    → {self.todo}"] if self.todo else [line]
 
 
 def display_path(path: Path, folder: Path) -> str:
-    """Write a path as a reader knows it: from the folder, or from the home folder ``~``."""
-    whole = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links
-    if whole.is_relative_to(folder):
-        return str(whole.relative_to(folder))
+    """Shorten a path: relative to `folder`, or to the home folder as ``~``, where it is below."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links
+    if absolute.is_relative_to(folder):
+        return str(absolute.relative_to(folder))
     try:
         home = Path.home()
-    except RuntimeError:  # this process has none
-        return str(whole)
-    return str("~" / whole.relative_to(home)) if whole.is_relative_to(home) else str(whole)
+    except RuntimeError:  # neither HOME nor an entry in the user database
+        return str(absolute)
+    return str("~" / absolute.relative_to(home)) if absolute.is_relative_to(home) else str(absolute)

@@ -1,19 +1,30 @@
-"""Versions of what runs here, and what shows the answers."""
+"""Check the versions of Python, IPython and Jupyter, and how answers are shown."""
 
 from __future__ import annotations
 
 import platform
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+
+from packaging.version import InvalidVersion, Version
 
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.doctor.finding import Finding
 from qianfan_magic.errors import QianfanError
 
-#: What the front end is made of.
-PARTS = (
+__all__ = [
+    "FRONT_END_PACKAGES",
+    "MINIMUM_VERSIONS",
+    "REQUIRED_PACKAGES",
+    "check_parts",
+    "check_python",
+    "check_view",
+    "installed",
+]
+
+#: Packages whose versions are shown.
+FRONT_END_PACKAGES = (
     "ipython",
     "ipykernel",
     "ipywidgets",
@@ -23,96 +34,103 @@ PARTS = (
     "jupyterlab_widgets",
     "nbconvert",
 )
-#: The lowest version of a part that shows answers well, and where it has to be.
-LOWEST = {
-    "ipython": (8, 20),
-    "ipywidgets": (8,),
-    "anywidget": (0, 9),
-    "jupyterlab": (4,),
-    "notebook": (7,),
+#: The lowest version of each package with which live answers have been seen to work.
+MINIMUM_VERSIONS = {
+    "ipython": "8.20",
+    "ipywidgets": "8",
+    "anywidget": "0.9",
+    "jupyterlab": "4",
+    "notebook": "7",
+    "jupyterlab_widgets": "3",
 }
-NEEDED = ("ipython", "ipywidgets", "anywidget")
+#: Packages that must be installed beside the kernel.
+REQUIRED_PACKAGES = ("ipython", "ipywidgets", "anywidget")
 
 
-def installed(names: tuple[str, ...] = PARTS) -> dict[str, str]:
-    """Return the versions of the packages that this environment has."""
-    found = {}
+def installed(names: Sequence[str] = FRONT_END_PACKAGES) -> dict[str, str]:
+    """Return the versions of those packages that are installed in this environment."""
+    versions = {}
     for name in names:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def check_python() -> Finding:
-    """Tell which Python this is, and which version of the package."""
+    """Report the versions of Python and of this package."""
     package = installed(("qianfan-magic",)).get("qianfan-magic", "(not installed)")
-    said = f"{platform.python_version()} on {platform.system()}, qianfan-magic {package}"
-    return Finding("Python", "ok", said)
+    message = f"{platform.python_version()} on {platform.system()}, qianfan-magic {package}"
+    return Finding("Python", "ok", message)
 
 
 def check_parts(versions: Mapping[str, str]) -> Iterator[Finding]:
-    """Tell the versions of the front end's parts, and which of them are too old.
+    """Report the versions of the front end's packages, and which are missing or too old.
 
     Parameters
     ----------
     versions
-        By package, of those that are installed beside this Python; JupyterLab may run in an
-        environment of its own, which cannot be seen from here.
+        Versions of the packages installed beside the kernel, by name. JupyterLab may run in
+        another environment, which cannot be seen from here.
     """
-    told = ", ".join(f"{name} {number}" for name, number in versions.items())
-    yield Finding("Front end", "ok", told or "nothing of it is installed here")
-    lowest = dict(LOWEST)
+    listed = ", ".join(f"{name} {number}" for name, number in versions.items())
+    yield Finding("Front end", "ok", listed or "no package of it is installed here")
+    minimums, required = dict(MINIMUM_VERSIONS), set(REQUIRED_PACKAGES)
+    # The JavaScript half of ipywidgets belongs where JupyterLab runs, so only if that is here.
     if {"jupyterlab", "notebook"} & versions.keys():
-        lowest["jupyterlab_widgets"] = (3,)
-    for name, least in lowest.items():
-        is_needed = name in NEEDED or name == "jupyterlab_widgets"
-        if name in versions and _numbers(versions[name]) < least:
+        required.add("jupyterlab_widgets")
+    else:
+        del minimums["jupyterlab_widgets"]
+    for name, minimum in minimums.items():
+        if name in versions and _is_older(versions[name], minimum):
             problem = f"{name} {versions[name]} is too old: answers cannot be shown live"
-        elif name not in versions and is_needed:
+        elif name not in versions and name in required:
             problem = f"{name} is missing: answers cannot be shown live"
         else:
             continue
-        wanted = ".".join(map(str, least))
         pip = f"{sys.executable or 'python'} -m pip"
-        todo = f"{pip} install --upgrade '{name}>={wanted}', then restart the kernel."
+        todo = f"{pip} install --upgrade '{name}>={minimum}', then restart the kernel."
         yield Finding("Front end", "failed", problem, todo)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", text.partition("+")[0])[:3]))
+def _is_older(installed_version: str, minimum: str) -> bool:
+    try:
+        # A pre-release of the minimum (8.0.0rc1) already has what is needed.
+        return Version(Version(installed_version).base_version) < Version(minimum)
+    except InvalidVersion:  # a distribution's own numbering, which cannot be compared
+        return False
 
 
 def check_view(
     settings: Settings, environ: Mapping[str, str], is_watched: Callable[[], bool] | None
 ) -> Finding:
-    """Tell how answers will be shown.
+    """Report how answers are shown: while they arrive, or once they are complete.
 
     Parameters
     ----------
     settings
-        With QIANFAN_LIVE.
+        ``live`` (QIANFAN_LIVE) decides, unless it is ``auto``.
     environ
-        The environment.
+        The environment; a Jupyter server sets JPY_SESSION_NAME for its kernels.
     is_watched
-        Tells whether a front end is recognised in this kernel; None where there is no kernel.
+        Returns whether this kernel has a front end; None outside a kernel.
     """
-    live = f"QIANFAN_LIVE is {settings.live}"
+    setting = f"QIANFAN_LIVE is {settings.live}"
     if is_watched is None:
-        said = f"no notebook runs this, so how it shows answers is not known; {live}"
-        return Finding("Answers", "ok", said)
+        message = f"unknown, because no notebook runs this; {setting}"
+        return Finding("Answers", "ok", message)
     try:
         watched = is_watched()
     except QianfanError as error:
         return Finding.of("Answers", error)
-    when = "while they arrive" if watched else "once they are whole"
+    when = "while they arrive" if watched else "once they are complete"
     if settings.live != "auto":
-        return Finding("Answers", "ok", f"shown {when}, as {live}")
+        return Finding("Answers", "ok", f"shown {when}, because {setting}")
     if watched:
-        server = "JPY_SESSION_NAME" in environ
-        which = "a Jupyter server named this session" if server else "VS Code's or Colab's"
-        return Finding("Answers", "ok", f"shown {when}; front end: {which}; {live}")
-    said = f"shown {when}: no front end is recognised; {live}"
+        has_server = "JPY_SESSION_NAME" in environ
+        front_end = "one of a Jupyter server" if has_server else "VS Code's or Colab's"
+        return Finding("Answers", "ok", f"shown {when}; front end: {front_end}; {setting}")
+    message = f"shown {when}: no front end is recognised; {setting}"
     todo = "If you see this in a notebook's page, set QIANFAN_LIVE=on."
-    return Finding("Answers", "note", said, todo)
+    return Finding("Answers", "note", message, todo)

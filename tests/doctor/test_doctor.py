@@ -65,11 +65,13 @@ def closed() -> str:
 
 
 @pytest.fixture
-def check(tmp_path, base):
+def check(tmp_path, base, monkeypatch):
     """Examine an empty folder in an environment of the base and these variables."""
 
     def run(*, live: bool = False, **variables: str) -> list[Finding]:
-        return list(examine(tmp_path, base | variables, live=live))
+        for name, value in (base | variables).items():
+            monkeypatch.setenv(name, value)
+        return list(examine(tmp_path, live=live))
 
     return run
 
@@ -553,7 +555,7 @@ def test_date_that_is_none_is_no_clock(check, raw_server, date):
         ({"https_proxy": "http://proxy.example"}, "none"),
         (
             {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "127.0.0.1"},
-            "not through that of HTTP_PROXY, as NO_PROXY says",
+            "not through the proxy of HTTP_PROXY, because of NO_PROXY",
         ),
     ],
 )
@@ -587,7 +589,7 @@ def test_bundle_is_named_from_the_folder(check, tmp_path):
 
 
 def test_folder_of_tokens_is_told(check):
-    assert of(check(), "Tokens", "ok")[0].said == "kept in cache"
+    assert of(check(), "Tokens", "ok")[0].said == "stored in cache"
 
 
 def test_tokens_may_stay_in_memory(check):
@@ -740,8 +742,8 @@ def test_part_that_fails_says_what_to_install():
     [
         (None, "auto", "ok", "no notebook runs this"),
         (True, "auto", "ok", "while they arrive"),
-        (True, "on", "ok", "while they arrive, as QIANFAN_LIVE is on"),
-        (False, "off", "ok", "once they are whole, as QIANFAN_LIVE is off"),
+        (True, "on", "ok", "while they arrive, because QIANFAN_LIVE is on"),
+        (False, "off", "ok", "once they are complete, because QIANFAN_LIVE is off"),
         (False, "auto", "note", "no front end is recognised"),
     ],
 )

@@ -77,7 +77,7 @@ def until(condition: Callable[[], bool]) -> bool:
 
 def has_crashed(stderr: str) -> bool:
     """Tell whether the command left a traceback; a kernel's own does not count."""
-    return re.search(r'File ".*cli\.py", line', stderr) is not None
+    return re.search(r'File ".*(cli|demo)\.py", line', stderr) is not None
 
 
 # --- serve

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Protocol
 
 from qianfan_magic.views.rendering.answer import QUIET, AnswerOutput, wrap_answer
 from qianfan_magic.views.rendering.invisible import escape_invisible
 
-__all__ = ["Columns", "Ended", "side_by_side"]
+__all__ = ["Columns"]
 
 #: As many columns as fit; on a narrow page they stand one below the other. The live view's
 #: reply.css has the same grid, so that the page does not jump at the end.
@@ -20,26 +19,6 @@ GRID = (
 )
 #: A grid item is by default as wide as its longest word, and would overlap its neighbour.
 COLUMN = "min-width: 0; overflow-x: auto"
-
-
-class Ended(Protocol):
-    """One of several answers that have ended.
-
-    Attributes
-    ----------
-    title
-        Title of its column.
-    """
-
-    title: str
-
-    def shown(self) -> AnswerOutput:
-        """Return the output that stays."""
-
-
-def side_by_side(ended: Sequence[Ended], notes: Sequence[str]) -> Columns:
-    """Put answers side by side, with notes on all of them below."""
-    return Columns([(answer.title, answer.shown()) for answer in ended], notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.notebook_file import CellOrder, read_outputs
 from qianfan_magic.conversation.record import KEY, record_to_json, with_digest
 from qianfan_magic.conversation.restore import Restoration, restore
+from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun, Turn
 from qianfan_magic.masking import forget_all, remember
-from qianfan_magic.conversation.store import ConversationStore
 
 SECRET = "Wenxin-k3y-of-mine"
 

@@ -292,7 +292,7 @@ class Following(RuleBasedStateMachine):
     @property
     def kernel(self) -> dict[str, Conversation]:
         magics: Any = self.shell.magics_manager.registry["QianfanMagics"]
-        return dict(magics.session.conversations)
+        return {one.name: one for one in magics.session.conversations}
 
     def execute(self, cell: Cell) -> BaseException | None:
         cell.outputs.clear()  # as JupyterLab does

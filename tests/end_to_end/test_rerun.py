@@ -18,7 +18,7 @@ from support.waiting import until
 from qianfan_magic import ParameterError, QianfanError, Reply
 from qianfan_magic.embedded.engines.scripted import BEIJING
 from qianfan_magic.embedded.faults import Fault
-from qianfan_magic.session.cell_request import GO_ON, GO_ON_CHINESE
+from qianfan_magic.session.cell_request import CONTINUE, CONTINUE_CHINESE
 
 KEY = "qianfan_magic"
 REFUSED = Fault(error_code=336003)
@@ -714,13 +714,13 @@ def test_continue_sends_the_question_the_beginning_and_a_request_to_go_on(page):
     begun = page.messages()[1]
     rest(page)
     sent = [m["content"] for m in page.bodies[-1]["messages"]]
-    assert sent == ["Please introduce Beijing", begun, GO_ON]
+    assert sent == ["Please introduce Beijing", begun, CONTINUE]
 
 
 def test_continue_of_the_cell_with_its_own_question_asks_to_go_on(page):
     page.run("a", CUT_OFF)
     rest(page, "a", text="Please introduce Beijing")
-    assert page.sent()[-1] == GO_ON
+    assert page.sent()[-1] == CONTINUE
 
 
 def test_continue_with_other_words_sends_those(page):
@@ -735,7 +735,7 @@ def test_continue_with_other_words_sends_those(page):
 def test_continue_asks_in_chinese_where_the_question_was(page):
     page.ask("a", "\u4ecb\u7ecd\u5317\u4eac", "--max-tokens 10")
     rest(page)
-    assert (page.sent()[-1], page.messages()[1]) == (GO_ON_CHINESE, BEIJING)
+    assert (page.sent()[-1], page.messages()[1]) == (CONTINUE_CHINESE, BEIJING)
 
 
 def test_continue_binds_the_whole_reply(page):
@@ -1045,7 +1045,7 @@ def test_turn_that_goes_on_is_never_left_out(page):
     page.server.fail(*[Fault(error_code=336007)] * 2)
     ran = page.run("b", "%%qianfan_chat --continue\n")
     sent = [page.sent(number) for number in (2, 3)]
-    asked = ["Please introduce Beijing", GO_ON]
+    asked = ["Please introduce Beijing", CONTINUE]
     assert (ran.reply["ename"], sent, len(page.bodies)) == ("APIError", [["hi", *asked], asked], 4)
 
 

@@ -1,0 +1,127 @@
+"""An answer while it arrives: shown in chunks, and kept however it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qianfan_magic import Chunk, StreamError, Usage
+from qianfan_magic.api.catalogue.resolver import Service
+from qianfan_magic.conversation.conversation import Fit
+from qianfan_magic.session.answer_stream import AnswerStream
+from qianfan_magic.session.cell_options import CellOptions
+from qianfan_magic.session.cell_request import CellRequest
+
+
+class Sender:
+    """Answers with chunks of these texts, and then an error, if there is one."""
+
+    def __init__(self, *texts: str, error: BaseException | None = None, held: str = "") -> None:
+        self.request = CellRequest(
+            kind="completion",
+            text="hi",
+            service=Service("starcoder"),
+            parameters={},
+            options=CellOptions(),
+            format="text",
+        )
+        self.fit = Fit([])
+        self.is_closed = False
+        self._texts, self._error, self._held = texts, error, held
+
+    def chunks(self):
+        try:
+            for text in self._texts:
+                yield Chunk(text, is_end=False, usage=Usage(1, 2, 3), raw={"id": "as-1"})
+            if self._error:
+                raise self._error
+        finally:
+            self.is_closed = True
+
+    def held_back(self) -> Chunk | None:
+        return Chunk(self._held, is_end=False, usage=Usage(), raw={}) if self._held else None
+
+
+class Recorder:
+    """A view that records the chunks; one that is pressed is interrupted by the first."""
+
+    def __init__(self, *, pressed: bool = False) -> None:
+        self.texts: list[str] = []
+        self._pressed = pressed
+
+    def begin(self) -> None:
+        pass
+
+    def write(self, chunk: Chunk, column: int = 0) -> None:
+        assert column == 0
+        self.texts.append(chunk.text)
+        if self._pressed:
+            raise KeyboardInterrupt
+
+    def end(self, shown: Any, metadata: Any = None) -> None:
+        pass
+
+
+def test_chunks_are_shown_as_they_arrive():
+    view, answer = Recorder(), AnswerStream(Sender("a", "b"))
+    answer.read(view)
+    assert view.texts == ["a", "b"]
+    assert answer.state == "done"
+    assert answer.reply.text == "ab"
+    assert answer.reply.id == "as-1"
+
+
+def test_output_has_the_answer_its_service_and_notes():
+    answer = AnswerStream(Sender("a", "b"))
+    answer.read(Recorder())
+    output = answer.output(["a note"])
+    assert (output.text, output.state, output.tokens) == ("ab", "done", 2)
+    assert output.notes == ("a note",)
+    assert "starcoder" in output.line
+
+
+@pytest.mark.parametrize("texts", [(), ("a", "b")])
+def test_interrupted_answer_is_stopped_and_kept(texts):
+    sender = Sender(*texts, error=KeyboardInterrupt())
+    answer = AnswerStream(sender)
+    answer.read(Recorder())
+    assert answer.state == "stopped"
+    assert isinstance(answer.interrupt, KeyboardInterrupt)
+    assert answer.output().text == "".join(texts)
+
+
+def test_interrupt_while_a_chunk_is_shown_closes_the_connection():
+    sender = Sender("a", "b")
+    answer = AnswerStream(sender)
+    answer.read(Recorder(pressed=True))
+    assert sender.is_closed
+    assert answer.reply.text == "a"
+
+
+def test_broken_answer_is_kept_and_raises():
+    answer = AnswerStream(Sender("a", error=StreamError("lost")))
+    with pytest.raises(StreamError):
+        answer.read(Recorder())
+    assert answer.has_failed
+    assert (answer.output().text, answer.output().state) == ("a", "broken off")
+
+
+def test_answer_that_breaks_before_its_first_word_shows_nothing():
+    answer = AnswerStream(Sender(error=StreamError("lost")))
+    with pytest.raises(StreamError):
+        answer.read(Recorder())
+    assert answer.output().bundle() == {"text/plain": ""}
+
+
+def test_column_that_breaks_names_its_error():
+    answer = AnswerStream(Sender("a"), "top_k=1")
+    answer.end("broken off", StreamError("It was lost", hint="Try again."))
+    assert answer.output().notes == ("StreamError: It was lost", "Try again.")
+
+
+def test_text_that_masking_held_back_is_added_to_an_answer_that_ended_early():
+    answer = AnswerStream(Sender("a", error=KeyboardInterrupt(), held="***"))
+    answer.read(Recorder())
+    assert answer.reply.text == "a***"
+    assert answer.reply.id == "as-1"

@@ -1,4 +1,4 @@
-"""A user's own model cards and short names: ``%config QianfanMagics.models``, ``qianfan.toml``."""
+"""The user's own model cards, of ``%config QianfanMagics.models`` and ``qianfan.toml``."""
 
 from __future__ import annotations
 
@@ -13,49 +13,64 @@ from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Catalogue, check_en
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
 
-#: Beside the notebook; its table ``[qianfan.models]`` counts.
+__all__ = ["FIELDS", "FILE", "read_cards", "read_file"]
+
+#: The file in the notebook's folder; its table ``[qianfan.models]`` is read.
 FILE = "qianfan.toml"
-#: What may be said of a model besides who it is.
+#: Values of the field ``thinks``, see `Card`.
 THINKS = ("", "enable_thinking", "thinking", "always")
+#: Fields of a model's table.
 FIELDS = ("endpoint", "model", "kind", "max_characters", "max_tokens", "sees", "thinks", "json")
 
 
-def read_cards(written: Any, where: str) -> list[Card]:
-    """Read cards.
+def read_cards(models: Any, source: str) -> list[Card]:
+    """Build cards from a table of models.
 
     Parameters
     ----------
-    written
-        By short name: a model's name, or a table of `FIELDS`. With ``endpoint`` it is a service
-        of version 1 of the API; else ``model`` is a name that the catalogue or version 2 knows,
-        whose card counts where the table says nothing.
-    where
-        For errors: what holds them.
+    models
+        By short name: the name of a model, or a table of `FIELDS`. With ``endpoint`` it is a
+        service of version 1 of the API. Otherwise ``model``, by default the short name itself,
+        is a model of the catalogue or of version 2. Fields that the table omits are those of the
+        catalogue's card.
+    source
+        Name of the table, for error messages.
 
     Raises
     ------
     ParameterError
-        Names the card and what is wrong with it.
+        If a card is wrong; the message names the card and the field.
+
+    Examples
+    --------
+    >>> cards = read_cards({"tutor": "ernie-5.1", "ours": {"endpoint": "abc_test"}}, "models")
+    >>> [(card.name, int(card.version)) for card in cards]
+    [('tutor', 2), ('ours', 1)]
     """
-    if not isinstance(written, Mapping):
-        raise ParameterError(f"{where} is no table of models", hint=_SUCH_AS)
-    known = Catalogue()
-    return [_card(name, one, known, where) for name, one in written.items()]
+    if not isinstance(models, Mapping):
+        raise ParameterError(f"{source} is not a table of models", hint=_EXAMPLE)
+    catalogue = Catalogue()
+    return [_card(name, entry, catalogue, source) for name, entry in models.items()]
 
 
-_SUCH_AS = (
+_EXAMPLE = (
     'Such as {"tutor": "ernie-5.1", "ours": {"endpoint": "ngxxxol8_test1", "kind": "chat", '
     '"max_characters": 4800}}.'
 )
 
 
 def read_file(folder: Path) -> list[Card]:
-    """Read the cards of the TOML file in a folder; none if there is no such file.
+    """Read the cards of the file ``qianfan.toml`` in a folder.
+
+    Returns
+    -------
+    list of Card
+        Empty if there is no such file.
 
     Raises
     ------
     SettingsError
-        If it cannot be read, or a card in it is wrong.
+        If the file cannot be read, or a card in it is wrong.
     """
     path = folder / FILE
     try:
@@ -64,7 +79,10 @@ def read_file(folder: Path) -> list[Card]:
         return []
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise SettingsError(f"{FILE} cannot be read: {reason}", hint="Mend or move it.") from None
+        raise SettingsError(
+            f"{FILE} cannot be read: {reason}", hint="Correct or move it."
+        ) from None
+    # Imported late: most folders have no such file.
     import tomllib
 
     try:
@@ -72,79 +90,85 @@ def read_file(folder: Path) -> list[Card]:
     except ParameterError as error:
         raise SettingsError(error.message, hint=error.hint) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{FILE} is no TOML: {error}", hint="Mend that line.") from None
+        raise SettingsError(f"{FILE} is not TOML: {error}", hint="Correct that line.") from None
     except RecursionError:
-        raise SettingsError(f"{FILE} is no TOML: nested too deeply", hint="Mend it.") from None
-    except ValueError:  # a number of thousands of digits
-        raise SettingsError(f"{FILE} holds a number that is too long", hint="Mend it.") from None
+        raise SettingsError(f"{FILE} is not TOML: nested too deeply", hint="Correct it.") from None
+    except ValueError:  # int() refuses more than 4,300 digits
+        raise SettingsError(f"{FILE} holds a number that is too long", hint="Correct it.") from None
 
 
-def _models(read: Mapping[str, Any]) -> Any:
-    """Return the one table that there can be; a misspelt one is not passed over."""
-    table = read.get("qianfan", {})
-    others = [f"[{name}]" for name in read if name != "qianfan"]
+def _models(document: Mapping[str, Any]) -> Any:
+    """Return the table of models; refuse any other, which could be a misspelt one."""
+    table = document.get("qianfan", {})
+    others = [f"[{name}]" for name in document if name != "qianfan"]
     if isinstance(table, Mapping):
         others += [f"[qianfan.{name}]" for name in table if name != "models"]
     if others:
         raise ParameterError(
             f"{FILE} has {others[0]}, which nothing reads",
-            hint="Models stand in the table [qianfan.models].",
+            hint="Models belong in the table [qianfan.models].",
         )
     return table.get("models", {}) if isinstance(table, Mapping) else table
 
 
-def _card(name: Any, written: Any, known: Catalogue, where: str) -> Card:
-    said = f"{where}: the model {name!r}"
+def _card(name: Any, entry: Any, catalogue: Catalogue, source: str) -> Card:
+    label = f"{source}: the model {name!r}"
     if not isinstance(name, str) or not name.strip():
-        raise ParameterError(f"{said} has no name", hint=_SUCH_AS)
-    fields = {"model": written} if isinstance(written, str) else written
+        raise ParameterError(f"{label} has no name", hint=_EXAMPLE)
+    fields = {"model": entry} if isinstance(entry, str) else entry
     if not isinstance(fields, Mapping) or not fields:
-        raise ParameterError(f"{said} is neither a name nor a table", hint=_SUCH_AS)
+        raise ParameterError(f"{label} is neither a name nor a table", hint=_EXAMPLE)
     for field in fields:
         if field not in FIELDS:
             near = difflib.get_close_matches(str(field), FIELDS, 1)
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(FIELDS)}."
-            raise ParameterError(f"{said} has the unknown field {field!r}", hint=hint)
+            raise ParameterError(f"{label} has the unknown field {field!r}", hint=hint)
     try:
-        return replace(_base(name, fields, known), **_rest(fields))
-    except _Wrong as wrong:
-        raise ParameterError(f"{said}: {wrong}", hint=_SUCH_AS) from None
+        return replace(_base_card(name, fields, catalogue), **_limits(fields))
+    except _InvalidField as error:
+        raise ParameterError(f"{label}: {error}", hint=_EXAMPLE) from None
 
 
-class _Wrong(Exception):  # noqa: N818  becomes a ParameterError that names the card
+class _InvalidField(Exception):  # noqa: N818  becomes a ParameterError that names the card
     """What is wrong with a field."""
 
 
-def _base(name: str, fields: Mapping[str, Any], known: Catalogue) -> Card:
-    """Make a card of who is asked; one that the catalogue knows brings its own along."""
-    endpoint, model = fields.get("endpoint"), fields.get("model", name)
-    if not isinstance(model, str) or not (MODEL_NAME.fullmatch(model) or known.named(model)):
-        raise _Wrong(f"{model!r:.40} is no model's name")
-    cards = known.named(model)
-    if endpoint is not None:
-        try:
-            check_endpoint(endpoint)
-        except ParameterError as error:
-            raise _Wrong(error.message) from None
-        card = next((card for card in cards if card.version == ApiVersion.V1), None)
-        card = card or Card(name=name, kinds=CHAT)
-        return replace(card, name=name, endpoint=endpoint, source="yours")
+def _base_card(name: str, fields: Mapping[str, Any], catalogue: Catalogue) -> Card:
+    """Make a card from the service that is named, and the catalogue's card of its model."""
+    model = fields.get("model", name)
+    cards = catalogue.named(model)
+    if not isinstance(model, str) or not (MODEL_NAME.fullmatch(model) or cards):
+        raise _InvalidField(f"{model!r:.40} is not the name of a model")
+    if fields.get("endpoint") is not None:
+        return _endpoint_card(name, fields["endpoint"], cards)
     if not cards:
         return Card(
             name=name, kinds=CHAT, version=ApiVersion.V2, model=model, json=True, source="yours"
         )
     card = cards[-1]
-    if len(cards) > 1:  # both versions have it: the keys decide, and the stricter limits count
-        old = cards[0]
-        card = replace(card, endpoint=old.endpoint, max_characters=old.max_characters)
+    if len(cards) > 1:
+        # Both versions serve the model. Which one is used depends on the keys, so the card has
+        # the endpoint and the limit in characters of version 1 as well.
+        v1_card = cards[0]
+        card = replace(card, endpoint=v1_card.endpoint, max_characters=v1_card.max_characters)
     return replace(card, name=name, model=card.model or card.name, source="yours")
+
+
+def _endpoint_card(name: str, endpoint: Any, cards: list[Card]) -> Card:
+    try:
+        check_endpoint(endpoint)
+    except ParameterError as error:
+        raise _InvalidField(error.message) from None
+    card = next((card for card in cards if card.version == ApiVersion.V1), None)
+    card = card or Card(name=name, kinds=CHAT)
+    return replace(card, name=name, endpoint=endpoint, source="yours")
 
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
-#: What a field may hold, and how that is said.
+#: By field: a check of its value, and the allowed values in words.
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "kind": (lambda value: bool(_kinds(value)), "chat, completion, or a list of both"),
     "max_characters": (_is_count, "a whole number from 1"),
@@ -156,17 +180,18 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _kinds(value: Any) -> tuple[Kind, ...]:
-    """Return the kinds that are named; none if anything else is."""
-    named = list(value) if isinstance(value, list | tuple) else [value]
-    return tuple(kind for kind in BOTH if kind in named) if all(k in BOTH for k in named) else ()
+    """Return the kinds that a value names; empty if it names anything else."""
+    names = list(value) if isinstance(value, list | tuple) else [value]
+    return tuple(kind for kind in BOTH if kind in names) if all(n in BOTH for n in names) else ()
 
 
-def _rest(fields: Mapping[str, Any]) -> dict[str, Any]:
-    rest = {name: fields[name] for name in _CHECKS if name in fields}
-    for name, value in rest.items():
-        allows, words = _CHECKS[name]
-        if not allows(value):
-            raise _Wrong(f"{name} is {value!r:.40}, but must be {words}")
-    if "kind" in rest:
-        rest["kinds"] = _kinds(rest.pop("kind"))
-    return rest
+def _limits(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the fields that are not names, and return them as fields of a card."""
+    limits = {name: fields[name] for name in _CHECKS if name in fields}
+    for name, value in limits.items():
+        is_allowed, words = _CHECKS[name]
+        if not is_allowed(value):
+            raise _InvalidField(f"{name} is {value!r:.40}, but must be {words}")
+    if "kind" in limits:
+        limits["kinds"] = _kinds(limits.pop("kind"))
+    return limits

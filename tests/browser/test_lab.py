@@ -66,7 +66,7 @@ def test_stop_keeps_the_text_and_stops_run_all(run: CellRun) -> None:
     notebook = run(SLOWLY, ASK, "print('went on')")
     notebook.page.locator(".qianfan-body", has_text="not one wall").wait_for()
     notebook.command("notebook:interrupt-kernel")
-    notebook.output(2).get_by_text("KeyboardInterrupt").truncate.wait_for()
+    notebook.output(2).get_by_text("KeyboardInterrupt").first.wait_for()
     notebook.screenshot("stopped")
     shown = notebook.output(2).inner_text()
     assert "not one wall" in shown
@@ -132,7 +132,7 @@ def test_hostile_answers_run_nothing_in_an_exported_page(
     context.route("**/*", lambda route: (requested.append(route.request.url), route.abort()))
     page = context.new_page()
     page.set_content(html)
-    page.get_by_text("all shown").truncate.wait_for()
+    page.get_by_text("all shown").first.wait_for()
     assert page.evaluate("window.ran") is None
     assert [url for url in requested if ":9/" in url] == []
     context.close()

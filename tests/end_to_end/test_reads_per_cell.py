@@ -41,6 +41,6 @@ def calls(notebook, cell):
 def test_cell_reads_settings_and_cards_once_and_resolves_each_service_once(
     own, bare, cell, resolved
 ):
-    (bare.magics.session.folder / ".env").write_text("QIANFAN_LIVE=off\n")
-    (bare.magics.session.folder / "qianfan.toml").write_text("")
+    (bare.folder / ".env").write_text("QIANFAN_LIVE=off\n")
+    (bare.folder / "qianfan.toml").write_text("")
     assert calls(bare, cell) == {"read_dot_env": 1, "read_file": 1, "resolve": resolved}

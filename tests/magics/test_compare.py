@@ -176,7 +176,7 @@ def test_system_of_a_comparison_is_kept(notebook):
 
 def test_completions_are_no_conversation(notebook):
     notebook.run("%%qianfan_complete --compare top_k=1,2\nhi")
-    assert notebook.magics.session.conversations.names == []
+    assert notebook.conversation_names() == []
 
 
 @pytest.mark.parametrize("magic", BOTH)
@@ -505,11 +505,6 @@ def silent(notebook: Notebook, after: int = 6) -> None:
         notebook.server.fail(fault)
 
 
-def columns(notebook: Notebook) -> list[Any]:
-    answered = notebook.magics.session.last_answer
-    return answered.columns if answered else []
-
-
 def stopped(notebook: Notebook, cell: str, seen: Any) -> tuple[BaseException, str]:
     """Run a cell, and press Stop once something holds."""
     main, done = threading.main_thread().ident, threading.Event()
@@ -538,7 +533,7 @@ def stop(notebook: Notebook, chunks: int = 6) -> tuple[BaseException, str]:
     silent(notebook, chunks)
 
     def seen() -> bool:
-        arrived = [len(one.sender.exchange.received) for one in columns(notebook)]
+        arrived = [len(one.sender.exchange.received) for one in notebook.columns]
         return arrived == [chunks] * 2
 
     return stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", seen)
@@ -591,7 +586,7 @@ def test_nothing_is_sent_again_after_a_stop(own, bare):
 
 def test_stop_leaves_what_has_arrived_in_every_column(notebook):
     _, shown = stop(notebook)
-    texts = [column.reply.text for column in columns(notebook)]
+    texts = [column.reply.text for column in notebook.columns]
     assert [text.strip() in shown for text in texts] == [True, True]
 
 
@@ -602,7 +597,7 @@ def test_stop_is_marked_in_every_column(notebook):
 
 def test_stop_keeps_the_first_column(notebook):
     stop(notebook)
-    text = columns(notebook)[0].reply.text
+    text = notebook.columns[0].reply.text
     kept = [(turn.user, turn.assistant, turn.stopped) for turn in notebook.turns()]
     assert kept == [(WALL, text, True)]
 
@@ -611,11 +606,11 @@ def test_column_that_was_whole_before_a_stop_is_not_marked(notebook):
     notebook.server.fail(Fault(path="/b_dolly", after=6, end="silence"))
 
     def seen() -> bool:
-        states = [column.state for column in columns(notebook)]
-        return states[:1] == ["done"] and len(columns(notebook)[1].sender.exchange.received) == 6
+        states = [column.state for column in notebook.columns]
+        return states[:1] == ["done"] and len(notebook.columns[1].sender.exchange.received) == 6
 
     stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", seen)
-    assert ([c.state for c in columns(notebook)], notebook.turns()[0].stopped) == (
+    assert ([c.state for c in notebook.columns], notebook.turns()[0].stopped) == (
         ["done", "stopped"],
         False,
     )

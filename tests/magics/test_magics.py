@@ -432,7 +432,7 @@ def test_name_may_be_quoted(notebook):
 @pytest.mark.parametrize("flags", ["--dry-run", "-t 3", "-e nothing"])
 def test_cell_that_asks_nothing_begins_no_conversation(notebook, flags):
     notebook.shell.run_cell(f"%%qianfan_chat -n typo {flags}\nhi")
-    assert "typo" not in notebook.magics.session.conversations.names
+    assert "typo" not in notebook.conversation_names()
 
 
 @pytest.mark.parametrize("line", ["%qianfan history", "%qianfan reset"])
@@ -721,12 +721,12 @@ def test_reset_says_how_much_is_forgotten(notebook):
 
 def test_reset_of_a_name_spares_the_others(notebook):
     notebook.run("%%qianfan_chat -n tutor\nhi", "%%qianfan_chat\nhi", "%qianfan reset -n tutor")
-    assert notebook.magics.session.conversations.names == ["default"]
+    assert notebook.conversation_names() == ["default"]
 
 
 def test_reset_all_forgets_all(notebook):
     notebook.run("%%qianfan_chat -n tutor\nhi", "%%qianfan_chat\nhi", "%qianfan reset --all")
-    assert notebook.magics.session.conversations.names == []
+    assert notebook.conversation_names() == []
 
 
 @pytest.mark.parametrize("line", ["%qianfan", "%qianfan status"])
@@ -1005,7 +1005,7 @@ def test_reload_ends_the_old_server(notebook):
 
 def test_reload_begins_anew(notebook):
     notebook.run("%%qianfan_chat\nhi", "%reload_ext qianfan_magic", "%qianfan demo")
-    assert notebook.magics.session.conversations.names == []
+    assert notebook.conversation_names() == []
 
 
 def test_other_cells_are_left_alone(bare):
@@ -1108,7 +1108,7 @@ def test_corrected_dot_env_counts_from_the_next_cell(bare, tmp_path):
     assert "no credentials" in str(error)
     with EmbeddedServer() as server:
         lines = [f"{name}={value}" for name, value in server.environment().items()]
-        (bare.magics.session.folder / ".env").write_text("\n".join(lines), encoding="utf-8")
+        (bare.folder / ".env").write_text("\n".join(lines), encoding="utf-8")
         assert re.search("Hello|Hi there", bare.run("%%qianfan_chat -e dolly_12b\nhi"))
 
 

@@ -555,7 +555,7 @@ def test_key_that_the_question_quotes_is_not_shown(notebook):
 
 def test_repr_of_what_is_kept_has_no_secret(notebook):
     notebook.run(f"{NEW}\nhi", "%%qianfan_chat -n old\nhi")
-    told = repr(notebook.magics.session.sent) + repr(notebook.magics.session.sent[0].exchange)
+    told = repr(notebook.senders) + repr(notebook.senders[0].exchange)
     assert [secret for secret in secrets_of(notebook.server) if secret in told] == []
 
 

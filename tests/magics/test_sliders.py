@@ -153,7 +153,7 @@ def test_wrong_slider_says_what_to_do(bare, words, says):
 def test_wrong_slider_changes_nothing(bare, words, says):
     bare.run("%qianfan params top_k=5")
     bare.fail(f"%qianfan params {words}")
-    assert bare.magics.session.sliders == {"top_k": 5}
+    assert bare.sliders == {"top_k": 5}
 
 
 # --- what is shown

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +14,22 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from qianfan_magic import QianfanError
 from qianfan_magic.conversation.turn import Turn
 from qianfan_magic.embedded.server import EmbeddedServer
 
+#: A question whose scripted answer is of many chunks.
 WALL = "Please introduce The Great Wall"
-
-
+#: Nearly all that the embedded chat model takes (4,800 characters).
 LONG = "x" * 4_500
+BOTH = ["qianfan_chat", "qianfan_complete"]
 
 
 class Notebook:
-    """A shell with the extension, and what its cells did."""
+    """A shell with the extension, and what its cells did.
+
+    Tests reach into the extension's session nowhere but here.
+    """
 
     def __init__(self, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
         self.shell = shell
@@ -33,16 +40,51 @@ class Notebook:
         return self.shell.magics_manager.registry["QianfanMagics"]
 
     @property
+    def _session(self) -> Any:
+        return self.magics.session
+
+    @property
     def server(self) -> EmbeddedServer:
-        return self.magics.session.server
+        """The server that ``%qianfan demo`` started."""
+        return self._session.server
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
-        """What the questions that were sent held."""
+        """The JSON bodies of all requests to version 1, in order."""
         return [json.loads(s.body) for s in self.server.seen if "wenxinworkshop" in s.path]
 
+    @property
+    def folder(self) -> Path:
+        """The notebook's folder, in which ``.env`` is looked for."""
+        return self._session.folder
+
+    @property
+    def sliders(self) -> dict[str, Any]:
+        """The parameters that ``%qianfan params`` has set."""
+        return dict(self._session.sliders)
+
+    @property
+    def senders(self) -> list[Any]:
+        """The objects that sent the last cell's requests, one for each column."""
+        return list(self._session.sent)
+
+    @property
+    def columns(self) -> list[Any]:
+        """The columns of the last comparison."""
+        answered = self._session.last_answer
+        return answered.columns if answered else []
+
     def turns(self, name: str = "default") -> list[Turn]:
-        return list(self.magics.session.conversations.get(name).turns)
+        """Return the turns of a conversation, none if it does not exist."""
+        return list(self._session.conversations.get(name).turns)
+
+    def questions(self, name: str = "default") -> list[str]:
+        """Return the user's messages of a conversation."""
+        return [turn.user for turn in self.turns(name)]
+
+    def conversation_names(self) -> list[str]:
+        """Return the names of the conversations that exist."""
+        return self._session.conversations.names
 
     def run(self, *cells: str) -> str:
         """Run cells that go well; return what the last one showed."""
@@ -61,6 +103,10 @@ class Notebook:
         error = result.error_in_exec or result.error_before_exec
         assert error is not None, "the cell did not fail"
         return error, self._capsys.readouterr().out
+
+    def bound(self, *names: str) -> list[Any]:
+        """Return the values of variables."""
+        return [self.shell.user_ns[name] for name in names]
 
     def complete(self, line: str) -> list[str]:
         """Press Tab at the end of a line."""
@@ -111,9 +157,44 @@ def own(monkeypatch, bare) -> Iterator[EmbeddedServer]:
         yield server
 
 
-BOTH = ["qianfan_chat", "qianfan_complete"]
+def state(notebook: Notebook) -> tuple[int, dict[str, list[Turn]], dict[str, Any]]:
+    """Return what a cell may change: requests received, conversations, sliders."""
+    conversations = {name: notebook.turns(name) for name in notebook.conversation_names()}
+    received = len(notebook.server.seen) if notebook.server else 0
+    return received, conversations, notebook.sliders
+
+
+def assert_fails_cleanly(
+    notebook: Notebook,
+    cell: str,
+    words: str,
+    kind: type[QianfanError] = QianfanError,
+    *,
+    notes: int = 0,
+) -> None:
+    """Assert that a cell fails with an error of ours, and that nothing else happens.
+
+    The error has a hint, and two lines show it: what happened, and what to do. Nothing is sent,
+    and the conversations and sliders are as they were.
+
+    Parameters
+    ----------
+    words
+        A regular expression that the error's message must match.
+    notes
+        How many lines may stand above the error, such as those about a picture's copy.
+    """
+    before = state(notebook)
+    error, shown = notebook.fail(cell)
+    where = f"cell {cell[:200]!r}: {error!r}"
+    assert isinstance(error, kind), where
+    assert re.search(words, error.message), where
+    assert error.hint, where
+    lines = shown.splitlines()
+    assert lines[notes:] == [f"{type(error).__name__}: {error.message}", f"→ {error.hint}"], where
+    assert state(notebook) == before, where
 
 
 def sent(notebook: Notebook) -> dict[str, Any]:
-    """Give what the last question said besides itself."""
+    """Return the last request's body without its messages or prompt."""
     return {k: v for k, v in notebook.bodies[-1].items() if k not in {"messages", "prompt"}}

@@ -154,7 +154,7 @@ def load_tolerantly(found: Found, environ: Mapping[str, str]) -> tuple[Settings,
         except SettingsError as error:
             findings.append(Finding.of("Settings", error))
             environ[name] = _DEFAULTS[name]
-    findings.sort(key=lambda finding: finding.said)
+    findings.sort(key=lambda finding: finding.message)
     try:
         return load_settings(found.folder, environ), findings
     except SettingsError as error:

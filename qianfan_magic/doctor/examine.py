@@ -89,7 +89,7 @@ def _check_credentials(
         opened = " and ".join(map(str, keys.versions))
         opened = f"version{'s' * (len(keys.versions) > 1)} {opened} of the API"
         yield Finding("Credentials", "ok", f"{' and '.join(kinds)} (***), for {opened}")
-    elif not any(finding.what == "Credentials" for finding in wrong):
+    elif not any(finding.subject == "Credentials" for finding in wrong):
         error = no_credentials_error(ApiVersion.V2)
         hint = f"{error.hint} For version 1: QIANFAN_AK and QIANFAN_SK."
         yield Finding("Credentials", "failed", "There are none", hint)
@@ -137,6 +137,6 @@ def raise_failed(findings: Sequence[Finding]) -> None:
     failed = [finding for finding in findings if finding.state == "failed"]
     if failed:
         checks = "1 check" if len(failed) == 1 else f"{len(failed)} checks"
-        names = ", ".join(dict.fromkeys(finding.what for finding in failed))
+        names = ", ".join(dict.fromkeys(finding.subject for finding in failed))
         hint = "What to do stands in the table."
         raise QianfanError(f"{checks} failed: {names}", hint=hint)

@@ -90,8 +90,8 @@ def check_parts(versions: Mapping[str, str]) -> Iterator[Finding]:
         else:
             continue
         pip = f"{sys.executable or 'python'} -m pip"
-        todo = f"{pip} install --upgrade '{name}>={minimum}', then restart the kernel."
-        yield Finding("Front end", "failed", problem, todo)
+        hint = f"{pip} install --upgrade '{name}>={minimum}', then restart the kernel."
+        yield Finding("Front end", "failed", problem, hint)
 
 
 def _is_older(installed_version: str, minimum: str) -> bool:
@@ -132,5 +132,5 @@ def check_view(
         front_end = "one of a Jupyter server" if has_server else "VS Code's or Colab's"
         return Finding("Answers", "ok", f"shown {when}; front end: {front_end}; {setting}")
     message = f"shown {when}: no front end is recognised; {setting}"
-    todo = "If you see this in a notebook's page, set QIANFAN_LIVE=on."
-    return Finding("Answers", "note", message, todo)
+    hint = "If you see this in a notebook's page, set QIANFAN_LIVE=on."
+    return Finding("Answers", "note", message, hint)

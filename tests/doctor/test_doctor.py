@@ -77,11 +77,11 @@ def check(tmp_path, base, monkeypatch):
 
 
 def of(findings: list[Finding], what: str, state: str = "") -> list[Finding]:
-    return [one for one in findings if one.what == what and state in {"", one.state}]
+    return [one for one in findings if one.subject == what and state in {"", one.state}]
 
 
 def failed(findings: list[Finding]) -> list[str]:
-    return [one.what for one in findings if one.state == "failed"]
+    return [one.subject for one in findings if one.state == "failed"]
 
 
 def said(findings: list[Finding]) -> str:
@@ -119,12 +119,12 @@ def test_nothing_is_left_behind(check, server, tmp_path):
 
 
 def test_findings_come_as_they_are_made(tmp_path, base):
-    assert next(examine(tmp_path, base)).what == "Python"
+    assert next(examine(tmp_path, base)).subject == "Python"
 
 
 def test_failure_always_says_what_to_do(check):
     found = check(QIANFAN_AK=ACCESS_KEY, QIANFAN_SK=HEX_KEY, QIANFAN_LIVE="perhaps")
-    assert [one for one in found if one.state == "failed" and not one.todo] == []
+    assert [one for one in found if one.state == "failed" and not one.hint] == []
 
 
 def test_demo_uses_the_servers_own_keys(tmp_path, server):
@@ -153,7 +153,7 @@ def test_missing_dot_env_is_a_note(check):
 
 def test_dot_env_beside_is_named_from_the_folder(check, tmp_path):
     dot_env(tmp_path, "QIANFAN_LIVE=on")
-    assert of(check(), ".env")[0].said == ".env is read"
+    assert of(check(), ".env")[0].message == ".env is read"
 
 
 def test_dot_env_above_is_named_from_the_home_folder(monkeypatch, tmp_path, base):
@@ -162,7 +162,7 @@ def test_dot_env_above_is_named_from_the_home_folder(monkeypatch, tmp_path, base
     dot_env(tmp_path, "QIANFAN_LIVE=on")
     (tmp_path / "below").mkdir()
     found = list(examine(tmp_path / "below", base))
-    assert of(found, ".env")[0].said == f"{Path('~', '.env')} is read"
+    assert of(found, ".env")[0].message == f"{Path('~', '.env')} is read"
 
 
 def test_null_device_stands_for_no_dot_env(check, tmp_path):
@@ -173,12 +173,12 @@ def test_null_device_stands_for_no_dot_env(check, tmp_path):
 
 def test_dot_env_that_is_named_and_missing_fails(check):
     found = check(QIANFAN_DOT_ENV_CONFIG_FILE="nowhere/.env")
-    assert of(found, ".env", "failed")[0].todo == "Correct or unset it."
+    assert of(found, ".env", "failed")[0].hint == "Correct or unset it."
 
 
 def test_names_are_told_where_they_are_set(check, tmp_path):
     dot_env(tmp_path, "QIANFAN_LIVE=on", "QIANFAN_MODEL=ernie-5.1", "OTHER=1")
-    lines = [one.said for one in of(check(QIANFAN_LIVE="off"), "Variables")]
+    lines = [one.message for one in of(check(QIANFAN_LIVE="off"), "Variables")]
     assert lines[0] == ".env sets QIANFAN_MODEL, QIANFAN_LIVE"
     assert lines[1].endswith("QIANFAN_LIVE; it wins over .env for QIANFAN_LIVE")
 
@@ -196,7 +196,7 @@ def test_names_are_told_where_they_are_set(check, tmp_path):
 )
 def test_unknown_name_gets_a_suggestion(check, name, value, meant):
     note = of(check(**{name: value}), "Variables", "note")[0]
-    assert (name in note.said, note.todo) == (True, f"Did you mean {meant}?")
+    assert (name in note.message, note.hint) == (True, f"Did you mean {meant}?")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_name_of_others_is_left_alone(check, name):
 
 
 def test_unknown_name_like_a_key_is_not_shown(check):
-    assert "7" not in of(check(QIANFAN_K77="x"), "Variables", "note")[0].said
+    assert "7" not in of(check(QIANFAN_K77="x"), "Variables", "note")[0].message
 
 
 @POSIX
@@ -215,7 +215,7 @@ def test_unknown_name_like_a_key_is_not_shown(check):
 def test_keys_that_others_may_read_are_a_note(check, tmp_path, mode, notes):
     dot_env(tmp_path, f"QIANFAN_ACCESS_TOKEN={ACCESS_TOKEN}").chmod(mode)
     found = of(check(), ".env", "note")
-    assert [one.todo for one in found] == ["chmod 600 .env"] * notes
+    assert [one.hint for one in found] == ["chmod 600 .env"] * notes
 
 
 @POSIX
@@ -233,7 +233,7 @@ def test_dot_env_that_cannot_be_read_fails_and_the_rest_goes_on(check, server, t
 
 def test_each_wrong_variable_is_told(check):
     found = check(QIANFAN_LIVE="perhaps", QIANFAN_LLM_API_RETRY_COUNT="many")
-    told = [one.said.split()[0] for one in of(found, "Settings", "failed")]
+    told = [one.message.split()[0] for one in of(found, "Settings", "failed")]
     assert told == ["QIANFAN_LIVE", "QIANFAN_LLM_API_RETRY_COUNT"]
 
 
@@ -262,7 +262,7 @@ def test_wrong_variable_of_dot_env_does_not_stop_the_rest(check, server, tmp_pat
 
 
 def test_no_credentials_fail(check):
-    assert "QIANFAN_BEARER_TOKEN" in of(check(), "Credentials", "failed")[0].todo
+    assert "QIANFAN_BEARER_TOKEN" in of(check(), "Credentials", "failed")[0].hint
 
 
 def test_without_credentials_servers_of_both_versions_are_asked(check):
@@ -282,7 +282,7 @@ def test_without_credentials_servers_of_both_versions_are_asked(check):
 def test_right_credentials_are_named(check, keys, kind, versions):
     one = of(check(**{f"QIANFAN_{name}": value for name, value in keys.items()}), "Credentials")
     assert [found.state for found in one] == ["ok"]
-    assert (one[0].said.startswith(kind), versions in one[0].said) == (True, True)
+    assert (one[0].message.startswith(kind), versions in one[0].message) == (True, True)
 
 
 def test_contradictory_credentials_fail_and_their_servers_are_asked(check, server):
@@ -292,7 +292,7 @@ def test_contradictory_credentials_fail_and_their_servers_are_asked(check, serve
 
 def test_half_of_a_pair_fails_once(check):
     one = of(check(QIANFAN_AK=API_KEY), "Credentials", "failed")
-    assert [found.said for found in one] == ["QIANFAN_AK is set, but QIANFAN_SK is not"]
+    assert [found.message for found in one] == ["QIANFAN_AK is set, but QIANFAN_SK is not"]
 
 
 BAIDU = {
@@ -320,7 +320,7 @@ MISPLACED = [
 
 def misplaced(findings: list[Finding], state: str) -> list[str]:
     found = of(findings, "Credentials", state)
-    return [one.todo.partition(".")[0] for one in found if "looks like" in one.said]
+    return [one.hint.partition(".")[0] for one in found if "looks like" in one.message]
 
 
 @pytest.mark.parametrize(("name", "value", "place", "certain"), MISPLACED)
@@ -336,7 +336,7 @@ def test_key_that_only_resembles_another_is_a_note_at_a_gateway(check, name, val
 
 def test_placeholder_is_a_note(check):
     found = check(**BAIDU, QIANFAN_AK="your_api_key", QIANFAN_SK="your_secret_key")
-    assert len([one for one in of(found, "Credentials", "note") if "placeholder" in one.todo]) == 2
+    assert len([one for one in of(found, "Credentials", "note") if "placeholder" in one.hint]) == 2
 
 
 def test_key_of_a_gateway_may_have_any_form(check):
@@ -349,7 +349,7 @@ def test_key_of_a_gateway_may_have_any_form(check):
 
 def test_server_that_answers_is_told_with_its_status(check, server):
     found = check(QIANFAN_BASE_URL=server.base_url, QIANFAN_ACCESS_TOKEN=ACCESS_TOKEN)
-    assert f"{server.base_url} answers (HTTP 200" in of(found, "Server", "ok")[0].said
+    assert f"{server.base_url} answers (HTTP 200" in of(found, "Server", "ok")[0].message
 
 
 def test_access_keys_need_a_third_server(check, server):
@@ -371,7 +371,7 @@ def test_access_keys_beside_a_bearer_token_need_two(check, server):
 def test_server_that_is_not_there_fails_with_its_variable(check, keys, variable):
     found = of(check(**keys), "Server")
     assert [one.state for one in found] == ["failed"]
-    assert ("nothing listens" in found[0].said, f"Check {variable};" in found[0].todo) == (
+    assert ("nothing listens" in found[0].message, f"Check {variable};" in found[0].hint) == (
         True,
         True,
     )
@@ -385,21 +385,21 @@ def one_server(check, url: str, **more: str) -> Finding:
 
 def test_host_that_is_not_known_is_said(check):
     one = one_server(check, "http://qianfan.invalid")
-    assert (one.state, "name of its host is not known" in one.said) == ("failed", True)
+    assert (one.state, "name of its host is not known" in one.message) == ("failed", True)
 
 
 def test_redirect_fails_with_its_goal(check, raw_server):
     goal = "https://login.example/?back=1"
     raw_server.script.append(Answer(status=302, headers={"Location": goal}))
     one = one_server(check, raw_server.url)
-    assert (one.state, "redirects to login.example" in one.said) == ("failed", True)
+    assert (one.state, "redirects to login.example" in one.message) == ("failed", True)
 
 
 def test_page_of_html_is_a_note(check, raw_server):
     page = Answer(headers={"Content-Type": "text/html"}, pieces=[b"<h1>Log in</h1>"])
     raw_server.script.append(page)
     one = one_server(check, raw_server.url)
-    assert (one.state, "login page" in one.todo) == ("note", True)
+    assert (one.state, "login page" in one.hint) == ("note", True)
 
 
 def test_server_in_trouble_is_a_note(check, raw_server):
@@ -431,7 +431,7 @@ def secure(host: str, *, bundle: Path | None = None, **dates: datetime) -> RawSe
 def test_certificate_of_a_stranger_fails(check):
     with secure("127.0.0.1") as server:
         one = one_server(check, server.url)
-    assert (one.state, "nobody whom this computer trusts" in one.said) == ("failed", True)
+    assert (one.state, "nobody whom this computer trusts" in one.message) == ("failed", True)
 
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -449,7 +449,7 @@ def test_wrong_certificate_is_explained(check, monkeypatch, tmp_path, issued, me
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     with secure(bundle=bundle, **issued) as server:
         one = one_server(check, server.url)
-    assert (one.state, meaning in one.said) == ("failed", True)
+    assert (one.state, meaning in one.message) == ("failed", True)
 
 
 def test_right_certificate_is_accepted(check, monkeypatch, tmp_path):
@@ -479,18 +479,18 @@ def without_tls() -> Iterator[str]:
 
 def test_address_without_tls_is_explained(check, without_tls):
     one = one_server(check, without_tls)
-    assert ("does not speak TLS" in one.said, "http://" in one.todo) == (True, True)
+    assert ("does not speak TLS" in one.message, "http://" in one.hint) == (True, True)
 
 
 def test_connection_that_ends_before_tls_is_explained(check, raw_server):
     one = one_server(check, raw_server.url.replace("http:", "https:"))
-    assert ("does not speak TLS" in one.said, "http://" in one.todo) == (True, True)
+    assert ("does not speak TLS" in one.message, "http://" in one.hint) == (True, True)
 
 
 def test_words_of_a_server_cannot_move_the_cursor(check, raw_server):
     location = "http://\x1b[2J.example/"
     raw_server.script.append(Answer(status=302, headers={"Location": location}))
-    assert "\x1b" not in one_server(check, raw_server.url).said
+    assert "\x1b" not in one_server(check, raw_server.url).message
 
 
 # --- the clock
@@ -533,7 +533,7 @@ def test_wrong_clock_counts_where_requests_are_signed(check, raw_server, seconds
     [(100, "behind that"), (-100, "ahead of that"), (-36_000, "10 hours"), (864_000, "10 days")],
 )
 def test_clock_says_by_how_much(check, raw_server, seconds, words):
-    assert words in clock_of(check, raw_server, seconds, **TOKEN).said
+    assert words in clock_of(check, raw_server, seconds, **TOKEN).message
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Thu, 01 Jan 9999999 00:00:00 GMT", "0"])
@@ -561,12 +561,12 @@ def test_date_that_is_none_is_no_clock(check, raw_server, date):
 )
 def test_proxy_is_named_by_its_host(check, variables, words):
     (one,) = of(check(**TOKEN, **variables), "Proxy")
-    assert (one.said.endswith(words), "password" in one.said) == (True, False)
+    assert (one.message.endswith(words), "password" in one.message) == (True, False)
 
 
 def test_proxy_that_is_not_there_fails(check, closed):
     found = check(**TOKEN, QIANFAN_PROXY=closed)
-    assert "QIANFAN_PROXY" in of(found, "Server", "failed")[0].todo
+    assert "QIANFAN_PROXY" in of(found, "Server", "failed")[0].hint
 
 
 def test_unchecked_certificates_are_a_note(check):
@@ -582,18 +582,18 @@ def test_bundle_that_is_missing_fails(check):
 def test_bundle_is_named_from_the_folder(check, tmp_path):
     (tmp_path / "mine.pem").touch()
     found = check(REQUESTS_CA_BUNDLE=str(tmp_path / "mine.pem"))
-    assert of(found, "Certificates", "ok")[0].said == "REQUESTS_CA_BUNDLE names mine.pem"
+    assert of(found, "Certificates", "ok")[0].message == "REQUESTS_CA_BUNDLE names mine.pem"
 
 
 # --- where tokens are kept
 
 
 def test_folder_of_tokens_is_told(check):
-    assert of(check(), "Tokens", "ok")[0].said == "stored in cache"
+    assert of(check(), "Tokens", "ok")[0].message == "stored in cache"
 
 
 def test_tokens_may_stay_in_memory(check):
-    assert "in memory only" in of(check(QIANFAN_DISABLE_CACHE="true"), "Tokens", "ok")[0].said
+    assert "in memory only" in of(check(QIANFAN_DISABLE_CACHE="true"), "Tokens", "ok")[0].message
 
 
 @POSIX
@@ -609,7 +609,7 @@ def test_folder_of_tokens_that_cannot_be_written_fails(check, tmp_path, below):
     """A file stands there, which stops root too."""
     (tmp_path / "cache").touch()
     found = check(QIANFAN_CACHE_DIR=str(tmp_path / below))
-    assert "QIANFAN_DISABLE_CACHE" in of(found, "Tokens", "failed")[0].todo
+    assert "QIANFAN_DISABLE_CACHE" in of(found, "Tokens", "failed")[0].hint
 
 
 # --- what is asked
@@ -625,7 +625,7 @@ def test_cards_of_the_folder_count(check, tmp_path):
     table = '[qianfan.models]\ntutor = "ernie-5.1"\n'
     (tmp_path / "qianfan.toml").write_text(table, encoding="utf-8")
     found = check(QIANFAN_BEARER_TOKEN=BEARER_TOKEN, QIANFAN_MODEL="tutor")
-    assert "asks ernie-5.1, version 2" in of(found, "Chat", "ok")[0].said
+    assert "asks ernie-5.1, version 2" in of(found, "Chat", "ok")[0].message
 
 
 def test_cards_that_cannot_be_read_fail(check, tmp_path):
@@ -634,7 +634,7 @@ def test_cards_that_cannot_be_read_fail(check, tmp_path):
 
 
 def test_without_live_a_note_says_how_to_try(check, server):
-    assert "doctor --live" in of(check(**server.environment()), "Live", "note")[0].todo
+    assert "doctor --live" in of(check(**server.environment()), "Live", "note")[0].hint
 
 
 def live(check, server: EmbeddedServer, **more: str) -> list[Finding]:
@@ -674,7 +674,7 @@ def test_live_with_access_keys_is_let_in_both_ways(check, server):
 
 def test_live_tells_which_key_is_wrong(check, server):
     found = live(check, server, QIANFAN_SK=HEX_KEY, QIANFAN_BEARER_TOKEN="")
-    assert "QIANFAN_SK is not the Secret Key" in of(found, "Live, version 1", "failed")[0].todo
+    assert "QIANFAN_SK is not the Secret Key" in of(found, "Live, version 1", "failed")[0].hint
 
 
 def test_live_failure_of_one_version_leaves_the_other(check, server):
@@ -709,7 +709,7 @@ GOOD |= {"jupyterlab_widgets": "3.0.10"}
 
 
 def bad_parts(versions: dict[str, str]) -> list[str]:
-    return [one.said.split()[0] for one in check_parts(versions) if one.state == "failed"]
+    return [one.message.split()[0] for one in check_parts(versions) if one.state == "failed"]
 
 
 @pytest.mark.parametrize(
@@ -734,7 +734,7 @@ def test_parts_that_do_not_work_fail(changes, bad):
 
 def test_part_that_fails_says_what_to_install():
     found = list(check_parts(GOOD | {"ipywidgets": "7.8.1"}))
-    assert "-m pip install --upgrade 'ipywidgets>=8'" in found[1].todo
+    assert "-m pip install --upgrade 'ipywidgets>=8'" in found[1].hint
 
 
 @pytest.mark.parametrize(
@@ -749,7 +749,7 @@ def test_part_that_fails_says_what_to_install():
 )
 def test_view_is_told(watched, setting, state, words):
     one = check_view(Settings(live=setting), {}, None if watched is None else lambda: watched)
-    assert (one.state, words in one.said) == (state, True)
+    assert (one.state, words in one.message) == (state, True)
 
 
 # --- no secret
@@ -823,7 +823,7 @@ def test_password_that_a_proxy_tells_is_not_shown(monkeypatch, check, raw_server
         Answer(status=302, headers={"Location": "http://plain+secret.example"})
     )
     one = one_server(check, "http://qianfan.invalid", http_proxy=proxy)
-    assert "redirects to ***.example" in one.said
+    assert "redirects to ***.example" in one.message
 
 
 def test_line_of_dot_env_that_cannot_be_read_is_not_shown(check, tmp_path):

@@ -25,7 +25,8 @@ from traitlets.config import Config
 
 from qianfan_magic import QianfanError
 from qianfan_magic.api.config.settings import Settings
-from qianfan_magic.doctor.examine import Finding, examine, raise_failed
+from qianfan_magic.doctor.examine import examine, raise_failed
+from qianfan_magic.doctor.finding import Finding
 from qianfan_magic.doctor.front_end import check_parts, check_view
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
@@ -180,7 +181,7 @@ def test_names_are_told_where_they_are_set(check, tmp_path):
     dot_env(tmp_path, "QIANFAN_LIVE=on", "QIANFAN_MODEL=ernie-5.1", "OTHER=1")
     lines = [one.message for one in of(check(QIANFAN_LIVE="off"), "Variables")]
     assert lines[0] == ".env sets QIANFAN_MODEL, QIANFAN_LIVE"
-    assert lines[1].endswith("QIANFAN_LIVE; it wins over .env for QIANFAN_LIVE")
+    assert lines[1].endswith("QIANFAN_LIVE; it takes precedence over .env for QIANFAN_LIVE")
 
 
 @pytest.mark.parametrize(
@@ -325,13 +326,13 @@ def misplaced(findings: list[Finding], state: str) -> list[str]:
 
 @pytest.mark.parametrize(("name", "value", "place", "certain"), MISPLACED)
 def test_key_in_the_place_of_another_fails(check, name, value, place, certain):
-    assert misplaced(check(**BAIDU, **{name: value}), "failed") == [f"It belongs into {place}"]
+    assert misplaced(check(**BAIDU, **{name: value}), "failed") == [f"It belongs in {place}"]
 
 
 @pytest.mark.parametrize(("name", "value", "place", "certain"), MISPLACED)
 def test_key_that_only_resembles_another_is_a_note_at_a_gateway(check, name, value, place, certain):
     state = "failed" if certain else "note"
-    assert misplaced(check(**{name: value}), state) == [f"It belongs into {place}"]
+    assert misplaced(check(**{name: value}), state) == [f"It belongs in {place}"]
 
 
 def test_placeholder_is_a_note(check):
@@ -371,7 +372,7 @@ def test_access_keys_beside_a_bearer_token_need_two(check, server):
 def test_server_that_is_not_there_fails_with_its_variable(check, keys, variable):
     found = of(check(**keys), "Server")
     assert [one.state for one in found] == ["failed"]
-    assert ("nothing listens" in found[0].message, f"Check {variable};" in found[0].hint) == (
+    assert ("nothing listens on" in found[0].message, f"Check {variable};" in found[0].hint) == (
         True,
         True,
     )
@@ -385,7 +386,7 @@ def one_server(check, url: str, **more: str) -> Finding:
 
 def test_host_that_is_not_known_is_said(check):
     one = one_server(check, "http://qianfan.invalid")
-    assert (one.state, "name of its host is not known" in one.message) == ("failed", True)
+    assert (one.state, "its host name cannot be resolved" in one.message) == ("failed", True)
 
 
 def test_redirect_fails_with_its_goal(check, raw_server):
@@ -431,7 +432,10 @@ def secure(host: str, *, bundle: Path | None = None, **dates: datetime) -> RawSe
 def test_certificate_of_a_stranger_fails(check):
     with secure("127.0.0.1") as server:
         one = one_server(check, server.url)
-    assert (one.state, "nobody whom this computer trusts" in one.message) == ("failed", True)
+    assert (
+        one.state,
+        "is not signed by an authority that this computer trusts" in one.message,
+    ) == ("failed", True)
 
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

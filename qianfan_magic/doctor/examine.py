@@ -18,7 +18,12 @@ from qianfan_magic.doctor.cache import check_cache
 from qianfan_magic.doctor.clock import check_clock
 from qianfan_magic.doctor.environment import FoundVariables, inspect_variables, load_tolerantly
 from qianfan_magic.doctor.finding import Finding
-from qianfan_magic.doctor.front_end import check_parts, check_python, check_view, installed
+from qianfan_magic.doctor.front_end import (
+    check_packages,
+    check_python,
+    check_view,
+    installed_versions,
+)
 from qianfan_magic.doctor.key_formats import check_key_formats
 from qianfan_magic.doctor.live import check_live, default_service
 from qianfan_magic.doctor.proxy import check_certificates, check_proxy
@@ -78,7 +83,7 @@ def examine(
     yield from _check_network(settings, folder)
     yield check_cache(settings, folder)
     yield from _check_services(settings, folder, live=live, settings_ok=not problems)
-    yield from check_parts(installed())
+    yield from check_packages(installed_versions())
     yield check_view(settings, environ, is_watched)
 
 

@@ -27,7 +27,7 @@ from qianfan_magic import QianfanError
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.doctor.examine import examine, raise_failed
 from qianfan_magic.doctor.finding import Finding
-from qianfan_magic.doctor.front_end import check_parts, check_view
+from qianfan_magic.doctor.front_end import check_packages, check_view
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.views.reports.tables import doctor_bundle
@@ -713,7 +713,7 @@ GOOD |= {"jupyterlab_widgets": "3.0.10"}
 
 
 def bad_parts(versions: dict[str, str]) -> list[str]:
-    return [one.message.split()[0] for one in check_parts(versions) if one.state == "failed"]
+    return [one.message.split()[0] for one in check_packages(versions) if one.state == "failed"]
 
 
 @pytest.mark.parametrize(
@@ -737,7 +737,7 @@ def test_parts_that_do_not_work_fail(changes, bad):
 
 
 def test_part_that_fails_says_what_to_install():
-    found = list(check_parts(GOOD | {"ipywidgets": "7.8.1"}))
+    found = list(check_packages(GOOD | {"ipywidgets": "7.8.1"}))
     assert "-m pip install --upgrade 'ipywidgets>=8'" in found[1].hint
 
 

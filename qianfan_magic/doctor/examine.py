@@ -70,21 +70,27 @@ def examine(
     environ = os.environ if environ is None else environ
     folder = folder.absolute()
     yield check_python()
-    problems: list[Finding] = []
+    settings_ok = True
     if settings is None:
-        found, findings = inspect_variables(folder, environ)
+        settings, settings_ok, findings = _check_settings(folder, environ)
         yield from findings
-        settings, problems = load_tolerantly(found)
-        yield from problems
-        yield from _check_credentials(found, settings, problems)
-        problems = problems if found.is_read else findings
     else:
         yield Finding("Credentials", "ok", "the embedded server's own")
     yield from _check_network(settings, folder)
     yield check_cache(settings, folder)
-    yield from _check_services(settings, folder, live=live, settings_ok=not problems)
+    yield from _check_services(settings, folder, live=live, settings_ok=settings_ok)
     yield from check_packages(installed_versions())
     yield check_view(settings, environ, is_watched)
+
+
+def _check_settings(
+    folder: Path, environ: Mapping[str, str]
+) -> tuple[Settings, bool, list[Finding]]:
+    """Return the settings, whether all of them could be read, and the findings about them."""
+    found, findings = inspect_variables(folder, environ)
+    settings, problems = load_tolerantly(found)
+    findings += [*problems, *_check_credentials(found, settings, problems)]
+    return settings, found.is_read and not problems, findings
 
 
 def _check_credentials(

@@ -17,7 +17,9 @@ from support.doctor import write_dot_env as dot_env
 from support.raw_server import Answer, Seen, json_answer
 
 from qianfan_magic import masking
+from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.doctor.examine import examine
+from qianfan_magic.doctor.proxy import check_proxy
 from qianfan_magic.views.reports.tables import doctor_bundle
 
 PASSWORD = "plain+secret/of=somebody"
@@ -76,6 +78,17 @@ def test_password_of_the_environments_proxy_is_not_shown(check):
         report = check(live=True, **TOKEN, **{name: "http://me:plain+secret@127.0.0.1:1"})
         assert "127.0.0.1:1" in report.one("Proxy").message, name
         assert "plain+secret" not in repr(report.findings), name
+
+
+def test_password_of_a_malformed_proxy_is_masked_from_now_on(monkeypatch):
+    # Without a scheme, or with "@" in the password: urllib finds no password in it.
+    address, password = "me:plain@secret@proxy.example", "plain@secret"
+    list(check_proxy(Settings(proxy=address), []))
+    assert password not in masking.mask(password)
+    masking.forget_all()
+    monkeypatch.setenv("http_proxy", address)
+    list(check_proxy(Settings(), ["http://qianfan.example"]))
+    assert password not in masking.mask(password)
 
 
 def test_password_that_a_proxy_repeats_is_not_shown(probe, raw_server):

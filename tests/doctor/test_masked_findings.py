@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 from support.doctor import (
     ACCESS_KEY,
     ADDRESSES,
@@ -78,6 +80,13 @@ def test_password_of_the_environments_proxy_is_not_shown(check):
         report = check(live=True, **TOKEN, **{name: "http://me:plain+secret@127.0.0.1:1"})
         assert "127.0.0.1:1" in report.one("Proxy").message, name
         assert "plain+secret" not in repr(report.findings), name
+
+
+def test_password_of_an_unused_proxy_is_masked_from_now_on(check):
+    # No server of `base` has an https address; the token that requests sends is Basic (RFC 7617).
+    check(https_proxy="http://me:plain+secret@proxy.example")
+    assert masking.mask("plain+secret") == "***"
+    assert masking.mask(b64encode(b"me:plain+secret").decode()) == "***"
 
 
 def test_password_of_a_malformed_proxy_is_masked_from_now_on(monkeypatch):

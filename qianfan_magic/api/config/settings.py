@@ -35,7 +35,6 @@ __all__ = [
     "load_settings",
     "nonempty_variables",
     "read_variable",
-    "remember_proxy",
 ]
 
 #: Server of version 1 of the API, which also issues its access tokens.
@@ -181,10 +180,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         read_variable("QIANFAN_APP_ID", self.app_id or "")
-        remember_proxy(self.proxy or "")
+        _remember_proxy(self.proxy or "")
 
 
-def remember_proxy(address: str) -> None:
+def _remember_proxy(address: str) -> None:
     """Mask the password of a proxy's address from now on, in each form in which it is sent."""
     try:
         parts = urlsplit(address)
@@ -268,7 +267,7 @@ def build_settings(
     """
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         for spelling in (name, name.upper()):
-            remember_proxy(environ.get(spelling, ""))
+            _remember_proxy(environ.get(spelling, ""))
     texts = {**dot_env, **environ}
     values = {
         VARIABLES[name]: read_variable(name, texts[name]) for name in VARIABLES if name in texts

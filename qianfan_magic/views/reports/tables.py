@@ -90,7 +90,8 @@ def doctor_bundle(findings: Sequence[Finding]) -> dict[str, str]:
     The ``text/plain`` is what ``qianfan-magic doctor`` prints on the command line.
     """
     rows = [
-        (MARKS[finding.state], finding.what, finding.said, finding.todo) for finding in findings
+        (MARKS[finding.state], finding.subject, finding.message, finding.hint)
+        for finding in findings
     ]
     bundle = table_bundle(DOCTOR_HEADERS, rows)
     lines = [line for finding in findings for line in finding.lines]

@@ -53,7 +53,7 @@ def turn_of(notebook: OpenNotebook, number: int) -> dict:
 def test_conversation_follows_re_run_restart_and_restore(opened: OpenAndRun) -> None:
     notebook = opened(WALL, LONG, "%qianfan restore", FIRST, "%qianfan history")
     run_cells(notebook, 1, 2, 1)
-    dropped = "Dropped, since said after that: turn 2 (\u201cHow long is it?\u201d)"
+    dropped = "Dropped turns that followed: turn 2 (\u201cHow long is it?\u201d)"
     expect(notebook.output(1)).to_contain_text(dropped)
     notebook.screenshot("re-run")
     run_cells(notebook, 2)
@@ -64,7 +64,7 @@ def test_conversation_follows_re_run_restart_and_restore(opened: OpenAndRun) -> 
     expect(notebook.output(4)).to_contain_text("\u201cPlease introduce The Great Wall\u201d")
     notebook.screenshot("restored")
     run_cells(notebook, 2, 5)
-    expect(notebook.output(2)).to_contain_text("In the place of turn 2")
+    expect(notebook.output(2)).to_contain_text("Replaces turn 2")
     expect(notebook.output(5)).to_contain_text("Conversation default: 2 turns")
     notebook.screenshot("history")
 
@@ -73,7 +73,7 @@ def test_cells_run_from_below_are_asked_from_the_top(opened: OpenAndRun) -> None
     notebook = opened(WALL, LONG)
     notebook.save()
     run_cells(notebook, 2, 1)
-    dropped = "Dropped, since asked by cells below, before this one: turn 1"
+    dropped = "Dropped turns of cells below, which ran before this one: turn 1"
     expect(notebook.output(1)).to_contain_text(dropped)
     notebook.screenshot("run-from-below")
     run_cells(notebook, 2)
@@ -106,7 +106,7 @@ def test_kept_answer_is_recorded_in_the_saved_notebook(opened: OpenAndRun) -> No
     notebook.wait_idle()
     notebook.output(2).get_by_role("button", name="Again", exact=True).click()
     notebook.output(2).get_by_role("button", name="Keep", exact=True).click()
-    notebook.output(2).get_by_text("Kept: the answer stands under its cell now.").wait_for()
+    notebook.output(2).get_by_text("Kept: the answer is below its cell now.").wait_for()
     assert turn_of(notebook, 1)["parameters"] == {"temperature": 0.9}
 
 
@@ -125,7 +125,7 @@ def test_cell_that_fails_says_what_stays(opened: OpenAndRun) -> None:
                    cells.cells[1].setSource('%%qianfan_chat -t 7\\nhi'); }"""
     )
     run_cells(notebook, 1)
-    expect(notebook.output(1)).to_contain_text("it still has turn 1, which this cell had asked")
+    expect(notebook.output(1)).to_contain_text("it still has turn 1, which this cell asked")
     notebook.screenshot("failed-again")
     outputs = notebook.save()["cells"][1]["outputs"]
     assert [output["output_type"] for output in outputs] == ["display_data", "error"]

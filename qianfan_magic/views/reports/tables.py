@@ -16,8 +16,8 @@ from qianfan_magic.views.rendering.math import IGNORED
 
 __all__ = ["USAGE_HEADERS", "doctor_bundle", "models_bundle", "table_bundle", "usage_bundle"]
 
-DOCTOR_HEADERS = ("", "looked at", "found", "what to do")
-MODELS_HEADERS = ("model", "kind", "API", "asked by", "characters", "tokens", "can")
+DOCTOR_HEADERS = ("", "checked", "found", "what to do")
+MODELS_HEADERS = ("model", "kind", "API", "flags", "characters", "tokens", "can")
 USAGE_HEADERS = ("model", "answers", "tokens in", "tokens out", "first token, median", "tokens/s")
 
 #: Widest columns, in characters, whose cells are not wrapped: the first column names the row and

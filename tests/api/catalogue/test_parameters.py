@@ -58,7 +58,7 @@ def test_value_in_the_range_is_accepted():
     cases = [
         ("temperature", [math.nextafter(0, 1), 1.0]),
         ("top_p", [0.0, 1.0]),
-        ("top_k", [1, 1_000_000]),
+        ("top_k", [1, 1_000_000, 2**63 - 1]),
         ("penalty_score", [1.0, 2.0]),
         ("stop", [[], ["a", "b", "c", "d"], ["x"], ["x" * 20], ["字" * 20], ["\n\n"]]),
         ("max_tokens", [2, 2048]),
@@ -78,7 +78,7 @@ def test_number_out_of_range_is_refused():
     cases = [
         ("temperature", [-0.0, 0, math.nextafter(1, 2), Fraction(1, 10**400)]),
         ("top_p", [math.nextafter(0, -1), math.nextafter(1, 2)]),
-        ("top_k", [0, -1, 5.0]),
+        ("top_k", [0, -1, 5.0, 2**63]),
         ("penalty_score", [math.nextafter(1, 0), math.nextafter(2, 3)]),
         ("max_tokens", [1, 2049, 100.0, too_long]),
         *((name, [10**400]) for name in ("temperature", "top_p", "penalty_score")),

@@ -316,6 +316,12 @@ def test_waits_double_up_to_the_limit_of_the_settings(raw_server, make_client, w
         waits.clear()
 
 
+def test_jitter_does_not_extend_the_longest_wait(raw_server, make_client, waits):
+    raw_server.script += [refusal(2), OK]
+    ask(make_client(retry_jitter=86_400.0, retry_max_wait=7.0))
+    assert waits[0] <= 7
+
+
 BUSY = [
     lambda headers: refusal(336501, headers=headers),
     lambda headers: refusal(336501, headers=headers, status=429),

@@ -358,6 +358,8 @@ def test_second_image_of_a_photo_is_removed():
     sent = of(data)
     assert len(sent.data) < len(data) / 2
     assert pixels(sent).tobytes() == Image.open(io.BytesIO(data)).tobytes()
+    lying = file_of(first, "MPO", save_all=True, append_images=[second], exif=exif_of(6))
+    assert (of(lying).media_type, of(lying).width) == ("image/jpeg", 30)
 
 
 # Upright

@@ -56,7 +56,7 @@ def color_of(part: dict[str, Any]) -> Any:
     return Image.open(io.BytesIO(data)).convert("RGB").getpixel((0, 0))
 
 
-def asked(notebook: Any, number: int = -1) -> list[list[Any]]:
+def user_messages(notebook: Any, number: int = -1) -> list[list[Any]]:
     """Return the parts of the user's messages of one request."""
     messages = bodies(notebook.server)[number]["messages"]
     return [colors(message["content"]) for message in messages if message["role"] == "user"]
@@ -80,14 +80,14 @@ def test_pictures_of_variables_and_files_are_sent_before_the_text(notebook, tmp_
     ]
     for flags, pictures in cases:
         notebook.run("%qianfan reset --all", f"{SEES} {flags}\nWhat is it?")
-        assert asked(notebook) == [[*pictures, "What is it?"]], flags
+        assert user_messages(notebook) == [[*pictures, "What is it?"]], flags
 
 
 def test_path_is_relative_to_the_working_directory(notebook, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     notebook.run(f"{SEES} -i ../blue.png\nhi")
-    assert asked(notebook) == [[BLUE, "hi"]]
+    assert user_messages(notebook) == [[BLUE, "hi"]]
 
 
 def test_model_receives_whole_pictures(notebook):
@@ -105,14 +105,14 @@ def test_pictures_are_sent_again_with_later_questions_of_their_conversation(note
     for name in ("", "-n tutor"):
         first, second = f"{SEES} {name} -i red\none", f"{SEES} {name} -i blue\ntwo"
         notebook.run(first, second, f"{SEES} {name}\nthree")
-        assert asked(notebook) == [[RED, "one"], [BLUE, "two"], ["three"]], name
+        assert user_messages(notebook) == [[RED, "one"], [BLUE, "two"], ["three"]], name
     notebook.run(f"{SEES} -n other\nfour")
-    assert asked(notebook) == [["four"]]
+    assert user_messages(notebook) == [["four"]]
 
 
 def test_picture_is_sent_again_as_it_was_at_first(notebook):
     notebook.run(f"{SEES} -i red\none", "red.putpixel((0, 0), (0, 255, 0))", f"{SEES}\ntwo")
-    assert asked(notebook) == [[RED, "one"], ["two"]]
+    assert user_messages(notebook) == [[RED, "one"], ["two"]]
 
 
 def test_picture_goes_together_with_json_and_thinking(notebook):
@@ -121,22 +121,22 @@ def test_picture_goes_together_with_json_and_thinking(notebook):
     assert "1 picture" in json.loads(notebook.shell.user_ns["reply"].text)["answer"]
     notebook.run(f"{SEES} -n other -i red --enable-thinking\nhi")
     assert bodies(notebook.server)[-1]["enable_thinking"] is True
-    assert asked(notebook) == [[RED, "hi"]]
+    assert user_messages(notebook) == [[RED, "hi"]]
 
 
 def test_columns_share_a_picture_that_is_shown_once(notebook):
     models = "--compare model=ernie-5.0,ernie-4.5-turbo-vl"
     shown = notebook.run(f"%%qianfan_chat {models} -i red\none")
     assert shown.count("[Picture red") == 1
-    assert [asked(notebook, number) for number in (0, 1)] == [[[RED, "one"]]] * 2
+    assert [user_messages(notebook, number) for number in (0, 1)] == [[[RED, "one"]]] * 2
     notebook.run("%qianfan keep 2", f"{SEES}\ntwo")
-    assert asked(notebook) == [[RED, "one"], ["two"]]
+    assert user_messages(notebook) == [[RED, "one"], ["two"]]
 
 
 def test_picture_of_an_answer_that_is_continued_stays(notebook):
     notebook.run(f"{SEES} -i red --max-tokens 10\none", f"{SEES} --continue\n", f"{SEES}\ntwo")
-    assert asked(notebook, 1)[0] == [RED, "one"]
-    assert asked(notebook, 2) == [[RED, "one"], ["two"]]
+    assert user_messages(notebook, 1)[0] == [RED, "one"]
+    assert user_messages(notebook, 2) == [[RED, "one"], ["two"]]
 
 
 # --- what is not sent
@@ -188,7 +188,7 @@ def test_question_that_fails_leaves_no_turn_with_a_picture(notebook):
     notebook.server.fail(Fault(after=3, end="close", path=V2))
     notebook.fail(f"{SEES} -i red\none")
     notebook.run(f"{SEES}\ntwo")
-    assert asked(notebook) == [["two"]]
+    assert user_messages(notebook) == [["two"]]
 
 
 # --- what is shown
@@ -307,10 +307,10 @@ def test_rerun_replaces_the_picture_of_the_turn_unless_it_fails(page):
     assert "In the place of turn 1" in text_of(page.run("a", f"{SEES} -i blue\none"))
     page.run("a", "%%qianfan_chat -m ernie-5.1 -i red\none")
     page.run("b", f"{SEES}\ntwo")
-    assert asked(page) == [[BLUE, "one"], ["two"]]
+    assert user_messages(page) == [[BLUE, "one"], ["two"]]
     page.run("a", f"{SEES}\none")
     page.run("b", f"{SEES}\ntwo")
-    assert asked(page) == [["one"], ["two"]]
+    assert user_messages(page) == [["one"], ["two"]]
 
 
 def restored(page: Page) -> str:
@@ -337,10 +337,10 @@ def test_restored_turn_is_sent_without_its_picture_until_it_is_asked_again(page)
     restored(page)
     for model in ("ernie-5.0", "ernie-5.1"):
         page.run("b", f"%%qianfan_chat -m {model}\ntwo")
-        assert asked(page) == [["one"], ["two"]], model
+        assert user_messages(page) == [["one"], ["two"]], model
     page.run("a", f"{SEES} -i red\none")
     page.run("b", f"{SEES}\ntwo")
-    assert asked(page) == [[RED, "one"], ["two"]]
+    assert user_messages(page) == [[RED, "one"], ["two"]]
 
 
 def test_again_and_keep_leave_the_picture(watched):
@@ -348,10 +348,10 @@ def test_again_and_keep_leave_the_picture(watched):
     watched.run("a", f"{SEES} -i red\none")
     controls = PanelPage(watched.kernel, shown, panels(shown)[0])
     controls.click("again")
-    assert [asked(watched, number) for number in (0, 1)] == [[[RED, "one"]]] * 2
+    assert [user_messages(watched, number) for number in (0, 1)] == [[[RED, "one"]]] * 2
     controls.click("keep")
     watched.run("b", f"{SEES}\ntwo")
-    assert asked(watched) == [[RED, "one"], ["two"]]
+    assert user_messages(watched) == [[RED, "one"], ["two"]]
 
 
 # --- files
@@ -365,7 +365,7 @@ def test_saved_file_has_the_pictures(notebook):
     for cells in cases:
         notebook.run(*cells, "%qianfan save a.json --force", "%qianfan reset --all")
         notebook.run("%qianfan load a.json", f"{SEES}\ntwo")
-        assert asked(notebook) == [[RED, "one"], ["two"]], cells
+        assert user_messages(notebook) == [[RED, "one"], ["two"]], cells
         notebook.run("%qianfan reset --all")
 
 

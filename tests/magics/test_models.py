@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -102,8 +101,8 @@ def test_name_of_a_users_card_is_no_html(quiet):
 
 
 @pytest.fixture
-def service(monkeypatch, bare, raw_server) -> Iterator[RawServer]:
-    """Give a service whose list a test writes, with credentials of version 2."""
+def service(monkeypatch, bare, raw_server) -> RawServer:
+    """Return a server whose list a test scripts, and set credentials of version 2."""
     monkeypatch.setenv("QIANFAN_BEARER_TOKEN", "bce-v3/ALTAK-made/up")
     monkeypatch.setenv("QIANFAN_CONSOLE_API_BASE_URL", raw_server.url)
     return raw_server

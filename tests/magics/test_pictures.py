@@ -37,7 +37,7 @@ def picture(color: tuple[int, int, int] = RED, size: tuple[int, int] = (12, 8)) 
 
 @pytest.fixture
 def notebook(bare) -> Notebook:
-    """Give a notebook with pictures in variables, and one as a file beside it."""
+    """Return a notebook with pictures in variables and in a file beside it."""
     picture(BLUE).save("blue.png")
     bare.shell.user_ns |= {"red": picture(), "blue": picture(BLUE)}
     bare.run("%qianfan demo")
@@ -219,7 +219,7 @@ def test_dry_run_shows_no_data_of_pictures_and_sends_nothing(notebook):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> Iterator[dict[str, Page]]:
-    """Give a notebook that nobody watches, and one that somebody does, with pictures."""
+    """Yield a notebook without a page and one with a page."""
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         made = {}
         for live in ("off", "on"):

@@ -164,7 +164,7 @@ def test_unwatched_table_is_one_plain_output_without_html_in_its_values(quiet):
 
 @pytest.fixture
 def page(live) -> PanelPage:
-    """Give a panel of an extension that was just loaded."""
+    """Return a panel of an extension that was just loaded."""
     live.run("%reload_ext qianfan_magic")
     shown = live.run("%qianfan params")
     return PanelPage(live, shown, panels(shown)[0])

@@ -67,12 +67,11 @@ def resolve(endpoint, model, kind="chat", versions=(1, 2)):
 
 
 def refusal(endpoint, model, kind="chat", versions=(1, 2)):
-    """Return the message and the hint of the error."""
-    try:
-        found = CATALOGUE.resolve(endpoint, model, kind, versions)
-    except ParameterError as error:
-        return str(error)
-    pytest.fail(f"{endpoint!r} and {model!r} were resolved to {found}")
+    """Return the message and the hint of the error, which must have both."""
+    with pytest.raises(ParameterError) as caught:
+        pytest.fail(f"Resolved to {CATALOGUE.resolve(endpoint, model, kind, versions)}")
+    assert caught.value.hint, caught.value
+    return str(caught.value)
 
 
 # --- the cards
@@ -329,6 +328,15 @@ def test_other_card_replaces_those_of_its_name_in_both_versions():
 def test_model_of_another_name_is_called_by_it():
     mine = Card(name="mine", kinds=("chat",), version=2, model="am-abc")
     assert Catalogue([mine]).resolve(None, "Mine", "chat", (2,)).name == "am-abc"
+
+
+def test_model_with_an_endpoint_too_is_called_at_it_with_credentials_of_version_1_alone():
+    mine = Card(name="mine", kinds=("chat",), version=2, model="am-abc", endpoint="ep")
+    for versions in VERSIONS:
+        found = Catalogue([mine]).resolve(None, "mine", "chat", versions)
+        assert found.card == mine
+        service = (1, "ep") if versions == (1,) else (2, "am-abc")
+        assert (found.version, found.name) == service, versions
 
 
 def test_catalogues_share_no_cards():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -173,6 +172,8 @@ def with_images(text: str, pictures: Sequence[ImageAttachment]) -> Content:
 def digest(text: str) -> str:
     """Return the first 16 hexadecimal digits of a text's SHA-256."""
     # A model may answer with a lone surrogate, which UTF-8 does not encode.
+    import hashlib  # Loads OpenSSL: 3 ms that `%load_ext` need not wait for.
+
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_LENGTH]
 
 

@@ -2,16 +2,18 @@
 
 Run: ``python tests/benchmarks/bench_conversation.py``
 
-(a) Real chat cells in a shell, each with an id, ask a server in a process of its own for an answer
-of 600 characters. The *cell* is its time without urllib3's ``urlopen``; the *conversation* is
-what of it goes back, fits, writes the body, takes, records and tells what stays. Where it says
-*saved*, the notebook with all its answers is saved anew before each cell, as a front end does
-that saves by itself, so that its order is read again. The two turns take turns; medians. Targets:
-on the 200th turn at most twice the 2nd, and at most 5 ms.
-(b) ``restore(read_outputs(path))`` of 500 such answers, and the first time in a fresh process,
-nbformat's import included. Target: at most 0.5 s.
+(a) Real chat cells in a shell, each with an id, request an answer of 600 characters from a server
+in a process of its own. *cell* is the time of the cell without urllib3's ``urlopen``;
+*conversation* is the part of it that the methods in ``PARTS`` take: rewinding, choosing the turns
+that fit, writing the body, adding the answer, recording. *saved* means that the notebook with all
+its answers is saved again before each cell, as a front end with autosave does, so that the order
+of its cells is read again. Both turns are measured alternately; medians. Targets for the
+conversation on turn 200: at most 5 ms, and with the notebook saved, which is parsed whole then, at
+most 20 ms, a fifth of what a person notices.
+(b) ``restore(read_outputs(path))`` of 500 such answers, again and for the first time in a fresh
+process, which imports nbformat too. Target: at most 0.5 s.
 
-``profile`` as an argument shows what dominates.
+The argument ``profile`` prints the calls that take longest.
 """
 
 from __future__ import annotations
@@ -36,25 +38,28 @@ from serving import ROOT, TOKEN, Answer, json_answer, median, print_table, prose
 from traitlets.config import Config
 from urllib3.connectionpool import HTTPConnectionPool
 
+from qianfan_magic.api.client import QianfanClient
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.notebook_file import read_outputs
 from qianfan_magic.conversation.record import record_to_json, with_digest
 from qianfan_magic.conversation.restore import restore
+from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import Turn
+from qianfan_magic.session.cell_request import CellRequest
 from qianfan_magic.views.rendering.answer import AnswerOutput
 
 SECOND, LAST, ALL, RUNS, RESTORES = 2, 200, 500, 41, 7
-#: By the flags that choose them: who knows no limit, and models with one.
+#: An endpoint whose limit is unknown, and models with a limit, with the flags that choose them.
 MODELS = {
     "no limit": "-e somebody",
     "Dolly-12B, 4,800 characters": "-e dolly_12b",
     "ERNIE-Speed-128K, 126,976 tokens": "-m ERNIE-Speed-128K",
 }
-#: The whole ways of the conversation: what is measured apart, by module and class.
+#: The methods in which a cell spends time on its conversation.
 PARTS = {
-    "question.Question": ["within", "fit", "taken"],
-    "session.Session": ["record", "keep"],
-    "client.QianfanClient": ["prepare"],
+    CellRequest: ["within", "fit", "updated_conversation"],
+    ConversationStore: ["record", "keep"],
+    QianfanClient: ["prepare"],
 }
 #: In a process that has the extension, as a notebook's first lines leave it.
 FIRST = """
@@ -72,7 +77,7 @@ QUESTION = "How long did it take to build part {} of the wall, and who paid for 
 
 
 def talk_of(count: int) -> Conversation:
-    """Make a conversation of turns that cells asked, one each."""
+    """Make a conversation of turns, each from a cell of its own."""
     talk = Conversation("default")
     for number in range(1, count + 1):
         question, answer = QUESTION.format(number), prose(number)
@@ -82,7 +87,7 @@ def talk_of(count: int) -> Conversation:
 
 
 def notebook_of(talk: Conversation) -> str:
-    """Write a notebook of the cells that asked, with their outputs, and one cell more."""
+    """Write a notebook of the conversation's cells with their outputs, and the next cell."""
     notebook = nbformat.v4.new_notebook()
     for place, turn in enumerate(talk.turns):
         head = Conversation(talk.name, talk.system, talk.turns[: place + 1])
@@ -98,7 +103,7 @@ def notebook_of(talk: Conversation) -> str:
 
 
 class Clock:
-    """Adds up the time of some calls; of one within another only the outer."""
+    """Adds up the time of calls; a call within another is not counted twice."""
 
     def __init__(self) -> None:
         self.seconds, self._depth = 0.0, 0
@@ -119,15 +124,10 @@ class Clock:
 
 @contextlib.contextmanager
 def clocks() -> Iterator[tuple[Clock, Clock]]:
-    """Give a clock of the network and one of the conversation."""
-    from importlib import import_module
-
+    """Measure the time on the network and the time on the conversation."""
     network, conversation = Clock(), Clock()
     timed: list[tuple[Any, str, Clock]] = [(HTTPConnectionPool, "urlopen", network)]
-    for room, names in PARTS.items():
-        module, name = room.split(".")
-        owner = getattr(import_module(f"qianfan_magic.{module}"), name)
-        timed += [(owner, one, conversation) for one in names]
+    timed += [(owner, name, conversation) for owner, names in PARTS.items() for name in names]
     kept = [(owner, name, getattr(owner, name)) for owner, name, _ in timed]
     for owner, name, clock in timed:
         setattr(owner, name, clock.timed(getattr(owner, name)))
@@ -137,7 +137,7 @@ def clocks() -> Iterator[tuple[Clock, Clock]]:
 
 
 class Notebook:
-    """A shell that takes itself for a kernel's, with a saved notebook."""
+    """A shell that looks like a kernel's to the extension, with a saved notebook."""
 
     def __init__(self, url: str, path: Path) -> None:
         named = {"QIANFAN_BASE_URL": url, "QIANFAN_ACCESS_TOKEN": TOKEN, "QIANFAN_LIVE": "off"}
@@ -148,14 +148,15 @@ class Notebook:
         shell.display_pub = CapturingDisplayPublisher()
         shell.run_line_magic("load_ext", "qianfan_magic")
         self._shell = shell
-        self._session = shell.magics_manager.registry["QianfanMagics"].session
+        self._store = shell.magics_manager.registry["QianfanMagics"].session.conversations
 
     def _parent(self) -> dict[str, Any]:
         return {"metadata": {"cellId": "next"}, "header": {"msg_id": f"run-of-next-{self._run}"}}
 
     def prepare(self, talk: Conversation, saved: str) -> None:
-        """Be where a conversation is about to go on; save the notebook anew if there is one."""
-        self._session.conversations = {"default": talk}
+        """Keep a conversation as the only one; save the notebook anew if there is one."""
+        self._store.forget(*self._store)
+        self._store.keep(talk)
         self._shell.display_pub.outputs.clear()
         self._run += 1
         if saved:
@@ -164,7 +165,7 @@ class Notebook:
             self._path.unlink(missing_ok=True)
 
     def ask(self, flags: str, profile: cProfile.Profile | None = None) -> tuple[float, float]:
-        """Run the next cell; return the milliseconds of it and of the conversation in it."""
+        """Run the next cell; return its milliseconds, and those of the conversation in it."""
         with clocks() as (network, conversation), profile or contextlib.nullcontext():
             begun = time.perf_counter()
             done = self._shell.run_cell(f"%%qianfan_chat --no-stream {flags}\nNext?")
@@ -174,7 +175,7 @@ class Notebook:
 
 
 def answer() -> Answer:
-    """Answer in one piece, head and all: two would wait for each other some 40 ms."""
+    """Return an answer in one piece; two writes would wait 40 ms for a delayed TCP ACK."""
     answered = {
         "id": "as-bcmt5ct4iy",
         "object": "chat.completion",
@@ -189,7 +190,7 @@ def answer() -> Answer:
 
 
 def measure_cells(notebook: Notebook, *, profiled: bool) -> Iterator[list[Any]]:
-    """Give a row for each model, without a saved notebook and with."""
+    """Yield rows for each model, without a saved notebook and with one."""
     talks = {count: talk_of(count - 1) for count in (SECOND, LAST)}
     for saved in (False, True):
         files = {count: notebook_of(talk) * saved for count, talk in talks.items()}
@@ -213,7 +214,7 @@ def measure_cells(notebook: Notebook, *, profiled: bool) -> Iterator[list[Any]]:
 
 
 def measure_restores(path: Path, *, profiled: bool) -> Iterator[list[Any]]:
-    """Give rows for this process and for a fresh one, in seconds."""
+    """Yield rows, in seconds, for this process and for a fresh one."""
     talk = talk_of(ALL)
     path.write_text(notebook_of(talk))
     kept, cold = [], []
@@ -222,7 +223,7 @@ def measure_restores(path: Path, *, profiled: bool) -> Iterator[list[Any]]:
         restored = restore(read_outputs(path))
         kept.append(time.perf_counter() - begun)
         if restored.conversations["default"].messages() != talk.messages():
-            raise RuntimeError("something else was restored")
+            raise RuntimeError("the restored conversation differs from the original")
         command = [sys.executable, "-c", FIRST, str(path)]
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         cold.append(float(done.stdout))
@@ -237,7 +238,7 @@ def measure_restores(path: Path, *, profiled: bool) -> Iterator[list[Any]]:
 
 
 def show(title: str, profile: cProfile.Profile) -> None:
-    """Print the calls that took longest, with all that they called."""
+    """Print the calls that took longest, by own and by cumulative time."""
     written = io.StringIO()
     stats = pstats.Stats(profile, stream=written).strip_dirs()
     stats.sort_stats("tottime").print_stats(12)

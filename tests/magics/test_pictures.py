@@ -304,7 +304,7 @@ def test_name_of_a_file_is_no_html(page):
 def test_rerun_replaces_the_picture_of_the_turn_unless_it_fails(page):
     page.run("a", f"{SEES} -i red\none")
     page.run("b", f"{SEES}\ntwo")
-    assert "In the place of turn 1" in text_of(page.run("a", f"{SEES} -i blue\none"))
+    assert "Replaces turn 1" in text_of(page.run("a", f"{SEES} -i blue\none"))
     page.run("a", "%%qianfan_chat -m ernie-5.1 -i red\none")
     page.run("b", f"{SEES}\ntwo")
     assert user_messages(page) == [[BLUE, "one"], ["two"]]

@@ -334,6 +334,14 @@ def test_short_interrupt_ends_in_one_line_without_the_frames_below():
     assert "raise_below" not in names
 
 
+def test_short_interrupt_decorates_a_function():
+    with pytest.raises(KeyboardInterrupt) as caught:
+        short_interrupt("stopped")(raise_below)(KeyboardInterrupt())
+    names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert caught.value._render_traceback_() == ["KeyboardInterrupt: stopped"]
+    assert "raise_below" not in names
+
+
 def test_short_interrupt_leaves_other_errors_alone():
     with pytest.raises(ValueError, match="other") as caught, short_interrupt():
         raise_below(ValueError("other"))

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qianfan_magic.embedded.extras import missing
+from qianfan_magic.embedded.extras import missing_package_error
 from qianfan_magic.errors import QianfanError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def execute(source: Path, environment: dict[str, str]) -> int:
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     except ImportError as error:
-        raise missing(error) from None
+        raise missing_package_error(error) from None
     failure = None
     try:
         ran = nbformat.read(source, as_version=4)
@@ -144,7 +144,7 @@ def run_lab(asked: argparse.Namespace, environment: dict[str, str]) -> int:
         import jupyterlab  # noqa: F401  started as a process of its own below
         from jupyter_server.serverapp import list_running_servers
     except ImportError as error:
-        raise missing(error) from None
+        raise missing_package_error(error) from None
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.log_level=WARN"]
     command += [f"--ServerApp.root_dir={find_notebooks()}", "--ServerApp.answer_yes=True"]
     command += [

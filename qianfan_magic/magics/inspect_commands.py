@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
@@ -64,7 +65,7 @@ class InspectCommands:
         client = self._session.load_client()
         versions = client.settings.credentials.versions
         if versions and ApiVersion.V1 not in versions:
-            notes.append("Version 1 needs other credentials: QIANFAN_AK and QIANFAN_SK.")
+            notes.append(f"Version 1 needs other credentials: {needed_variables(ApiVersion.V1)}.")
         if ApiVersion.V2 in versions:
             try:
                 listed = client.models(fresh=arguments.fresh)
@@ -73,8 +74,8 @@ class InspectCommands:
                 notes.append(f"Version 2 could not be asked for its list: {error.message}")
         else:
             notes.append(
-                "Version 2 was not asked for its list: that needs QIANFAN_BEARER_TOKEN, or "
-                "QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY."
+                "Version 2 was not asked for its list: that needs "
+                f"{needed_variables(ApiVersion.V2)}."
             )
         publish(models_bundle(client.catalogue.cards, listed, notes))
 

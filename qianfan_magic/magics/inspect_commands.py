@@ -138,17 +138,16 @@ def _snippet_request(sender: RequestSender) -> SnippetRequest:
     from qianfan_magic.snippets.request import SnippetRequest
 
     request, settings = sender.exchange.request, sender.settings
-    way = settings.credentials.way(request.version)
-    if not way:
+    method = settings.credentials.method(request.version)
+    if method is None:
         raise no_credentials_error(request.version)
     return SnippetRequest(
         version=request.version,
         kind=request.kind,
-        service=request.service,
         url=request.url,
         base_url=request.base_url,
         body=request.body,
-        way=way,  # type: ignore[arg-type]
+        method=method,
         iam_url=settings.iam_base_url,
         app_id=bool(settings.app_id),
     )

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 from support.raw_server import RawServer, event, json_answer, stream_answer
 
 from qianfan_magic import ParameterError, QianfanClient
+from qianfan_magic.api.config.credentials import AUTHENTICATION_METHODS
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.snippets import LANGUAGES, program
 from qianfan_magic.snippets.python_literal import literal
 from qianfan_magic.snippets.request import SnippetRequest
 
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
+METHODS = {method.fields[0]: method for method in AUTHENTICATION_METHODS}
 WAYS = ["access_token", "ak", "access_key"]
 # Letters beyond ASCII are percent-encoded in the address, and signed so.
 CHAT = "测试_dolly_12b"
@@ -63,11 +66,10 @@ def v1(server, way="access_token", kind="chat", **body):
     return SnippetRequest(
         version=1,
         kind=kind,
-        service=service,
         url=f"{base}{PREFIX}/{folder}/{ENCODED_CHAT if kind == 'chat' else service}",
         base_url=base,
         body={**asked, **body},
-        way=way,
+        method=METHODS[way],
     )
 
 
@@ -78,11 +80,10 @@ def v2(server, way="bearer_token", kind="chat", **body):
     return SnippetRequest(
         version=2,
         kind=kind,
-        service="ernie-5.1",
         url=f"{base}/v2/{'chat/' if kind == 'chat' else ''}completions",
         base_url=base,
         body={"model": "ernie-5.1", **asked, **body},
-        way=way,
+        method=METHODS[way],
         iam_url=base.removesuffix("/gateway"),
     )
 
@@ -167,7 +168,7 @@ def ours(server, sent):
     """Ask the same by our own client."""
     options = {name: value for name, value in sent.body.items() if name != "stream"}
     if sent.version == 1:
-        options["endpoint"] = sent.service
+        options["endpoint"] = unquote(sent.url.rpartition("/")[2])
     with QianfanClient(server.settings()) as client:
         if sent.kind == "chat":
             return client.chat(options.pop("messages"), **options).text
@@ -368,13 +369,14 @@ def test_arguments_of_curl_hold_no_secret(raw_server, run, tmp_path, version, wa
 SIGNED = SnippetRequest(
     version=1,
     kind="chat",
-    service="ep",
     url=f"https://aip.baidubce.com{PREFIX}/chat/ep",
     base_url="https://aip.baidubce.com",
     body={"messages": MESSAGES, "stream": True},
-    way="access_key",
+    method=METHODS["access_key"],
 )
-BEARING = replace(SIGNED, version=2, way="bearer_token", base_url="https://qianfan.baidubce.com")
+BEARING = replace(
+    SIGNED, version=2, method=METHODS["bearer_token"], base_url="https://qianfan.baidubce.com"
+)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -1,7 +1,8 @@
 """The parts of programs that are long enough to be files, and how they are filled in.
 
 Parts of a line or two are written by the functions that choose between them: there, the choice
-and its text are read together.
+and its text are read together. Variables have their literal names in the files, so that a file
+reads like the program; the tests run each program with those of `SnippetRequest.variables` only.
 """
 
 from __future__ import annotations

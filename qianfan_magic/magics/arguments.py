@@ -37,7 +37,7 @@ def _row(parameter: Parameter) -> Any:
 
 _SERVICE = (
     argument("-e", "--endpoint", help="version 1: the last part of the service's address"),
-    argument("-m", "--model", help="a model, see %%qianfan models; with -e only its limits count"),
+    argument("-m", "--model", help="a model, see %%qianfan models; with -e, only its limits apply"),
 )
 _SHOWING = (
     *(_row(parameter) for parameter in SENDING),

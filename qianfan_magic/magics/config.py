@@ -60,13 +60,13 @@ _ParameterTraits = traitlets.MetaHasTraits(
 class MagicsConfig(_ParameterTraits):  # type: ignore[misc,valid-type]
     """Settings of a notebook for every cell whose flags do not say otherwise."""
 
-    chat_endpoint = traitlets.Unicode(help="What %%qianfan_chat asks without -e and -m.").tag(
-        config=True
-    )
-    complete_endpoint = traitlets.Unicode(
-        help="What %%qianfan_complete asks without -e and -m."
+    chat_endpoint = traitlets.Unicode(
+        help="Endpoint that %%qianfan_chat uses without -e and -m."
     ).tag(config=True)
-    model = traitlets.Unicode(help="The model, where no endpoint is named.").tag(config=True)
+    complete_endpoint = traitlets.Unicode(
+        help="Endpoint that %%qianfan_complete uses without -e and -m."
+    ).tag(config=True)
+    model = traitlets.Unicode(help="Model to use if no endpoint is given.").tag(config=True)
     format = traitlets.Enum(
         ("", *FORMATS),
         "",
@@ -77,7 +77,7 @@ class MagicsConfig(_ParameterTraits):  # type: ignore[misc,valid-type]
         default_value=None,
         allow_none=True,
         min=0,
-        help="So many earlier turns go along with a chat's question at most; None: all that fit.",
+        help="Maximum number of earlier turns to send with a chat's question; None: all that fit.",
     ).tag(config=True)
 
     def configured_parameters(self) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class ConversationCommands:
         replaced = [one for one in self._store if one.name in loaded]
         self._store.keep(*loaded.values())
         lines = [f"Loaded from {arguments.file}:", *map(_conversation_line, loaded.values())]
-        lines += ["In the place of:", *map(_conversation_line, replaced)] if replaced else []
+        lines += ["Replaced:", *map(_conversation_line, replaced)] if replaced else []
         run = self._context.current_run()
         show(_shortened(lines), self._store.record(*loaded.values(), run=run, last=None))
 
@@ -167,7 +167,7 @@ class ConversationCommands:
         path = Path(arguments.notebook) if arguments.notebook else own
         if path is None:
             raise ParameterError(
-                "Nothing says which notebook this is",
+                "The path of this notebook is unknown",
                 hint="Give its path: %qianfan restore NOTEBOOK.ipynb",
             )
         restored = restore(read_outputs(path))
@@ -195,9 +195,9 @@ class ConversationCommands:
             if unsaved and not force:
                 turns = f"{unsaved} turn{'s' * (unsaved != 1)}"
                 note = (
-                    f"{short_name(name)}: left as it is: {path.name} lacks {turns} that this "
-                    "kernel has. If only saving is due, save and restore again; %qianfan save "
-                    "FILE keeps them, and --force drops them."
+                    f"{short_name(name)}: left unchanged: {path.name} lacks {turns} that this "
+                    "kernel has. If the notebook is only not saved yet, save it and restore "
+                    "again; %qianfan save FILE keeps them, and --force drops them."
                 )
                 restored.lines[name] = [note]
             elif conversation.turns or is_own:
@@ -242,7 +242,7 @@ def _add_file_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_save_arguments(parser: argparse.ArgumentParser) -> None:
     _add_file_arguments(parser)
-    parser.add_argument("--force", action="store_true", help="write over any file")
+    parser.add_argument("--force", action="store_true", help="overwrite any file")
 
 
 def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
@@ -250,7 +250,7 @@ def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
         "notebook", nargs="?", metavar="NOTEBOOK", help="its path; by default this notebook's"
     )
     parser.add_argument(
-        "--force", action="store_true", help="also in the place of what was said since"
+        "--force", action="store_true", help="also replace turns that only this kernel has"
     )
 
 
@@ -270,7 +270,7 @@ def _conversation_line(conversation: Conversation) -> str:
 
 def _shortened(lines: list[str]) -> str:
     more = len(lines) - MAX_SUMMARY_LINES
-    return "\n".join(lines[:MAX_SUMMARY_LINES] + [f"and {more} lines more."] * (more > 0))
+    return "\n".join(lines[:MAX_SUMMARY_LINES] + [f"and {more} more lines."] * (more > 0))
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

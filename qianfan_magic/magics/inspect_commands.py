@@ -40,19 +40,19 @@ class InspectCommands:
         self.commands = [
             Command(
                 "models",
-                "the models that can be asked: how, with which limits, and what they can",
+                "the available models: their flags, their limits, and what they can do",
                 self._models,
                 _add_models_arguments,
             ),
             Command(
                 "request",
-                "what the last cell sent and got, or a program that sends it: --as curl|python|sdk",
+                "what the last cell sent and received, or a program for it: --as curl|python|sdk",
                 self._request,
                 _add_request_arguments,
             ),
             Command(
                 "usage",
-                "answers, tokens and their pace so far, by model",
+                "answers, tokens and tokens per second so far, by model",
                 self._usage,
                 lambda parser: add_output(parser, "also bind the table, as a list of dicts"),
             ),
@@ -74,8 +74,7 @@ class InspectCommands:
                 notes.append(f"Version 2 could not be asked for its list: {error.message}")
         else:
             notes.append(
-                "Version 2 was not asked for its list: that needs "
-                f"{needed_variables(ApiVersion.V2)}."
+                f"The model list of version 2 needs credentials: {needed_variables(ApiVersion.V2)}."
             )
         publish(models_bundle(client.catalogue.cards, listed, notes))
 
@@ -113,7 +112,7 @@ class InspectCommands:
         sent = self._session.sent
         if not sent:
             raise ParameterError(
-                "The last cell sent nothing, or none has asked yet",
+                "The last cell sent nothing, or no cell has asked yet",
                 hint="Run a cell that asks; --dry-run shows what it would send.",
             )
         number = 1 if column is None else column

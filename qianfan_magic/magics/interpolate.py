@@ -14,7 +14,7 @@ from qianfan_magic.errors import ParameterError
 
 #: Rows of a table that are sent.
 MOST_ROWS = 20
-_BRACES = "A brace that is meant as such is written twice: {{ or }}."
+_BRACES = "A literal brace is written twice: {{ or }}."
 _STEP = re.compile(r"\.([^\W\d]\w*)|\[([^\[\]]+)\]")
 _FIELD = re.compile(r"([^\W\d]\w*)(?:\.[^\W\d]\w*|\[[^\[\]]+\])*")
 
@@ -66,7 +66,7 @@ def _filled(part: list[str | None], variables: Mapping[str, Any]) -> str:
     except Exception as error:  # noqa: BLE001  whatever an object of the notebook's own raises
         raise ParameterError(
             f"--fill: {{{field}}} cannot be written as text: {type(error).__name__}",
-            hint="Put what is to be sent into a variable of its own, as text.",
+            hint="Convert it to text and put that into a variable.",
         ) from None
 
 

@@ -79,7 +79,7 @@ class SliderPanel:
             name = name.strip().replace("-", "_")
             if name not in SLIDER_PARAMETERS or not equals:
                 raise ParameterError(
-                    f"%qianfan params {word!r}: this is none of NAME=VALUE",
+                    f"%qianfan params {word!r} is not of the form NAME=VALUE",
                     hint=f"NAME is one of {', '.join(SLIDER_PARAMETERS)}; VALUE may be none.",
                 )
             texts.setdefault(name, []).append(value)
@@ -186,7 +186,7 @@ class SliderPanel:
             return "Stopped."
         self._again = last, answer
         self._open().can_keep = True
-        return "Keep puts this answer into the place of the cell's."
+        return "Keep replaces the cell's answer with this one."
 
     def _keep(self) -> str:
         """Replace the last cell's answer by the new one."""
@@ -194,7 +194,9 @@ class SliderPanel:
             raise QianfanError("There is no answer to keep", hint="Ask for one with Again.")
         last, again = self._again
         if last is not self._session.last_answer:
-            raise QianfanError("A cell has asked since", hint="Ask for its answer with Again.")
+            raise QianfanError(
+                "Another cell has asked since", hint="Ask for its answer with Again."
+            )
         record = last.replace_with(again, self._session.conversations)
         last.area.put(again.output().bundle(), record)
         if last.request.options.output:
@@ -202,7 +204,7 @@ class SliderPanel:
         self._again = None
         self._open().can_keep = False
         self._area.close()
-        return "Kept: the answer stands under its cell now."
+        return "Kept: the answer is below its cell now."
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

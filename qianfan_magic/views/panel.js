@@ -72,7 +72,7 @@ function mount(host, model) {
   const said = part("p", "qianfan-said");
   said.setAttribute("role", "status");
   const again = button("Again", "Ask the last cell's question once more, with these values");
-  const keep = button("Keep", "Put the new answer into the place of the last cell's");
+  const keep = button("Keep", "Replace the last cell's answer with the new one");
   again.addEventListener("click", () => {
     again.disabled = true;
     model.send({ click: "again" });

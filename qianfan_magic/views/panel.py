@@ -85,7 +85,7 @@ def row_of(parameter: Parameter) -> dict[str, Any]:
 def advice(values: Mapping[str, Any]) -> str:
     """Return what Baidu's documents advise on these values; empty if nothing."""
     if {"temperature", "top_p"} <= values.keys():
-        return "The service advises to set only one of temperature and top_p."
+        return "The service recommends that you set only one of temperature and top_p."
     return ""
 
 

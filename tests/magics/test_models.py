@@ -24,7 +24,7 @@ from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
 
 MODELS = "/v2/models"
-HEADS = ["model", "kind", "API", "asked by", "characters", "tokens", "can", "listed"]
+HEADS = ["model", "kind", "API", "flags", "characters", "tokens", "can", "listed"]
 
 
 def lists(server: EmbeddedServer) -> int:
@@ -35,7 +35,7 @@ def lists(server: EmbeddedServer) -> int:
 def table(shown: str) -> dict[str, dict[str, str]]:
     """Read the table by its columns."""
     head, *lines = [line for line in shown.splitlines() if not line.startswith("[")]
-    names = re.findall(r"asked by|\S+", head)
+    names = re.findall(r"\S+", head)
     begins = [head.index(name) for name in names]
     ends = [*begins[1:], None]
     cells = [

@@ -33,7 +33,7 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
     plain = list(heads)
     for number, turn in enumerate(conversation.turns, 1):
         if number == fit.left_out + 1 > 1:
-            cut = f"Cut here: what stands above is no longer sent, since {fit.reason}."
+            cut = f"Cut here: the turns above are no longer sent, since {fit.reason}."
             html.append(f"<hr>\n{_label(cut)}")
             plain.append(f"--- {cut}")
         # Only the answer is Markdown; a question is shown as it was typed.

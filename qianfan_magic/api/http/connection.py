@@ -39,7 +39,7 @@ from qianfan_magic.errors import SettingsError, TokenExpiredError
 __all__ = ["Connection", "no_credentials_error", "user_cache"]
 
 _REFUSED_HINT = (
-    "Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set QIANFAN_AK and QIANFAN_SK."
+    f"Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set {needed_variables(ApiVersion.V1)}."
 )
 
 

@@ -19,7 +19,7 @@ from qianfan_magic.demo import (
     run_lab,
     stream_answer,
 )
-from qianfan_magic.embedded.extras import missing
+from qianfan_magic.embedded.extras import missing_package_error
 from qianfan_magic.errors import QianfanError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _embedded_server(arguments: argparse.Namespace, port: int) -> Iterator[Embed
     try:
         from qianfan_magic.embedded.server import EmbeddedServer
     except ImportError as error:
-        raise missing(error) from None
+        raise missing_package_error(error) from None
     server = EmbeddedServer(arguments.engine, seed=arguments.seed, port=port, pace=PACE)
     try:
         server.start()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qianfan_magic.embedded.extras import missing
+from qianfan_magic.embedded.extras import missing_package_error
 from qianfan_magic.errors import QianfanError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def execute(source: Path, environment: dict[str, str]) -> int:
         import nbclient  # noqa: F401  only to see that it is installed
         import nbformat
     except ImportError as error:
-        raise missing(error) from None
+        raise missing_package_error(error) from None
     executed, failure = _run_notebook(source, environment)
     target = Path(f"{source.stem}.executed.ipynb").resolve()
     try:
@@ -201,7 +201,7 @@ def run_lab(arguments: argparse.Namespace, environment: dict[str, str]) -> int:
         import jupyterlab  # noqa: F401  only to see that it is installed
         from jupyter_server.serverapp import list_running_servers
     except ImportError as error:
-        raise missing(error) from None
+        raise missing_package_error(error) from None
     command = _lab_command(arguments.port, open_browser=not arguments.no_browser)
     lab = subprocess.Popen(command, env=environment)  # noqa: S603  nothing in it is untrusted
     try:

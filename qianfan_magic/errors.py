@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ContextDecorator
 from types import TracebackType
 from typing import Any
 
@@ -31,7 +31,6 @@ __all__ = [
     "StreamError",
     "TokenExpiredError",
     "TransportError",
-    "brief",
     "one_line",
     "short_interrupt",
 ]
@@ -170,13 +169,13 @@ class RateLimitError(APIError):
     """Too many requests or tokens; ``retry_after`` is set if the server names a delay."""
 
 
-def short_interrupt(
-    message: str = "stopped; what had arrived is kept",
-) -> AbstractContextManager[None]:
-    """Let a KeyboardInterrupt that leaves a ``with`` block end in one line.
+def short_interrupt(message: str = "stopped; what had arrived is kept") -> _ShortInterrupt:
+    """Let a KeyboardInterrupt that leaves a ``with`` block, or a function, end in one line.
 
-    The frames inside the block are removed from its traceback: those of requests and urllib3
-    tell a user nothing, and ``%xmode Verbose`` would show their variables, keys among them.
+    The frames inside are removed from its traceback: those of requests and urllib3 tell a user
+    nothing, and ``%xmode Verbose`` would show their variables, keys among them. The result is a
+    context manager, and a decorator as well (but not of a generator function, whose body runs
+    only after it has returned).
 
     Parameters
     ----------
@@ -186,7 +185,7 @@ def short_interrupt(
     return _ShortInterrupt(message)
 
 
-class _ShortInterrupt(AbstractContextManager[None]):
+class _ShortInterrupt(AbstractContextManager[None], ContextDecorator):
     # Not a generator with @contextmanager: that one restores the original traceback.
     def __init__(self, message: str) -> None:
         self._message = message
@@ -197,17 +196,12 @@ class _ShortInterrupt(AbstractContextManager[None]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        del traceback  # this frame is in the new traceback, and would keep the old one reachable
         if isinstance(error, KeyboardInterrupt):
-            raise brief(error, self._message)
-
-
-def brief(
-    stop: KeyboardInterrupt, message: str = "stopped; what had arrived is kept"
-) -> KeyboardInterrupt:
-    """Return the interrupt without its traceback; see `short_interrupt`."""
-    line = f"KeyboardInterrupt: {message}"
-    stop._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
-    return stop.with_traceback(None)
+            lines = [f"KeyboardInterrupt: {self._message}"]
+            # IPython shows these lines instead of a traceback, as for `QianfanError`.
+            error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+            raise error.with_traceback(None)
 
 
 def one_line(text: str) -> str:

@@ -18,7 +18,7 @@ from qianfan_magic.api.http.exchange import Request
 from qianfan_magic.api.options import ChatOptions, CompletionOptions
 from qianfan_magic.api.types import ApiVersion, Chunk, Kind, Message, Reply
 from qianfan_magic.api.wire import WIRES, reply_builder
-from qianfan_magic.errors import ParameterError, QianfanError, brief
+from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
 
 __all__ = ["QianfanClient"]
 
@@ -182,10 +182,8 @@ class QianfanClient:
         SettingsError, TransportError, APIError
             As `chat` does.
         """
-        try:
+        with short_interrupt("stopped"):
             return self._connection.models(fresh=fresh)
-        except KeyboardInterrupt as interrupt:
-            raise brief(interrupt, "stopped")  # noqa: B904  it is the same one
 
     def service(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
@@ -64,7 +65,7 @@ class InspectCommands:
         client = self._session.load_client()
         versions = client.settings.credentials.versions
         if versions and ApiVersion.V1 not in versions:
-            notes.append("Version 1 needs other credentials: QIANFAN_AK and QIANFAN_SK.")
+            notes.append(f"Version 1 needs other credentials: {needed_variables(ApiVersion.V1)}.")
         if ApiVersion.V2 in versions:
             try:
                 listed = client.models(fresh=arguments.fresh)
@@ -73,8 +74,7 @@ class InspectCommands:
                 notes.append(f"Version 2 could not be asked for its list: {error.message}")
         else:
             notes.append(
-                "The model list of version 2 needs credentials: QIANFAN_BEARER_TOKEN, or "
-                "QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY."
+                f"The model list of version 2 needs credentials: {needed_variables(ApiVersion.V2)}."
             )
         publish(models_bundle(client.catalogue.cards, listed, notes))
 
@@ -137,17 +137,16 @@ def _snippet_request(sender: RequestSender) -> SnippetRequest:
     from qianfan_magic.snippets.request import SnippetRequest
 
     request, settings = sender.exchange.request, sender.settings
-    way = settings.credentials.way(request.version)
-    if not way:
+    method = settings.credentials.method(request.version)
+    if method is None:
         raise no_credentials_error(request.version)
     return SnippetRequest(
         version=request.version,
         kind=request.kind,
-        service=request.service,
         url=request.url,
         base_url=request.base_url,
         body=request.body,
-        way=way,  # type: ignore[arg-type]
+        method=method,
         iam_url=settings.iam_base_url,
         app_id=bool(settings.app_id),
     )

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import traceback
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -300,7 +301,8 @@ def test_short_interrupt_ends_in_one_line_without_the_frames_below():
     names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
     assert caught.value is stop
     assert caught.value.__context__ is None
-    assert getattr(caught.value, "_render_traceback_")() == ["KeyboardInterrupt: stopped"]
+    interrupt: Any = caught.value
+    assert interrupt._render_traceback_() == ["KeyboardInterrupt: stopped"]
     assert "raise_below" not in names
 
 
@@ -308,7 +310,8 @@ def test_short_interrupt_decorates_a_function():
     with pytest.raises(KeyboardInterrupt) as caught:
         short_interrupt("stopped")(raise_below)(KeyboardInterrupt())
     names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
-    assert getattr(caught.value, "_render_traceback_")() == ["KeyboardInterrupt: stopped"]
+    interrupt: Any = caught.value
+    assert interrupt._render_traceback_() == ["KeyboardInterrupt: stopped"]
     assert "raise_below" not in names
 
 

@@ -493,7 +493,8 @@ def test_interrupt_closes_the_connection_and_shows_no_variables(raw_server, make
     with pytest.raises(KeyboardInterrupt) as caught:  # as a notebook keeps the last error
         chunks.throw(KeyboardInterrupt)
     assert raw_server.hung_up.wait(5), caught
-    shown = caught.value._render_traceback_()
+    interrupt: Any = caught.value
+    shown = interrupt._render_traceback_()
     assert shown == ["KeyboardInterrupt: stopped; what had arrived is kept"]
 
 

@@ -566,7 +566,7 @@ TRUSTING = "<!DOCTYPE html><title>x</title>" + "<div class=jp-CodeCell></div>" *
 
 def naive(text: str) -> str:
     """Render as a tool does that trusts a model: raw HTML, any link."""
-    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    parser: Any = MarkdownIt("commonmark", {"html": True}).enable("table")
     parser.validateLink = lambda _url: True
     return parser.render(text)
 

@@ -905,7 +905,7 @@ def test_continue_takes_its_turn_along_whatever_max_turns_says(page):
 
 def unsafe(page: Page, ban_round: int | None, cell: str = "d") -> Ran:
     """Ask a question after which the service wants turns forgotten."""
-    fields = {"need_clear_history": True}
+    fields: dict[str, Any] = {"need_clear_history": True}
     if ban_round is not None:
         fields["ban_round"] = ban_round
     page.server.fail(Fault(fields=fields))

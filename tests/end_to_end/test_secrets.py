@@ -341,7 +341,7 @@ class LeakFinder:
     def client(self, credentials: dict[str, str], **settings: Any) -> QianfanClient:
         """Forget the request before, and make a client for the next one."""
         masking.forget_all()
-        queues = [self.server.script, self.server.tokens, self.server.bearers]
+        queues: list[list[Any]] = [self.server.script, self.server.tokens, self.server.bearers]
         for each in [*queues, *self._received(), self.records.lines]:
             each.clear()
         self._count += 1

@@ -14,7 +14,14 @@ from support.notebook import BOTH, LONG, WALL, Notebook, assert_fails_cleanly
 from support.raw_server import stream_answer
 from support.waiting import until
 
-from qianfan_magic import APIError, ParameterError, Reply, StreamError, TransportError
+from qianfan_magic import (
+    APIError,
+    ParameterError,
+    QianfanError,
+    Reply,
+    StreamError,
+    TransportError,
+)
 from qianfan_magic.embedded.faults import Fault
 
 #: Two services of one model; a fault applies to the one whose name is in its path.
@@ -257,7 +264,7 @@ def test_keep_without_a_comparison_is_refused(notebook):
 
 REFUSED, CLOSED = Fault(error_code=336003, error_msg="x"), Fault(after=3, end="close")
 #: A fault, its error, and whether some text has arrived by then.
-FAILURES = [
+FAILURES: list[tuple[Fault, type[QianfanError], bool]] = [
     (REFUSED, APIError, False),
     (Fault(status=404), TransportError, False),
     (CLOSED, StreamError, True),

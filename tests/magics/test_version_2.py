@@ -12,6 +12,7 @@ from qianfan_magic import (
     APIError,
     AuthError,
     ParameterError,
+    QianfanError,
     RateLimitError,
     SettingsError,
     StreamError,
@@ -186,7 +187,7 @@ def test_application_is_sent_as_a_header(monkeypatch, bare, own):
 
 EVENTS = {"Content-Type": "text/event-stream"}
 WHOLE = {"choices": [{"index": 0, "delta": {"content": "all of it"}, "finish_reason": "stop"}]}
-FAILURES: list[tuple[Fault, type[Exception], str]] = [
+FAILURES: list[tuple[Fault, type[QianfanError], str]] = [
     (fault("invalid_iam_token", 401), AuthError, "invalid_iam_token"),
     (fault("invalid_appid", 401), AuthError, "invalid_appid"),
     (fault("account_overdue", 403), AuthError, "account_overdue"),

@@ -96,7 +96,7 @@ class Notebook:
             assert result.success, shown
         return shown
 
-    def fail(self, cell: str) -> tuple[BaseException, str]:
+    def fail(self, cell: str) -> tuple[Any, str]:
         """Run a cell that fails; return its error and what it showed."""
         self._capsys.readouterr()
         result = self.shell.run_cell(cell)

@@ -4,6 +4,7 @@ import json
 import math
 from fractions import Fraction
 from numbers import Integral, Real
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def refusal(name, value, kind="chat", version=1):
 
 
 def test_value_in_the_range_is_accepted():
-    cases = [
+    cases: list[tuple[Any, ...]] = [
         ("temperature", [math.nextafter(0, 1), 1.0]),
         ("top_p", [0.0, 1.0]),
         ("top_k", [1, 1_000_000, 2**63 - 1]),
@@ -75,7 +76,7 @@ def test_value_in_the_range_is_accepted():
 
 def test_number_out_of_range_is_refused():
     too_long = 10**5_000  # more digits than Python converts to text
-    cases = [
+    cases: list[tuple[Any, ...]] = [
         ("temperature", [-0.0, 0, math.nextafter(1, 2), Fraction(1, 10**400)]),
         ("top_p", [math.nextafter(0, -1), math.nextafter(1, 2)]),
         ("top_k", [0, -1, 5.0, 2**63]),
@@ -92,7 +93,7 @@ def test_number_out_of_range_is_refused():
 
 
 def test_value_of_another_type_is_refused():
-    cases = [
+    cases: list[tuple[Any, ...]] = [
         *((name, ["hot", "0.5", True, False, [1], {}, 1j, b"1", object()]) for name in NUMBERS),
         ("user_id", ["", 5, "\udfff"]),
         ("system", ["", b"Be brief.", "a\ud800"]),
@@ -113,7 +114,7 @@ def test_invalid_list_of_stops_is_refused():
 
 
 def test_value_is_converted_to_plain_json():
-    cases = [
+    cases: list[tuple[Any, ...]] = [
         ("temperature", Half(), 0.5),
         ("temperature", Fraction(1, 4), 0.25),
         ("temperature", 1, 1.0),
@@ -151,7 +152,7 @@ def test_range_is_described_in_words():
 
 
 def test_argument_of_a_flag_is_converted():
-    cases = [
+    cases: list[tuple[Any, ...]] = [
         ("temperature", "0.5", 0.5),
         ("temperature", "1", 1.0),
         ("top_k", "7", 7),
@@ -166,7 +167,7 @@ def test_argument_of_a_flag_is_converted():
 
 
 def test_invalid_argument_of_a_flag_is_refused():
-    cases = [
+    cases: list[tuple[Any, ...]] = [
         *(("temperature", text) for text in ("hot", "", "nan", "1e400", "0")),
         ("top_k", "5.0"),
         ("top_k", "9" * 5_000),
@@ -240,7 +241,9 @@ def test_text_is_returned_unchanged():
 
 
 def test_blank_text_and_what_is_no_text_are_refused():
-    cases = [(text, "empty") for text in ("", " ", "\n\t \r\n", "\u3000", "\u2028")]
+    cases: list[tuple[Any, ...]] = [
+        (text, "empty") for text in ("", " ", "\n\t \r\n", "\u3000", "\u2028")
+    ]
     cases += [(value, rf"{type(value).__name__}\b") for value in (None, 5, b"hi", ["hi"])]
     for value, words in cases:
         with pytest.raises(ParameterError, match=f"^The prompt is {words}"):
@@ -309,7 +312,7 @@ def test_unsupported_parameter_is_refused_by_its_name():
 
 def test_refusal_names_the_services_that_support_the_parameter():
     both = "chat and completion services of version 1 of the API"
-    cases = [
+    cases: list[tuple[Any, ...]] = [
         ("seed", "chat", 1, "chat services of version 2 of the API"),
         ("suffix", "chat", 2, "completion services of version 2 of the API"),
         ("top_k", "chat", 2, both),
@@ -327,7 +330,7 @@ def test_kinds_of_a_row_are_those_of_any_version():
 
 
 def test_value_in_the_range_of_its_version_is_accepted():
-    cases = [
+    cases: list[tuple[Any, ...]] = [
         ("max_tokens", 1, [2, 2048]),
         ("max_tokens", 2, [1, 393_216]),
         ("seed", 2, [1, 2_147_483_646]),
@@ -344,7 +347,7 @@ def test_value_in_the_range_of_its_version_is_accepted():
 
 
 def test_value_out_of_the_range_of_its_version_is_refused():
-    cases = [
+    cases: list[tuple[Any, ...]] = [
         ("max_tokens", 1, [1, 2049]),
         ("max_tokens", 2, [0, 100.0]),
         ("seed", 2, [0, 2_147_483_647, 1.5]),

@@ -16,6 +16,7 @@ import zlib
 from itertools import product
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import IPython.display
 import pytest
@@ -132,7 +133,7 @@ class Figure:
 
 
 def test_figure_and_objects_that_belong_to_it():
-    value = Figure()
+    value: Any = Figure()
     for _ in range(3):
         assert of(value).width == 12
         value = SimpleNamespace(figure=value)
@@ -169,7 +170,7 @@ def test_figure_that_cannot_be_drawn():
 
 
 def test_other_objects_are_refused():
-    pyplot = ModuleType("pyplot")
+    pyplot: Any = ModuleType("pyplot")
     pyplot.savefig = Figure().savefig  # draws the figure of some other cell
     for value in [None, 3, [1], {"data": b""}, object(), Image, max, pyplot]:
         message = error_of(value)
@@ -288,7 +289,11 @@ def photo_file(form="JPEG", image=None, orientation=1):
     exif[MAKER] = "Maker-of-cameras"
     exif[ORIENTATION] = orientation
     exif.get_ifd(GPS)[29] = "2024:01:31"
-    options = {"exif": exif, "icc_profile": b"Profile-of-Li", "comment": "Comment-of-Li"}
+    options: dict[str, Any] = {
+        "exif": exif,
+        "icc_profile": b"Profile-of-Li",
+        "comment": "Comment-of-Li",
+    }
     if form == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_text("Author", "Li")
@@ -447,7 +452,8 @@ def test_first_frame_of_an_animation_is_sent():
     frames = [Image.new("RGB", (12, 8), colour) for colour in (BLUE, RED, RED)]
     for form in ["GIF", "WEBP", "PNG", "TIFF"]:
         data = file_of(frames[0], form, save_all=True, append_images=frames[1:])
-        assert Image.open(io.BytesIO(data)).n_frames > 1, form
+        animation: Any = Image.open(io.BytesIO(data))
+        assert animation.n_frames > 1, form
         sent = pixels(of(data))
         assert getattr(sent, "n_frames", 1) == 1, form
         assert near(sent, (5, 5)) == "blue", form

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ContextDecorator
 from types import TracebackType
 from typing import Any
 
@@ -36,10 +36,12 @@ __all__ = [
     "short_interrupt",
 ]
 
-#: Characters of a message or hint; the rest is cut off.
+#: Largest number of characters of a message or hint; the rest is cut off.
 LONGEST_MESSAGE = 500
 #: Codes of both versions of the API for more characters or tokens than the model accepts.
 TOO_LONG = frozenset({336007, 336103, "characters_too_long", "tokens_too_long"})
+#: What an interrupted cell shows after ``KeyboardInterrupt:``.
+STOPPED = "stopped; what had arrived is kept"
 
 
 class QianfanError(Exception):
@@ -96,11 +98,17 @@ class SettingsError(QianfanError):
 
 
 class ParameterError(QianfanError, ValueError):
-    """An argument is out of range, of the wrong type, too long or in the wrong order."""
+    """An argument is out of range, of the wrong type, too long or in the wrong order.
+
+    It is a `ValueError` too, which is what callers of Python functions expect for a bad argument.
+    """
 
 
 class TransportError(QianfanError):
-    """The request failed on its way: no connection, time-out, TLS, or a foreign response."""
+    """The request never reached the service, or its response came from another server.
+
+    Causes are a missing connection, a time-out, TLS, or a proxy that responds with a login page.
+    """
 
 
 class StreamError(QianfanError):
@@ -170,13 +178,13 @@ class RateLimitError(APIError):
     """Too many requests or tokens; ``retry_after`` is set if the server names a delay."""
 
 
-def short_interrupt(
-    message: str = "stopped; what had arrived is kept",
-) -> AbstractContextManager[None]:
-    """Let a KeyboardInterrupt that leaves a ``with`` block end in one line.
+def short_interrupt(message: str = STOPPED) -> _ShortInterrupt:
+    """Let a KeyboardInterrupt that leaves a block end in one line.
+
+    The result is a context manager, and a decorator for functions.
 
     The frames inside the block are removed from its traceback: those of requests and urllib3
-    tell a user nothing, and ``%xmode Verbose`` would show their variables, keys among them.
+    do not help a user, and ``%xmode Verbose`` would show their variables, keys among them.
 
     Parameters
     ----------
@@ -186,8 +194,9 @@ def short_interrupt(
     return _ShortInterrupt(message)
 
 
-class _ShortInterrupt(AbstractContextManager[None]):
-    # Not a generator with @contextmanager: that one restores the original traceback.
+class _ShortInterrupt(AbstractContextManager[None], ContextDecorator):
+    # Not a generator with @contextmanager, which would restore the original traceback.
+
     def __init__(self, message: str) -> None:
         self._message = message
 
@@ -201,13 +210,11 @@ class _ShortInterrupt(AbstractContextManager[None]):
             raise brief(error, self._message)
 
 
-def brief(
-    stop: KeyboardInterrupt, message: str = "stopped; what had arrived is kept"
-) -> KeyboardInterrupt:
-    """Return the interrupt without its traceback; see `short_interrupt`."""
+def brief(interrupt: KeyboardInterrupt, message: str = STOPPED) -> KeyboardInterrupt:
+    """Return the interrupt without its traceback, for use where `short_interrupt` cannot be."""
     line = f"KeyboardInterrupt: {message}"
-    stop._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
-    return stop.with_traceback(None)
+    interrupt._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
+    return interrupt.with_traceback(None)
 
 
 def one_line(text: str) -> str:

@@ -13,7 +13,8 @@ from qianfan_magic.errors import ParameterError, SettingsError
 
 __all__ = ["MODEL_NAME", "Catalogue", "Service", "check_endpoint", "check_length", "did_you_mean"]
 
-#: Credentials that version 2 accepts, for error messages.
+#: Credentials that version 2 accepts, for error messages. The catalogue is independent of the
+#: package `config`, whose `needed_variables` says the same.
 NEEDED = "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY"
 #: A model name as version 2 lists them.
 MODEL_NAME = re.compile(r"\w[-\w.:/]*")
@@ -168,7 +169,7 @@ class Catalogue:
         is_v1_model = bool(known) and known[0].version == ApiVersion.V1
         if ApiVersion.V2 in versions and not is_v1_model:
             return None, model
-        # A model that no card describes is kept, so that the request fails with its name.
+        # A model without a card is returned too, so that the request fails with its name.
         return endpoint, model if is_v1_model or not known else None
 
     def _published(self, endpoint: str, model: str | None, kind: Kind) -> Service:
@@ -182,7 +183,7 @@ class Catalogue:
             raise ParameterError(
                 f"-e {endpoint} is a service of version 1 of the API, and {known[0].name} a model "
                 "of version 2",
-                hint="Leave one of them out: -m alone asks version 2.",
+                hint="Leave one of them out: -m alone uses version 2.",
             )
         if kind not in known[0].kinds:
             raise _other_kind(known[0])
@@ -224,7 +225,7 @@ def _undecided(card: Card) -> SettingsError:
 
 def _other_kind(card: Card) -> ParameterError:
     magic = "%%qianfan_chat" if "chat" in card.kinds else "%%qianfan_complete"
-    return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Ask it with {magic}.")
+    return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Use it with {magic}.")
 
 
 def did_you_mean(model: object, cards: Iterable[Card]) -> str:
@@ -238,7 +239,7 @@ def did_you_mean(model: object, cards: Iterable[Card]) -> str:
 
 def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
     return ParameterError(
-        f"The catalogue has no model {model!r}, so it cannot be told which version of the API has "
+        f"The catalogue has no model {model!r}, so it is unknown which version of the API serves "
         "it",
         hint=f"{did_you_mean(model, cards)}Version 1: name its endpoint, -e NAME. Version 2: it "
         f"needs {NEEDED}. %qianfan models lists the catalogue.",

@@ -16,6 +16,7 @@ import requests
 from requests.auth import AuthBase
 
 from qianfan_magic._version import __version__
+from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.auth import (
     AccessTokenAuth,
@@ -35,11 +36,9 @@ from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.api.wire.encoding import encode_body
 from qianfan_magic.errors import SettingsError, TokenExpiredError
 
-__all__ = ["BEARER_LIFETIME", "Connection", "no_credentials_error", "user_cache"]
+__all__ = ["Connection", "no_credentials_error", "user_cache"]
 
-#: Seconds for which a bearer token is requested; IAM allows 300 to 2,592,000.
-BEARER_LIFETIME = 86_400
-
+#: Hint for an access token of the settings, which cannot be renewed.
 _REFUSED_HINT = (
     "Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set QIANFAN_AK and QIANFAN_SK."
 )
@@ -170,6 +169,7 @@ class Connection:
         return self.send(prepare(self._session, unprepared), self._settings.retry_timeout)
 
     def _fetch_models(self) -> list[str]:
+        """Request the list of models; replace a refused token once."""
         url, auth = self._settings.console_api_base_url + v2.MODELS_PATH, self.auth(ApiVersion.V2)
         with self._request("GET", url, auth) as response:
             try:
@@ -232,7 +232,7 @@ class Connection:
         keys = self._settings.credentials
         auth = SignatureAuth(keys.access_key or "", keys.secret_key or "")
         url = self._settings.iam_base_url + v2.TOKEN_PATH
-        with self._request("GET", url, auth, expireInSeconds=BEARER_LIFETIME) as response:
+        with self._request("GET", url, auth, expireInSeconds=v2.BEARER_SECONDS) as response:
             return read_bearer(response)
 
     @property
@@ -256,13 +256,11 @@ def _read_models(response: requests.Response) -> list[str]:
 
 def no_credentials_error(version: ApiVersion) -> SettingsError:
     """Make the error for missing credentials, which names the variables to set."""
-    needed = {
-        ApiVersion.V1: "QIANFAN_AK and QIANFAN_SK",
-        ApiVersion.V2: "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY,",
-    }
+    needed = needed_variables(version)
+    needed += "," * (", or " in needed)  # closes what the comma before "or" began
     return SettingsError(
         f"There are no credentials for version {version} of the API",
-        hint=f"Put {needed[version]} into a file .env beside the notebook "
+        hint=f"Put {needed} into a file .env beside the notebook "
         "(see .env.example), or try %qianfan demo, which needs no key.",
     )
 

@@ -287,7 +287,7 @@ def test_model_without_a_preset_address_asks_for_one(model, kind):
     ],
 )
 def test_model_of_the_other_kind_is_refused_with_its_magic(model, kind, magic):
-    with pytest.raises(ParameterError, match=f"Ask it with {magic}."):
+    with pytest.raises(ParameterError, match=f"Use it with {magic}."):
         find_service("test1", model, kind)
 
 
@@ -397,7 +397,7 @@ def test_model_without_a_card_is_asked_as_it_is_typed(model, versions):
 
 @pytest.mark.parametrize("versions", [(), (1,)])
 def test_model_without_a_card_needs_credentials_of_version_2(versions):
-    assert "cannot be told which version" in refusal(None, "gpt-4", versions=versions)
+    assert "unknown which version" in refusal(None, "gpt-4", versions=versions)
 
 
 @pytest.mark.parametrize("model", ["", " ", "a b", "a\n", "../x", "-m", "a?b", "a\x00", 5, None])

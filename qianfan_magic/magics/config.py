@@ -50,6 +50,7 @@ class ModelsTrait(traitlets.TraitType[Any, Any]):
         return value
 
 
+#: A class with a trait for each parameter, made from the table as a class body cannot be.
 _ParameterTraits = traitlets.MetaHasTraits(
     "_ParameterTraits",
     (traitlets.HasTraits,),
@@ -58,15 +59,17 @@ _ParameterTraits = traitlets.MetaHasTraits(
 
 
 class MagicsConfig(_ParameterTraits):  # type: ignore[misc,valid-type]
-    """Settings of a notebook for every cell whose flags do not say otherwise."""
+    """Settings of a notebook, which apply to every cell whose flags do not override them."""
 
-    chat_endpoint = traitlets.Unicode(help="What %%qianfan_chat asks without -e and -m.").tag(
+    chat_endpoint = traitlets.Unicode(help="The endpoint of %%qianfan_chat without -e and -m.").tag(
         config=True
     )
     complete_endpoint = traitlets.Unicode(
-        help="What %%qianfan_complete asks without -e and -m."
+        help="The endpoint of %%qianfan_complete without -e and -m."
     ).tag(config=True)
-    model = traitlets.Unicode(help="The model, where no endpoint is named.").tag(config=True)
+    model = traitlets.Unicode(help="The model without -e and -m, unless an endpoint is set.").tag(
+        config=True
+    )
     format = traitlets.Enum(
         ("", *FORMATS),
         "",
@@ -77,7 +80,7 @@ class MagicsConfig(_ParameterTraits):  # type: ignore[misc,valid-type]
         default_value=None,
         allow_none=True,
         min=0,
-        help="So many earlier turns go along with a chat's question at most; None: all that fit.",
+        help="The most earlier turns to send with a chat's question; None: all that fit.",
     ).tag(config=True)
 
     def configured_parameters(self) -> dict[str, Any]:

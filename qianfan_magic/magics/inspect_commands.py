@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InspectCommands"]
 
-#: A program of more characters is shown without the data of its images.
+#: Largest number of characters of a program that is shown with the data of its images.
 MAX_PROGRAM = 20_000
 
 
@@ -39,7 +39,7 @@ class InspectCommands:
         self.commands = [
             Command(
                 "models",
-                "the models that can be asked: how, with which limits, and what they can",
+                "the models you can use: how, with which limits, and with which abilities",
                 self._models,
                 _add_models_arguments,
             ),
@@ -58,24 +58,23 @@ class InspectCommands:
         ]
 
     def _models(self, arguments: argparse.Namespace) -> None:
+        from qianfan_magic.api.config.credentials import needed_variables
         from qianfan_magic.views.reports.tables import models_bundle
 
         listed, notes = None, []
         client = self._session.load_client()
         versions = client.settings.credentials.versions
         if versions and ApiVersion.V1 not in versions:
-            notes.append("Version 1 needs other credentials: QIANFAN_AK and QIANFAN_SK.")
+            notes.append(f"Version 1 needs other credentials: {needed_variables(ApiVersion.V1)}.")
         if ApiVersion.V2 in versions:
             try:
                 listed = client.models(fresh=arguments.fresh)
                 self._session.listed_models = listed
             except QianfanError as error:
-                notes.append(f"Version 2 could not be asked for its list: {error.message}")
+                notes.append(f"The list of version 2 could not be requested: {error.message}")
         else:
-            notes.append(
-                "Version 2 was not asked for its list: that needs QIANFAN_BEARER_TOKEN, or "
-                "QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY."
-            )
+            needed = needed_variables(ApiVersion.V2)
+            notes.append(f"The list of version 2 was not requested: that needs {needed}.")
         publish(models_bundle(client.catalogue.cards, listed, notes))
 
     def _request(self, arguments: argparse.Namespace) -> None:
@@ -112,8 +111,8 @@ class InspectCommands:
         sent = self._session.sent
         if not sent:
             raise ParameterError(
-                "The last cell sent nothing, or none has asked yet",
-                hint="Run a cell that asks; --dry-run shows what it would send.",
+                "The last cell sent nothing, or no cell has sent a request yet",
+                hint="Run a cell that sends one; --dry-run shows what it would send.",
             )
         number = 1 if column is None else column
         if not 1 <= number <= len(sent):
@@ -137,8 +136,8 @@ def _snippet_request(sender: RequestSender) -> SnippetRequest:
     from qianfan_magic.snippets.request import SnippetRequest
 
     request, settings = sender.exchange.request, sender.settings
-    way = settings.credentials.way(request.version)
-    if not way:
+    method = settings.credentials.way(request.version)
+    if not method:
         raise no_credentials_error(request.version)
     return SnippetRequest(
         version=request.version,
@@ -147,19 +146,19 @@ def _snippet_request(sender: RequestSender) -> SnippetRequest:
         url=request.url,
         base_url=request.base_url,
         body=request.body,
-        way=way,  # type: ignore[arg-type]
+        way=method,  # type: ignore[arg-type]
         iam_url=settings.iam_base_url,
         app_id=bool(settings.app_id),
     )
 
 
 def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fresh", action="store_true", help="ask the service now, not once a day")
+    parser.add_argument("--fresh", action="store_true", help="request the list now, not once a day")
 
 
 def _add_request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("column", nargs="?", type=int, metavar="N", help="after --compare, from 1")
     parser.add_argument(
-        "--as", dest="language", choices=LANGUAGES, help="a program that sends it once more"
+        "--as", dest="language", choices=LANGUAGES, help="a program that sends it again"
     )
     add_output(parser, "also bind it: a dict, or the program's text")

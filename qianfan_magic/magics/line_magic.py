@@ -19,7 +19,7 @@ __all__ = ["LineMagic"]
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors fail the cell with two lines, while argparse's would exit."""
+    """A parser whose errors are raised; those of argparse would exit the interpreter."""
 
     def error(self, message: str) -> NoReturn:
         """Raise a `ParameterError`."""
@@ -83,15 +83,17 @@ class LineMagic:
 def _make_parsers(
     registry: list[Command],
 ) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    parser = Parser(prog="%qianfan", add_help=False, description="Everything but asking.")
+    """Make the parser of ``%qianfan``, and those of its subcommands by name."""
+    # add_help=False: argparse would print the help and exit, while `show` displays it.
+    parser = Parser(prog="%qianfan", add_help=False, description="Everything but sending requests.")
     parser.add_argument("-h", "--help", action="store_true", help="show this list")
     group = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", title="subcommands")
     parsers: dict[str, argparse.ArgumentParser] = {}
     for command in registry:
-        made = group.add_parser(
+        subparser = group.add_parser(
             command.name, help=command.help, description=command.help, add_help=False
         )
-        made.add_argument("-h", "--help", action="store_true", help="show this help")
-        command.add_arguments(made)
-        parsers[command.name] = made
+        subparser.add_argument("-h", "--help", action="store_true", help="show this help")
+        command.add_arguments(subparser)
+        parsers[command.name] = subparser
     return parser, parsers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
@@ -13,7 +12,7 @@ from qianfan_magic.api.types import Kind
 from qianfan_magic.conversation.notebook_file import CellOrder
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun
-from qianfan_magic.errors import brief
+from qianfan_magic.errors import short_interrupt
 from qianfan_magic.magics.arguments import CHAT, flags, parse
 from qianfan_magic.magics.completer import make_matcher
 from qianfan_magic.magics.config import MODELS_SETTING, MagicsConfig
@@ -24,7 +23,7 @@ from qianfan_magic.session.session import Session
 from qianfan_magic.views.publish import show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -33,22 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["QianfanMagics", "load", "unload"]
 
 
-def short_interrupts(magic: Callable[..., None]) -> Callable[..., None]:
-    """Let a stopped cell end with one line instead of a traceback."""
-
-    @wraps(magic)
-    def run(*arguments: Any) -> None:
-        try:
-            magic(*arguments)
-        except KeyboardInterrupt as interrupt:
-            raise brief(interrupt)  # noqa: B904  it is the same one
-
-    return run
-
-
 @magics_class
 class QianfanMagics(Magics, MagicsConfig):
-    """Settings of this notebook, for every cell whose flags say nothing else."""
+    """Settings of this notebook, which apply to every cell whose flags do not override them."""
 
     shell: InteractiveShell
 
@@ -68,28 +54,26 @@ class QianfanMagics(Magics, MagicsConfig):
 
     @flags("qianfan_complete", "completion")
     @cell_magic
-    @short_interrupts
+    @short_interrupt()
     def qianfan_complete(self, line: str, cell: str) -> None:
-        """Have the model go on with the cell's text."""
+        """Have the model continue the cell's text."""
         with self._preserving_record():
             self._run("completion", self._parse("qianfan_complete", line), cell)
 
     @flags("qianfan_chat", "chat", *CHAT)
     @cell_magic
-    @short_interrupts
+    @short_interrupt()
     def qianfan_chat(self, line: str, cell: str) -> None:
         """Send the cell's text as the next message of a conversation."""
         with self._preserving_record() as run:
             self._run("chat", self._parse("qianfan_chat", line), cell, run)
 
     @line_magic
+    @short_interrupt("stopped")
     def qianfan(self, line: str) -> None:
         """Everything else: ``%qianfan help`` lists it."""
-        try:
-            with self._preserving_record():
-                self.line_magic.run(line)
-        except KeyboardInterrupt as interrupt:
-            raise brief(interrupt, "stopped")  # noqa: B904  it is the same one
+        with self._preserving_record():
+            self.line_magic.run(line)
 
     def _read_user_cards(self, _: Any = None) -> None:
         self.session.user_cards = read_cards(self.models, MODELS_SETTING)
@@ -98,6 +82,7 @@ class QianfanMagics(Magics, MagicsConfig):
         magic = getattr(self, name)
         options = parse(magic, line)
         if options is None:
+            # magic_arguments begins the help with "::", for Sphinx.
             show(magic.__doc__.removeprefix("::\n\n"))
         return options
 

@@ -54,7 +54,7 @@ class ServiceCommands:
         credentials = client.settings.credentials
         keys = repr(credentials) if credentials.ways else "none"
         parameters = [f"{name}={value}" for name, value in context.parameters().items()]
-        conversations = [f"{short_name(one.name)} ({one.counted})" for one in session.conversations]
+        conversations = [f"{short_name(c.name)} ({c.counted})" for c in session.conversations]
         rows = {
             "Version 1": self._server(client, ApiVersion.V1),
             "Version 2": self._server(client, ApiVersion.V2),
@@ -117,8 +117,8 @@ class ServiceCommands:
 
 def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     # The embedded server has one engine so far.
-    parser.add_argument("--engine", choices=["scripted"], default="scripted", help="who answers")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
+    parser.add_argument("--engine", choices=["scripted"], default="scripted", help="what answers")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same answers")
     add_output(parser, "also bind the server, to see what it received")
 
 

@@ -108,7 +108,7 @@ def test_answer_that_was_kept_is_what_the_saved_notebook_tells(opened: CellRun) 
     notebook.wait_idle()
     notebook.output(2).get_by_role("button", name="Again", exact=True).click()
     notebook.output(2).get_by_role("button", name="Keep", exact=True).click()
-    notebook.output(2).get_by_text("Kept: the answer stands under its cell now.").wait_for()
+    notebook.output(2).get_by_text("Kept: the answer is under its cell now.").wait_for()
     assert turn_of(notebook, 1)["parameters"] == {"temperature": 0.9}
 
 

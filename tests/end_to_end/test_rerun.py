@@ -1023,7 +1023,7 @@ def test_question_that_is_too_long_by_itself_fails(page, code):
 @too_long
 def test_question_that_is_too_long_by_itself_fails_with_a_hint(page, code):
     (error,) = refuse_length(page, code, 4).contents("error")
-    hint = "It was sent without the conversation at last: shorten the cell."
+    hint = "It is too long even without the conversation: shorten the cell."
     assert hint in error["traceback"][-1]
 
 
@@ -1295,7 +1295,7 @@ def test_load_of_a_name_that_the_file_has_not_fails(notebook):
 def test_load_tells_what_it_takes_the_place_of(notebook):
     notebook.run("%%qianfan_chat\nhi", "%qianfan save talk.json", "%%qianfan_chat\nhello")
     shown = notebook.run("%qianfan load talk.json")
-    assert shown.endswith("default: 1 turn\nIn the place of:\ndefault: 2 turns\n")
+    assert shown.endswith("default: 1 turn\nThese were replaced:\ndefault: 2 turns\n")
 
 
 def test_save_takes_the_place_of_a_file_of_ours(notebook):

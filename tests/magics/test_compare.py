@@ -282,8 +282,8 @@ REFUSED_KEEPS = {
     "no number": (["%qianfan keep b"], "'b'"),
     "gone on since": (["%%qianfan_chat\nnext", "%qianfan keep 2"], "compared nothing"),
     "other conversation since": (["%%qianfan_chat -n x\nhi", "%qianfan keep"], "compared nothing"),
-    "reset": (["%qianfan reset", "%qianfan keep 2"], "gone on"),
-    "reset all": (["%qianfan reset --all", "%qianfan keep 2"], "gone on"),
+    "reset": (["%qianfan reset", "%qianfan keep 2"], "continued since"),
+    "reset all": (["%qianfan reset --all", "%qianfan keep 2"], "continued since"),
 }
 
 

@@ -427,7 +427,10 @@ refusals = pytest.mark.parametrize(("fault", "words"), REFUSALS.values(), ids=RE
 def test_failure_is_a_note(own, bare, fault, words):
     own.fail(fault)
     (note,) = notes(bare.run("%qianfan models"))
-    assert (note.startswith("[Version 2 could not be asked"), words in note) == (True, True)
+    assert (note.startswith("[The list of version 2 could not be requested"), words in note) == (
+        True,
+        True,
+    )
 
 
 @refusals
@@ -462,7 +465,7 @@ def test_wrong_access_key_is_a_note(monkeypatch, own, bare):
     monkeypatch.setenv("QIANFAN_ACCESS_KEY", "ALTAKwrong")
     monkeypatch.setenv("QIANFAN_SECRET_KEY", "wrong-secret")
     (note,) = notes(bare.run("%qianfan models"))
-    assert note.startswith("[Version 2 could not be asked")
+    assert note.startswith("[The list of version 2 could not be requested")
 
 
 @pytest.mark.parametrize("keys", [{}, {"QIANFAN_AK": "made-up", "QIANFAN_SK": "made-up-too"}])
@@ -483,7 +486,7 @@ def test_note_stands_below_the_table_in_html(quiet):
     quiet.server.fail(Fault(status=500, error_code="internal_error", path=MODELS))
     (bundle,) = quiet.run("%qianfan models --fresh").bundles
     table_, _, below = bundle["text/html"].partition("</table>")
-    assert ("could not be asked" in table_, "could not be asked" in below) == (False, True)
+    assert ("could not be requested" in table_, "could not be requested" in below) == (False, True)
 
 
 def test_access_keys_ask_with_a_fetched_token(monkeypatch, own, bare):

@@ -574,5 +574,5 @@ def test_stream_that_breaks_leaves_no_turn_with_a_picture(notebook):
 
 def test_answer_does_not_go_on_with_another_picture(notebook):
     error, shown = notebook.fail("%%qianfan_chat --continue -i red\n\n")
-    assert "--continue and -i do not go together" in error.message
+    assert "--continue and -i exclude each other" in error.message
     assert shown.splitlines() == two_lines(error)

@@ -403,12 +403,12 @@ def test_again_asks_the_last_of_the_cells(page):
 @pytest.mark.parametrize("cell", ["x = 1", "%qianfan", "%%qianfan_chat -t 3\nhi"])
 def test_again_without_an_answer_says_so(page, cell):
     page.kernel.run(cell)
-    assert page.says("again").startswith("There is no answer to ask for again")
+    assert page.says("again").startswith("There is no answer to request again")
 
 
 def test_again_after_a_comparison_says_so(page):
     page.kernel.run("%%qianfan_chat --compare top_k=1,2\nhi")
-    assert page.says("again").startswith("There is no answer to ask for again")
+    assert page.says("again").startswith("There is no answer to request again")
 
 
 def test_again_that_fails_says_why(page):
@@ -580,7 +580,7 @@ def test_keep_after_the_conversation_has_gone_on_says_so(page):
     page.ask()
     page.again()
     page.ask("third", cell="next")
-    assert re.search("asked since|gone on", page.says("keep"))
+    assert re.search("an answer since|continued since", page.says("keep"))
 
 
 # --- the end

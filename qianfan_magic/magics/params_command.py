@@ -132,7 +132,7 @@ class SliderPanel:
         if self._panel:
             values = self._session.sliders
             self._panel.values, self._panel.advice = values, advice(values)
-            self._panel.said = message
+            self._panel.message = message
 
     def _on_values(self, change: dict[str, Any]) -> None:
         """Check values that the page sets; if one is invalid, the page gets the old ones back."""
@@ -159,7 +159,7 @@ class SliderPanel:
         for area in self._unsettled:
             area.put(self._table())
         self._unsettled.clear()
-        return self._panel.said if self._panel else ""
+        return self._panel.message if self._panel else ""
 
     def _ask_again(self) -> str:
         """Send the last cell's request once more, with the values of the sliders."""

@@ -128,7 +128,7 @@ class CellRunner:
         from qianfan_magic.views.factory import make_view
 
         live = self._client.settings.live
-        return make_view(self._shell, live, columns, form=request.view_format, place=area)
+        return make_view(self._shell, live, columns, form=request.view_format, area=area)
 
     def _bind(self, request: CellRequest, value: Any) -> None:
         if request.options.output:

@@ -1,4 +1,4 @@
-"""Notes below an answer, in plain words."""
+"""Notes below an answer: what the service reported, and how the conversation changed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["left_out_note", "reply_notes", "rewound_notes", "unchanged_notes"]
 
 #: Shown once, below the first answer that it concerns.
 UNORDERED = (
-    "The saved notebook is no longer where it was when the kernel started: from now on cells count "
-    "in the order in which they are run. Restart the kernel to have it found."
+    "The saved notebook is no longer where it was when the kernel started: from now on the order "
+    "in which cells are run decides. Restart the kernel to have it found."
 )
-#: Number of dropped turns that are named; the others are counted.
+#: Largest number of dropped turns that are named; of the others only the number is given.
 MAX_NAMED = 3
 
 
@@ -68,7 +68,7 @@ def rewound_notes(rewound: Rewound | None, others: Sequence[Rewound] = ()) -> li
     rewound
         The rewound conversation of this cell; None if the cell has none.
     others
-        Other conversations, in which an earlier run of this cell asked.
+        Other conversations that an earlier run of this cell had added turns to.
     """
     if rewound is None:
         return []
@@ -94,14 +94,12 @@ def unchanged_notes(conversations: Iterable[Conversation], run: CellRun) -> Iter
 def _rewound_note(rewound: Rewound) -> str:
     notes = []
     if rewound.replaced:
-        notes.append(
-            f"In the place of {_turns(rewound.replaced)}, which this cell had asked before."
-        )
+        notes.append(f"Replaces {_turns(rewound.replaced)}, which this cell had asked before.")
     own = min(rewound.replaced, default=math.inf)
     for reason, dropped in (
         ("asked by cells below, before this one", [d for d in rewound.dropped if d[0] < own]),
-        ("said after that", [d for d in rewound.dropped if d[0] > own]),
-        ("asked by cells that are gone", rewound.gone),
+        ("asked after that", [d for d in rewound.dropped if d[0] > own]),
+        ("asked by cells that were deleted", rewound.gone),
     ):
         named = [f"turn {number} ({excerpt})" for number, excerpt in dropped[:MAX_NAMED]]
         named += [f"{len(dropped) - MAX_NAMED} more"] * (len(dropped) > MAX_NAMED)

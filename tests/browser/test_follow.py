@@ -53,7 +53,7 @@ def turn_of(notebook: Notebook, number: int) -> dict:
 def test_conversation_follows_re_run_restart_and_restore(opened: CellRun) -> None:
     notebook = opened(WALL, LONG, "%qianfan restore", FIRST, "%qianfan history")
     run_cells(notebook, 1, 2, 1)
-    dropped = "Dropped, since said after that: turn 2 (\u201cHow long is it?\u201d)"
+    dropped = "Dropped, since asked after that: turn 2 (\u201cHow long is it?\u201d)"
     expect(notebook.output(1)).to_contain_text(dropped)
     notebook.screenshot("re-run")
     run_cells(notebook, 2)
@@ -64,7 +64,7 @@ def test_conversation_follows_re_run_restart_and_restore(opened: CellRun) -> Non
     expect(notebook.output(4)).to_contain_text("\u201cPlease introduce The Great Wall\u201d")
     notebook.screenshot("restored")
     run_cells(notebook, 2, 5)
-    expect(notebook.output(2)).to_contain_text("In the place of turn 2")
+    expect(notebook.output(2)).to_contain_text("Replaces turn 2")
     expect(notebook.output(5)).to_contain_text("Conversation default: 2 turns")
     notebook.screenshot("history")
 

@@ -98,14 +98,14 @@ def test_question_after_a_rerun_sends_the_new_turn(page):
 def test_rerun_names_the_turn_that_it_replaces(page):
     page.talk("one", "two")
     shown = text_of(page.ask("b", "dos"))
-    assert "[In the place of turn 2, which this cell had asked before.]" in shown
+    assert "[Replaces turn 2, which this cell had asked before.]" in shown
 
 
 def test_rerun_names_what_it_drops(page):
     page.talk("one", "two", "three")
     shown = text_of(page.ask("a", "uno"))
     dropped = "turn 2 (\u201ctwo\u201d), turn 3 (\u201cthree\u201d)"
-    assert f" Dropped, since said after that: {dropped}.]" in shown
+    assert f" Dropped, since asked after that: {dropped}.]" in shown
 
 
 def test_rerun_counts_what_it_drops_beyond_three(page):
@@ -155,8 +155,8 @@ def test_rerun_in_another_conversation_drops_what_followed_in_the_first(page):
 def test_rerun_in_another_conversation_tells_which_it_takes_from(page):
     page.talk("one", "two")
     shown = text_of(page.ask("a", "one", "-n tutor"))
-    dropped = "Dropped, since said after that: turn 2 (\u201ctwo\u201d)."
-    replaced = "In default: In the place of turn 1, which this cell had asked before."
+    dropped = "Dropped, since asked after that: turn 2 (\u201ctwo\u201d)."
+    replaced = "In default: Replaces turn 1, which this cell had asked before."
     assert f"[{replaced} {dropped}]" in shown
 
 
@@ -210,7 +210,7 @@ def test_rerun_after_append_replaces_all_turns_of_the_cell(page):
     page.ask("a", "one")
     page.ask("a", "uno", "--append")
     shown = text_of(page.ask("a", "eins"))
-    assert ("In the place of turns 1, 2," in shown, page.questions()) == (True, ["eins"])
+    assert ("Replaces turns 1, 2," in shown, page.questions()) == (True, ["eins"])
 
 
 # --- a run that changes nothing
@@ -348,7 +348,7 @@ def test_stopped_rerun_shows_what_is_kept(watched):
 
 def test_stopped_rerun_tells_what_it_replaces(watched):
     watched.talk("one")
-    assert "[In the place of turn 1, which" in text_of(stop_in_the_middle(watched, "a"))
+    assert "[Replaces turn 1, which" in text_of(stop_in_the_middle(watched, "a"))
 
 
 def test_stopped_rerun_says_nothing_of_what_stays(watched):
@@ -397,7 +397,7 @@ def test_loop_that_is_run_again_replaces_all_its_turns(page):
 def test_loop_that_is_run_again_says_so_once(page):
     loop(page, "one", "two")
     shown = text_of(loop(page, "eins", "zwei"))
-    assert re.findall("In the place of (.*), which", shown) == ["turns 1, 2"]
+    assert re.findall("Replaces (.*), which", shown) == ["turns 1, 2"]
 
 
 def test_each_output_of_a_loop_records_its_turn(page):
@@ -524,7 +524,7 @@ def test_cell_that_was_deleted_takes_its_turn_with_it(deleted):
 
 
 def test_turn_of_a_deleted_cell_is_named(deleted):
-    gone = "Dropped, since asked by cells that are gone: turn 2 (\u201ctwo\u201d)."
+    gone = "Dropped, since asked by cells that were deleted: turn 2 (\u201ctwo\u201d)."
     assert gone in text_of(deleted.ask("d", "four"))
 
 
@@ -1135,14 +1135,14 @@ def test_history_shows_where_it_is_cut(page):
     page.talk("one", "two", "three")
     page.say("%config QianfanMagics.max_turns = 2")
     above, cut, below = page.say("%qianfan history").partition(
-        "--- Cut here: what stands above is no longer sent, since max_turns is 2."
+        "--- Cut here: the turns above are no longer sent, since max_turns is 2."
     )
     assert (bool(cut), "1. user: one" in above, below.strip()[:11]) == (True, True, "2. user: tw")
 
 
 def test_history_shows_where_the_models_limit_cuts_it(page):
     page.talk("x" * 3_000, "y" * 1_700)
-    cut = "Cut here: what stands above is no longer sent, since Dolly-12B takes at most 4,800"
+    cut = "Cut here: the turns above are no longer sent, since Dolly-12B takes at most 4,800"
     assert cut in page.say("%qianfan history")
 
 
@@ -1156,7 +1156,7 @@ def test_history_that_fits_is_not_cut(page, most):
 def test_history_of_which_nothing_is_sent_says_so(page):
     page.talk("one")
     page.say("%config QianfanMagics.max_turns = 0")
-    assert "None of it is sent any more, since max_turns is 0." in page.say("%qianfan history")
+    assert "No turn is sent any more, since max_turns is 0." in page.say("%qianfan history")
 
 
 def test_history_counts_the_answers_tokens(page):
@@ -1424,7 +1424,8 @@ def test_restore_tells_of_a_turn_that_was_dropped(page):
     page.ask("a", "uno")
     page.save()
     page.restart()
-    left_out = "left out, since the conversation had gone back: turn 2 (\u201ctwo\u201d, cell 2)."
+    left_out = "turn 2 (\u201ctwo\u201d, cell 2)"
+    left_out = f"left out, since the conversation had been rewound: {left_out}."
     assert f"default: {left_out}" in page.say("%qianfan restore")
 
 
@@ -1756,7 +1757,7 @@ def test_keep_leaves_the_notes_of_a_rerun_as_they_are_shown(page):
     page.talk("one", "two")
     compared(page, "a")
     page.run("c", "%qianfan keep 2")
-    assert "[In the place of turn 1, which" in page.under["a"][0]["data"]["text/plain"]
+    assert "[Replaces turn 1, which" in page.under["a"][0]["data"]["text/plain"]
 
 
 def test_kept_column_is_restored(page):
@@ -1777,7 +1778,7 @@ def test_rerun_of_a_comparison_replaces_what_was_kept(page):
 
 def test_rerun_as_a_comparison_tells_what_it_replaces(page):
     page.talk("one")
-    assert "[In the place of turn 1, which" in text_of(compared(page, "a"))
+    assert "[Replaces turn 1, which" in text_of(compared(page, "a"))
 
 
 def test_comparison_that_fails_in_its_first_column_can_go_on_from_the_second(page):
@@ -1812,7 +1813,7 @@ def test_rerun_inside_an_output_shows_its_notes_there(page):
     page.ask("a", "hi", "--into box")
     page.ask("a", "hi", "--into box")
     inside = page.value("box.outputs[0]['data']['text/plain']")
-    assert "In the place of turn 1" in inside
+    assert "Replaces turn 1" in inside
 
 
 def test_watched_answer_carries_its_record_at_the_end(watched):

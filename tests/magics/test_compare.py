@@ -712,7 +712,7 @@ def watched(kernels) -> Ran:
 
 def test_watched_columns_are_one_widget(watched):
     opened = [c["data"]["state"] for c in watched.contents("comm_open") if is_view(c)]
-    assert [(s["titles"], s["asked"]) for s in opened] == [
+    assert [(s["titles"], s["services"]) for s in opened] == [
         (["top_k=1", "top_k=2"], ["dolly_12b", "dolly_12b"])
     ]
 

@@ -24,7 +24,7 @@ from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
 
 MODELS = "/v2/models"
-HEADS = ["model", "kind", "API", "asked by", "characters", "tokens", "can", "listed"]
+HEADS = ["model", "kind", "API", "named by", "characters", "tokens", "can", "listed"]
 
 
 def lists(server: EmbeddedServer) -> int:

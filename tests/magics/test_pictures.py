@@ -395,7 +395,7 @@ def test_rerun_with_another_picture_replaces_the_turn(page):
     page.run("b", f"{SEES}\ntwo")
     shown = text_of(page.run("a", f"{SEES} -i blue\none"))
     page.run("b", f"{SEES}\ntwo")
-    assert ("In the place of turn 1" in shown, asked(page)) == (True, [[BLUE, "one"], ["two"]])
+    assert ("Replaces turn 1" in shown, asked(page)) == (True, [[BLUE, "one"], ["two"]])
 
 
 def test_rerun_without_the_picture_replaces_the_turn(page):

@@ -299,7 +299,7 @@ def test_invalid_value_is_reverted(page, values):
 
 @pytest.mark.parametrize("values", INVALID)
 def test_invalid_value_is_said(page, values):
-    assert next(iter(values)) in page.set(**values)["said"]
+    assert next(iter(values)) in page.set(**values)["message"]
 
 
 @pytest.mark.parametrize("values", INVALID)
@@ -316,7 +316,7 @@ def test_value_of_an_unknown_name_is_reverted(page, name):
 
 def test_good_value_takes_back_what_was_said(page):
     page.set(temperature=3)
-    assert page.set(temperature=0.3)["said"] == ""
+    assert page.set(temperature=0.3)["message"] == ""
 
 
 def test_value_set_by_hand_moves_the_slider(page):
@@ -436,7 +436,7 @@ def test_again_can_be_stopped(page):
             page.kernel.manager.interrupt_kernel()
 
     asked = page.tell({"method": "custom", "content": {"click": "again"}})
-    assert page.state(page.ran(asked, press))["said"] == "Stopped."
+    assert page.state(page.ran(asked, press))["message"] == "Stopped."
 
 
 def test_again_writes_nothing_to_stderr(page):
@@ -503,7 +503,7 @@ def test_keep_binds_the_reply(page):
 
 
 def test_keep_says_where_the_answer_is(page):
-    assert page.state(kept(page))["said"].startswith("Kept")
+    assert page.state(kept(page))["message"].startswith("Kept")
 
 
 def test_keep_closes_the_answer_in_the_panel(page):

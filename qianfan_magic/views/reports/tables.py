@@ -16,8 +16,8 @@ from qianfan_magic.views.rendering.math import IGNORED
 
 __all__ = ["USAGE_HEADERS", "doctor_bundle", "models_bundle", "table_bundle", "usage_bundle"]
 
-DOCTOR_HEADERS = ("", "looked at", "found", "what to do")
-MODELS_HEADERS = ("model", "kind", "API", "asked by", "characters", "tokens", "can")
+DOCTOR_HEADERS = ("", "checked", "found", "what to do")
+MODELS_HEADERS = ("model", "kind", "API", "named by", "characters", "tokens", "can")
 USAGE_HEADERS = ("model", "answers", "tokens in", "tokens out", "first token, median", "tokens/s")
 
 #: Widest columns, in characters, whose cells are not wrapped: the first column names the row and
@@ -121,6 +121,7 @@ def models_bundle(
 
 
 def _model_row(card: Card, listed: Collection[str] | None) -> list[str]:
+    """Return the cells of a model's row, in the order of `MODELS_HEADERS`."""
     needs_endpoint = card.version == ApiVersion.V1 and not card.endpoint
     row = [
         card.name,
@@ -154,7 +155,7 @@ def usage_bundle(totals: Sequence[Mapping[str, Any]], left: Sequence[str] = ()) 
     totals
         One total for each model, with the keys of `qianfan_magic.session.usage.Total`.
     left
-        What the service's rate limits still allow, as its last response said.
+        What the service's rate limits still allow, from its last response.
     """
     if not totals:
         return AnswerOutput("Nothing has been answered yet.").bundle()

@@ -19,7 +19,7 @@ from qianfan_magic.demo import (
     run_lab,
     stream_answer,
 )
-from qianfan_magic.embedded.extras import missing
+from qianfan_magic.embedded.extras import missing_package_error
 from qianfan_magic.errors import QianfanError
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
     from qianfan_magic.embedded.server import EmbeddedServer
 
-PACE = 0.03  # seconds between two chunks: about as fast as one reads
+__all__ = ["main", "make_parser", "run_demo", "run_doctor", "run_serve"]
+
+#: Seconds between two chunks of an answer: about the speed of reading.
+PACE = 0.03
+#: Largest port number of TCP.
+MAX_PORT = 65_535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,18 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        Default: those of the process.
+        The arguments after the command's name. Default: those of this process.
 
     Returns
     -------
     int
-        0 if all went well, 1 after an error, which is said on stderr.
+        The exit status: 0, or 1 after an error, which is printed to stderr.
     """
-    asked = make_parser().parse_args(arguments)
-    # Whoever ends this process ends JupyterLab with it: SystemExit runs the `finally` blocks.
+    parsed = make_parser().parse_args(arguments)
+    # By default SIGTERM ends Python at once. SystemExit runs the `finally` blocks, which end
+    # JupyterLab and the kernels too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        return int(asked.run(asked))
+        return int(parsed.run(parsed))
     except QianfanError as error:
         print(f"qianfan-magic: {error.message}", file=sys.stderr)
         print(f"→ {error.hint}", file=sys.stderr)
@@ -57,7 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
+    """Make the parser of the command line; each command sets ``run``, its function.
+
+    Examples
+    --------
+    >>> make_parser().parse_args(["serve", "--seed", "7"]).seed
+    7
+    """
     parser = argparse.ArgumentParser(
         prog="qianfan-magic", description="Ask a Baidu Qianfan model from a notebook cell."
     )
@@ -71,29 +83,39 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NOTEBOOK",
         help="run a notebook without a browser and write the executed copy into this folder",
     )
+    _add_server_arguments(demo, "JupyterLab's port")
     demo.set_defaults(run=run_demo)
     serve = commands.add_parser("serve", help="the embedded server alone, on 127.0.0.1")
+    _add_server_arguments(serve, "the server's port")
     serve.set_defaults(run=run_serve)
-    for one, what in ((demo, "JupyterLab's port"), (serve, "the server's port")):
-        one.add_argument("--engine", choices=["scripted"], default="scripted", help="who answers")
-        one.add_argument("--port", type=_port, default=0, help=f"{what}; 0 takes a free one")
-        one.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
     doctor = commands.add_parser("doctor", help="check settings, network and front end")
     doctor.add_argument("--live", action="store_true", help="also ask one small real question")
     doctor.set_defaults(run=run_doctor)
     return parser
 
 
+def _add_server_arguments(parser: argparse.ArgumentParser, port: str) -> None:
+    # The embedded server has one engine so far.
+    parser.add_argument(
+        "--engine", choices=["scripted"], default="scripted", help="what generates the answers"
+    )
+    parser.add_argument("--port", type=_port, default=0, help=f"{port}; 0 takes a free one")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
+
+
 def _port(text: str) -> int:
     port = int(text)
-    if not 0 <= port <= 65_535:  # noqa: PLR2004  TCP's own limit
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 65535")
+    if not 0 <= port <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {MAX_PORT}")
     return port
 
 
-def run_serve(asked: argparse.Namespace) -> int:
-    """Print what leads to the server, one variable a line, and serve until Ctrl-C."""
-    with _server(asked, asked.port) as server:
+def run_serve(arguments: argparse.Namespace) -> int:
+    """Print the variables that lead to the embedded server, and serve until Ctrl-C.
+
+    Stdout has one ``NAME=value`` a line, so that it can be saved as a ``.env``.
+    """
+    with _embedded_server(arguments, arguments.port) as server:
         for name, value in server.environment().items():
             print(f"{name}={value}")
         print("Serving until Ctrl-C.", file=sys.stderr)
@@ -102,16 +124,18 @@ def run_serve(asked: argparse.Namespace) -> int:
     return 0
 
 
-def run_doctor(asked: argparse.Namespace) -> int:
-    """Print what the doctor finds; return 1 if anything failed."""
+def run_doctor(arguments: argparse.Namespace) -> int:
+    """Print each finding of the doctor as it comes; return 1 if a check failed."""
     from qianfan_magic.doctor.examine import examine
 
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # who is ended has not found all well
+    # Undo what `main` did: a doctor that is terminated must not report success.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a pipe may know no arrow
+        # The encoding of a pipe or an old terminal may lack the arrow.
+        sys.stdout.reconfigure(errors="backslashreplace")
     failed = False
     try:
-        for finding in examine(Path.cwd(), live=asked.live):
+        for finding in examine(Path.cwd(), live=arguments.live):
             failed = failed or finding.state == "failed"
             print("\n".join(finding.lines), flush=True)
     except KeyboardInterrupt:
@@ -119,23 +143,24 @@ def run_doctor(asked: argparse.Namespace) -> int:
     return int(failed)
 
 
-def run_demo(asked: argparse.Namespace) -> int:
+def run_demo(arguments: argparse.Namespace) -> int:
     """Stream one answer into the terminal, then start JupyterLab or execute a notebook."""
-    source = find_notebook(Path(asked.execute)) if asked.execute is not None else None
-    with _server(asked, 0) as server:
+    source = find_notebook(Path(arguments.execute)) if arguments.execute is not None else None
+    with _embedded_server(arguments, 0) as server:
         stream_answer(server)
         if source:
             return execute(source, demo_environment(server))
-        return run_lab(asked, demo_environment(server))
+        return run_lab(arguments, demo_environment(server))
 
 
 @contextmanager
-def _server(asked: argparse.Namespace, port: int) -> Iterator[EmbeddedServer]:
+def _embedded_server(arguments: argparse.Namespace, port: int) -> Iterator[EmbeddedServer]:
+    """Run the embedded server during the ``with`` block."""
     try:
         from qianfan_magic.embedded.server import EmbeddedServer
     except ImportError as error:
-        raise missing(error) from None
-    server = EmbeddedServer(asked.engine, seed=asked.seed, port=port, pace=PACE)
+        raise missing_package_error(error) from None
+    server = EmbeddedServer(arguments.engine, seed=arguments.seed, port=port, pace=PACE)
     try:
         server.start()
     except OSError as error:

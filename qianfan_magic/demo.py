@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qianfan_magic.embedded.extras import missing
+from qianfan_magic.embedded.extras import missing_package_error
 from qianfan_magic.errors import QianfanError
 
 if TYPE_CHECKING:
@@ -27,15 +27,18 @@ __all__ = [
     "stream_answer",
 ]
 
+#: The notebook that the demo opens, and ``--execute`` runs, unless another is named.
 FIRST_NOTEBOOK = "01_first_answer.ipynb"
-#: The question that the demo asks in the terminal.
+#: The question that is asked in the terminal.
 QUESTION = "Please introduce The Great Wall"
 #: Seconds that JupyterLab may take to start.
 START_SECONDS = 60
+#: Seconds that a cell of an executed notebook may take.
+CELL_SECONDS = 600
 
 
 def stream_answer(server: EmbeddedServer) -> None:
-    """Stream one answer into the terminal."""
+    """Stream one answer of the embedded server into the terminal."""
     from qianfan_magic.api.client import QianfanClient
 
     print(f"You:   {QUESTION}\nModel:", end="", flush=True)
@@ -47,42 +50,78 @@ def stream_answer(server: EmbeddedServer) -> None:
 
 def demo_environment(server: EmbeddedServer) -> dict[str, str]:
     """Return this process's environment, with the server's keys instead of the user's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("QIANFAN_")}
-    live = os.environ.get("QIANFAN_LIVE", "auto")
-    past_proxies = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
+    inherited = {n: value for n, value in os.environ.items() if not n.startswith("QIANFAN_")}
+    no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
     return {
-        **kept,
+        **inherited,
         **server.environment(),
-        "QIANFAN_DOT_ENV_CONFIG_FILE": os.devnull,  # a .env is about another server
+        "QIANFAN_DOT_ENV_CONFIG_FILE": os.devnull,  # the user's .env leads to another server
         "QIANFAN_CHAT_ENDPOINT": "dolly_12b",
         "QIANFAN_COMPLETE_ENDPOINT": "starcoder",
         "QIANFAN_DISABLE_CACHE": "true",
-        "QIANFAN_LIVE": live,
-        "NO_PROXY": past_proxies,
-        "no_proxy": past_proxies,
+        # Of the user's variables only this one has to do with the front end.
+        "QIANFAN_LIVE": os.environ.get("QIANFAN_LIVE", "auto"),
+        # Both spellings: urllib reads the lower case first, other programs only one of them.
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
     }
 
 
 def find_notebooks() -> Path:
     """Return the folder of the example notebooks.
 
-    In a checkout they stand beside the package. An installed package brings them along; they
-    are copied to where one works, once, so that nothing is written into the installation.
+    In a checkout of the repository they are beside the package. An installed package contains
+    them; they are copied once into ``qianfan-notebooks`` in the working directory, so that
+    nothing is written into the installation.
+
+    Raises
+    ------
+    QianfanError
+        If the installation has no notebooks.
     """
     package = Path(__file__).parent
     checkout = package.parent / "notebooks"
     if (checkout / FIRST_NOTEBOOK).is_file():
         return checkout
-    mine = Path("qianfan-notebooks")
-    if not (mine.exists() or (package / "notebooks").is_dir()):
-        raise QianfanError("The example notebooks are missing", hint="Install the package again.")
-    if not mine.exists():
-        shutil.copytree(package / "notebooks", mine)
-    return mine.resolve()
+    packaged, copy = package / "notebooks", Path("qianfan-notebooks")
+    if not copy.exists():
+        if not packaged.is_dir():
+            hint = "Install the package again."
+            raise QianfanError("The example notebooks are missing", hint=hint)
+        shutil.copytree(packaged, copy)
+    return copy.resolve()
+
+
+def find_notebook(notebook: Path) -> Path:
+    """Return the path of a notebook.
+
+    Parameters
+    ----------
+    notebook
+        A path, or the name of an example with or without ``.ipynb``.
+
+    Raises
+    ------
+    QianfanError
+        If there is no such notebook; the hint lists the examples.
+    """
+    examples = find_notebooks()
+    for path in (notebook, examples / notebook, examples / f"{notebook}.ipynb"):
+        if path.is_file():
+            return path
+    names = ", ".join(sorted(path.name for path in examples.glob("*.ipynb")))
+    raise QianfanError(f"There is no notebook {notebook}", hint=f"There are: {names}.")
 
 
 def execute(source: Path, environment: dict[str, str]) -> int:
-    """Run a notebook, write the executed copy into the working folder, print its path.
+    """Run a notebook, write the executed copy into the working directory, and print its path.
+
+    Parameters
+    ----------
+    source
+        The notebook; it is not changed.
+    environment
+        Environment of its kernel.
 
     Returns
     -------
@@ -92,79 +131,106 @@ def execute(source: Path, environment: dict[str, str]) -> int:
     Raises
     ------
     QianfanError
-        If it is no notebook, its kernel does not run, or the copy cannot be written.
+        If the file is not a notebook, its kernel does not run, or the copy cannot be written.
     """
     try:
+        import nbclient  # noqa: F401  only to see that it is installed
         import nbformat
-        from jupyter_client.kernelspec import NoSuchKernel
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     except ImportError as error:
-        raise missing(error) from None
-    failure = None
+        raise missing_package_error(error) from None
+    executed, failure = _run_notebook(source, environment)
+    target = Path(f"{source.stem}.executed.ipynb").resolve()
     try:
-        ran = nbformat.read(source, as_version=4)
-        client = NotebookClient(ran, timeout=600, resources={"metadata": {"path": source.parent}})
-        client.execute(env=environment)
-    except CellExecutionError as error:
-        failure = error
-    except NoSuchKernel as error:
-        hint = "Choose the kernel python3 in it, or install that one."
-        raise QianfanError(f"There is no kernel {error.name}", hint=hint) from None
-    # On Ctrl-C nbclient ends the kernel, and then trips over there being none.
-    except (DeadKernelError, CellTimeoutError, AssertionError):
-        raise QianfanError(f"The kernel of {source.name} ended", hint="Run it again.") from None
-    except ValueError:
-        raise QianfanError(f"{source.name} is no notebook", hint="Name an .ipynb file.") from None
-    written = Path(f"{source.stem}.executed.ipynb").resolve()
-    try:
-        nbformat.write(ran, written)
+        nbformat.write(executed, target)
     except OSError as error:
         hint = "Change to a folder that you may write to."
-        raise QianfanError(f"{written} cannot be written: {error.strerror}", hint=hint) from None
-    print(f"The executed notebook: {written}")
+        raise QianfanError(f"{target} cannot be written: {error.strerror}", hint=hint) from None
+    print(f"The executed notebook: {target}")
     if failure:
-        print(f"A cell failed: {failure.ename}: {failure.evalue}", file=sys.stderr)
+        print(f"A cell failed: {failure}", file=sys.stderr)
     return 1 if failure else 0
 
 
-def find_notebook(notebook: Path) -> Path:
-    """Return a notebook by its path or by the name of an example."""
-    examples = find_notebooks()
-    for path in (notebook, examples / notebook, examples / f"{notebook}.ipynb"):
-        if path.is_file():
-            return path
-    known = ", ".join(sorted(path.name for path in examples.glob("*.ipynb")))
-    raise QianfanError(f"There is no notebook {notebook}", hint=f"There are: {known}.")
+def _run_notebook(source: Path, environment: dict[str, str]) -> tuple[Any, str]:
+    """Return the executed notebook, and the error of the cell that failed, empty if none did."""
+    import nbformat
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-
-def run_lab(asked: argparse.Namespace, environment: dict[str, str]) -> int:
-    """Run JupyterLab until it ends; print its address once it answers."""
     try:
-        import jupyterlab  # noqa: F401  started as a process of its own below
+        notebook = nbformat.read(source, as_version=4)
+        resources = {"metadata": {"path": source.parent}}
+        client = NotebookClient(notebook, timeout=CELL_SECONDS, resources=resources)
+        client.execute(env=environment)
+    except CellExecutionError as error:
+        return notebook, f"{error.ename}: {error.evalue}"
+    except NoSuchKernel as error:
+        hint = "Choose the kernel python3 in it, or install that one."
+        raise QianfanError(f"There is no kernel {error.name}", hint=hint) from None
+    # AssertionError: on Ctrl-C nbclient 0.11 ends the kernel, then asserts that it has one.
+    except (DeadKernelError, CellTimeoutError, AssertionError):
+        raise QianfanError(f"The kernel of {source.name} ended", hint="Run it again.") from None
+    except ValueError:
+        hint = "Name an .ipynb file."
+        raise QianfanError(f"{source.name} is not a notebook", hint=hint) from None
+    return notebook, ""
+
+
+def run_lab(arguments: argparse.Namespace, environment: dict[str, str]) -> int:
+    """Run JupyterLab until it ends; print its address as soon as it answers.
+
+    Parameters
+    ----------
+    arguments
+        ``port`` and ``no_browser`` of the command line.
+    environment
+        JupyterLab's environment, which its kernels inherit.
+
+    Returns
+    -------
+    int
+        JupyterLab's exit status.
+
+    Raises
+    ------
+    QianfanError
+        If JupyterLab is not installed, or does not answer within `START_SECONDS`.
+    """
+    try:
+        import jupyterlab  # noqa: F401  only to see that it is installed
         from jupyter_server.serverapp import list_running_servers
     except ImportError as error:
-        raise missing(error) from None
-    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.log_level=WARN"]
-    command += [f"--ServerApp.root_dir={find_notebooks()}", "--ServerApp.answer_yes=True"]
-    command += [
-        f"--ServerApp.port={asked.port}",
-        f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
-    ]
-    # In a container one is root as a rule, and there the demo is to run too.
-    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    command += ["--no-browser"] if asked.no_browser else []
-    lab = subprocess.Popen(command, env=environment)  # noqa: S603  the command is ours
+        raise missing_package_error(error) from None
+    command = _lab_command(arguments.port, open_browser=not arguments.no_browser)
+    lab = subprocess.Popen(command, env=environment)  # noqa: S603  nothing in it is untrusted
     try:
         deadline = time.monotonic() + START_SECONDS
         while lab.poll() is None and time.monotonic() < deadline:
-            for known in list_running_servers():
-                if known["pid"] == lab.pid:
-                    address = f"{known['url']}lab?token={known['token']}"
+            for server in list_running_servers():
+                if server["pid"] == lab.pid:
+                    address = f"{server['url']}lab?token={server['token']}"
                     print(f"JupyterLab: {address}\nCtrl-C ends it.", flush=True)
                     return lab.wait()
             time.sleep(0.1)
-        raise QianfanError("JupyterLab did not start", hint="What it said stands above.")
+        raise QianfanError("JupyterLab did not start", hint="Its messages above say why.")
     finally:
         lab.terminate()
         lab.wait()
+
+
+def _lab_command(port: int, *, open_browser: bool) -> list[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--ServerApp.log_level=WARN",
+        f"--ServerApp.root_dir={find_notebooks()}",
+        "--ServerApp.answer_yes=True",  # so that Ctrl-C does not ask for confirmation
+        f"--ServerApp.port={port}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
+    ]
+    # Jupyter Server refuses to run as root without this, and in a container root is usual.
+    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    command += [] if open_browser else ["--no-browser"]
+    return command

@@ -31,7 +31,6 @@ __all__ = [
     "StreamError",
     "TokenExpiredError",
     "TransportError",
-    "brief",
     "one_line",
     "short_interrupt",
 ]
@@ -178,13 +177,13 @@ class RateLimitError(APIError):
     """Too many requests or tokens; ``retry_after`` is set if the server names a delay."""
 
 
-def short_interrupt(message: str = STOPPED) -> _ShortInterrupt:
-    """Let a KeyboardInterrupt that leaves a block end in one line.
+def short_interrupt(message: str = "stopped; what had arrived is kept") -> _ShortInterrupt:
+    """Let a KeyboardInterrupt that leaves a ``with`` block, or a function, end in one line.
 
-    The result is a context manager, and a decorator for functions.
-
-    The frames inside the block are removed from its traceback: those of requests and urllib3
-    do not help a user, and ``%xmode Verbose`` would show their variables, keys among them.
+    The frames inside are removed from its traceback: those of requests and urllib3 tell a user
+    nothing, and ``%xmode Verbose`` would show their variables, keys among them. The result is a
+    context manager, and a decorator as well (but not of a generator function, whose body runs
+    only after it has returned).
 
     Parameters
     ----------
@@ -195,8 +194,7 @@ def short_interrupt(message: str = STOPPED) -> _ShortInterrupt:
 
 
 class _ShortInterrupt(AbstractContextManager[None], ContextDecorator):
-    # Not a generator with @contextmanager, which would restore the original traceback.
-
+    # Not a generator with @contextmanager: that one restores the original traceback.
     def __init__(self, message: str) -> None:
         self._message = message
 
@@ -206,15 +204,12 @@ class _ShortInterrupt(AbstractContextManager[None], ContextDecorator):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        del traceback  # this frame is in the new traceback, and would keep the old one reachable
         if isinstance(error, KeyboardInterrupt):
-            raise brief(error, self._message)
-
-
-def brief(interrupt: KeyboardInterrupt, message: str = STOPPED) -> KeyboardInterrupt:
-    """Return the interrupt without its traceback, for use where `short_interrupt` cannot be."""
-    line = f"KeyboardInterrupt: {message}"
-    interrupt._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
-    return interrupt.with_traceback(None)
+            lines = [f"KeyboardInterrupt: {self._message}"]
+            # IPython shows these lines instead of a traceback, as for `QianfanError`.
+            error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+            raise error.with_traceback(None)
 
 
 def one_line(text: str) -> str:

@@ -29,8 +29,8 @@ def check_cache(settings: Settings, folder: Path) -> Finding:
     shown = display_path(path, folder)
     if not _is_writable(path):
         message = f"{shown} cannot be written to: each kernel requests tokens of its own"
-        todo = "Name another folder in QIANFAN_CACHE_DIR, or set QIANFAN_DISABLE_CACHE=true."
-        return Finding("Tokens", "failed" if settings.cache_dir else "note", message, todo)
+        hint = "Name another folder in QIANFAN_CACHE_DIR, or set QIANFAN_DISABLE_CACHE=true."
+        return Finding("Tokens", "failed" if settings.cache_dir else "note", message, hint)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0
     # The files have mode 600 whatever the folder's is, so this reveals no more than their names.
     if os.name == "posix" and mode & 0o077:

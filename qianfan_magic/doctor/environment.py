@@ -1,4 +1,4 @@
-"""Which variables are set, in ``.env`` and in the environment; names are told, values never."""
+"""Check the variables in ``.env`` and in the environment; names are shown, values never are."""
 
 from __future__ import annotations
 
@@ -6,174 +6,202 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from qianfan_magic.api.config.credentials import Credentials
+from qianfan_magic.api.config.credentials import CREDENTIAL_VARIABLES, Credentials
 from qianfan_magic.api.config.dotenv import DOT_ENV_VARIABLE, find_dot_env, read_dot_env
-from qianfan_magic.api.config.settings import VARIABLES, Settings, load_settings, read_variable
+from qianfan_magic.api.config.settings import (
+    VARIABLES,
+    Settings,
+    build_settings,
+    nonempty_variables,
+    read_variable,
+)
 from qianfan_magic.doctor.finding import Finding, display_path
 from qianfan_magic.doctor.key_formats import variables_for
 from qianfan_magic.errors import SettingsError
 from qianfan_magic.masking import remember
 
-SECRETS = {name for name, known in VARIABLES.items() if known in Credentials.__slots__}
-#: A name that may be shown: no key looks like it.
-_OURS = re.compile(r"[A-Z]{5,9}_[A-Z_]{1,50}", re.IGNORECASE)
-#: The official SDK reads these, and nothing here does.
-_OF_THE_SDK = re.compile(
+__all__ = ["FoundVariables", "inspect_variables", "load_tolerantly"]
+
+_SECRETS = frozenset(CREDENTIAL_VARIABLES.values())
+#: Names that are safe to show: a key pasted before the "=" has digits, or no underscore.
+_SAFE_NAME = re.compile(r"[A-Z]{5,9}_[A-Z_]{1,50}", re.IGNORECASE)
+#: Variables of the official SDK (qianfan 0.4.12.3) that this package does not read: a .env may
+#: serve both.
+_SDK_ONLY = re.compile(
     r"QIANFAN_(\w+_LIMIT|\w+_INTERVAL|\w+_TIMES|CONSOLE_API_RETRY_\w+"
     r"|AUTH_TIMEOUT|DISABLE_EB_SDK|ENABLE_PRIVATE|PRIVATE_ACCESS_CODE|FILE_ENCODING"
     r"|IAM_SIGN_EXPIRATION_SEC)"
 )
-_READABLE_BY_OTHERS = 0o077
+#: Permission bits of a file for anyone but its owner.
+_GROUP_AND_OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What is set where.
+class FoundVariables:
+    """The variables that are set, and where.
 
     Attributes
     ----------
     folder
-        Where ``.env`` was looked for.
+        The notebook's folder, in which and above which ``.env`` was searched for.
+    environ
+        Environment variables that are not empty.
     path
-        The ``.env`` that counts.
-    inside, outside
-        What it and the environment set, but for what is empty.
+        The ``.env`` in use; None if there is none.
+    dot_env
+        Variables of ``.env`` that are not empty; none if it could not be read.
     is_read
-        Whether the file could be read, or there is none.
+        False if ``.env`` could not be read, or does not exist although it is configured.
     """
 
     folder: Path
-    outside: Mapping[str, str] = field(repr=False)
+    environ: Mapping[str, str] = field(repr=False)
     path: Path | None = None
-    inside: Mapping[str, str] = field(default_factory=dict, repr=False)
+    dot_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_read: bool = True
 
     @property
     def values(self) -> Mapping[str, str]:
-        """What counts: the environment wins."""
-        return {**self.inside, **self.outside}
+        """The values in effect: the environment takes precedence."""
+        return {**self.dot_env, **self.environ}
 
 
-def inspect_variables(folder: Path, environ: Mapping[str, str]) -> tuple[Found, list[Finding]]:
-    """Find and read ``.env``; every secret that is set is masked from now on."""
-    outside = {name: value.strip() for name, value in environ.items() if value.strip()}
-    found = Found(folder, outside)
+def inspect_variables(
+    folder: Path, environ: Mapping[str, str]
+) -> tuple[FoundVariables, list[Finding]]:
+    """Read ``.env`` and the environment; every secret in them is masked from now on.
+
+    Parameters
+    ----------
+    folder
+        The notebook's folder.
+    environ
+        The environment.
+    """
+    found = FoundVariables(folder, nonempty_variables(environ))
     try:
-        found = replace(found, path=find_dot_env(folder, outside))
-        inside = read_dot_env(found.path) if found.path else {}
-        found = replace(found, inside=inside)
-        findings = [_told_file(found)]
+        found = replace(found, path=find_dot_env(folder, found.environ))
+        found = replace(found, dot_env=read_dot_env(found.path) if found.path else {})
+        findings = [_describe_dot_env(found)]
     except SettingsError as error:
         found = replace(found, is_read=False)
         findings = [Finding.of(".env", error)]
-    for values in (found.inside, found.outside):
+    for values in (found.dot_env, found.environ):
         remember(*(value for name, value in values.items() if _is_secret(name, value)))
-    findings += [*_permissions(found), *_told_variables(found)]
+    findings += [*_check_permissions(found), *_check_names(found)]
     return found, findings
 
 
 def _is_secret(name: str, value: str) -> bool:
-    return name in SECRETS or (name.upper().startswith("QIANFAN") and bool(variables_for(value)))
+    # A key under a misspelled name is as secret as one under the right name.
+    return name in _SECRETS or (name.upper().startswith("QIANFAN") and bool(variables_for(value)))
 
 
-def _told_file(found: Found) -> Finding:
+def _describe_dot_env(found: FoundVariables) -> Finding:
     if found.path:
         return Finding(".env", "ok", f"{display_path(found.path, found.folder)} is read")
-    if found.outside.get(DOT_ENV_VARIABLE) == os.devnull:
-        return Finding(".env", "ok", f"{DOT_ENV_VARIABLE} says that there is none")
+    if found.environ.get(DOT_ENV_VARIABLE) == os.devnull:
+        return Finding(".env", "ok", f"not used, because {DOT_ENV_VARIABLE} is {os.devnull}")
     return Finding(
         ".env",
         "note",
-        "There is none, in this folder or above it: only the environment counts",
+        "There is none in this folder or above it: only the environment is used",
         "Copy .env.example to .env, beside the notebook, and put your keys into it.",
     )
 
 
-def _permissions(found: Found) -> Iterator[Finding]:
-    """Tell if others may read the keys; Windows has no such bits."""
-    if os.name != "posix" or found.path is None or not SECRETS & found.inside.keys():
+def _check_permissions(found: FoundVariables) -> Iterator[Finding]:
+    """Report a ``.env`` with keys that other users can read; Windows has no such bits."""
+    if os.name != "posix" or found.path is None or not _SECRETS & found.dot_env.keys():
         return
     mode = found.path.stat().st_mode & 0o777
-    if mode & _READABLE_BY_OTHERS:
-        place = display_path(found.path, found.folder)
-        said = f"Others on this computer may read the keys in {place} (mode {mode:o})"
-        yield Finding(".env", "note", said, f"chmod 600 {place}")
+    if mode & _GROUP_AND_OTHERS:
+        shown = display_path(found.path, found.folder)
+        message = f"Other users of this computer may read the keys in {shown} (mode {mode:o})"
+        yield Finding(".env", "note", message, f"chmod 600 {shown}")
 
 
-def _told_variables(found: Found) -> Iterator[Finding]:
-    for where, values in ((".env", found.inside), ("The environment", found.outside)):
+def _check_names(found: FoundVariables) -> Iterator[Finding]:
+    """List the variables that are set, and report those that look misspelled."""
+    for source, values in ((".env", found.dot_env), ("The environment", found.environ)):
         names = [name for name in VARIABLES if name in values]
-        wins = [name for name in names if values is found.outside and name in found.inside]
-        won = f"; it wins over .env for {', '.join(wins)}" if wins else ""
+        overrides = [name for name in names if values is found.environ and name in found.dot_env]
+        ending = f"; it takes precedence over .env for {', '.join(overrides)}" if overrides else ""
         if names:
-            yield Finding("Variables", "ok", f"{where} sets {', '.join(names)}{won}")
+            yield Finding("Variables", "ok", f"{source} sets {', '.join(names)}{ending}")
         for name, value in values.items():
-            if _looks_ours(name) and not _is_known(name):
-                yield _unknown(name, value, where)
+            if _has_our_prefix(name) and not _is_known(name):
+                yield _unknown_variable(name, value, source)
 
 
-def _looks_ours(name: str) -> bool:
-    """Tell whether a name begins as ours do, or nearly so."""
-    first, _, rest = name.upper().partition("_")
-    return bool(rest and difflib.get_close_matches(first, ["QIANFAN"], 1, 0.8))
+def _has_our_prefix(name: str) -> bool:
+    """Tell whether a name begins with QIANFAN_, or with a misspelling of it."""
+    prefix, _, rest = name.upper().partition("_")
+    return bool(rest and difflib.get_close_matches(prefix, ["QIANFAN"], 1, 0.8))
 
 
 def _is_known(name: str) -> bool:
-    return name in VARIABLES or name == DOT_ENV_VARIABLE or bool(_OF_THE_SDK.fullmatch(name))
+    return name in VARIABLES or name == DOT_ENV_VARIABLE or bool(_SDK_ONLY.fullmatch(name))
 
 
-def _unknown(name: str, value: str, where: str) -> Finding:
-    shown = name if _OURS.fullmatch(name) else "a variable of an odd name"
-    # The common beginning would make all alike.
+def _unknown_variable(name: str, value: str, source: str) -> Finding:
+    shown = name if _SAFE_NAME.fullmatch(name) else "a variable with an unusual name"
+    # Compared without the prefix, which would make all names similar.
     known = {variable.removeprefix("QIANFAN_"): variable for variable in VARIABLES}
-    near = difflib.get_close_matches(name.upper().partition("_")[2], known, 1, 0.75)
-    meant = [known[one] for one in near] or variables_for(value)
-    todo = f"Did you mean {' or '.join(meant)}?" if meant else "Compare it with .env.example."
-    return Finding("Variables", "note", f"{where} sets {shown}, which nothing reads", todo)
+    similar = difflib.get_close_matches(name.upper().partition("_")[2], known, 1, 0.75)
+    candidates = [known[match] for match in similar] or variables_for(value)
+    hint = "Compare it with .env.example."
+    if candidates:
+        hint = f"Did you mean {' or '.join(candidates)}?"
+    return Finding("Variables", "note", f"{source} sets {shown}, which nothing reads", hint)
 
 
-def load_tolerantly(found: Found, environ: Mapping[str, str]) -> tuple[Settings, list[Finding]]:
-    """Read the settings past what is wrong in them.
+def load_tolerantly(found: FoundVariables) -> tuple[Settings, list[Finding]]:
+    """Build settings in spite of invalid values, so that the remaining checks can run.
+
+    Parameters
+    ----------
+    found
+        The variables that are set.
 
     Returns
     -------
     settings : Settings
-        With the default in the place of each value that is wrong.
+        The default stands for each invalid value. Contradictory credentials are all there;
+        incomplete ones are left out.
     findings : list of Finding
-        What is wrong; none if nothing is.
+        One for each problem; empty if `load_settings` would succeed.
     """
-    environ = dict(environ) if found.is_read else {**environ, DOT_ENV_VARIABLE: os.devnull}
-    values = found.values if found.is_read else found.outside
-    findings = []
-    for name in VARIABLES.keys() & values.keys():
+    problems: dict[str, SettingsError] = {}
+    for name in sorted(VARIABLES.keys() & found.values.keys()):
         try:
-            read_variable(name, values[name])
+            read_variable(name, found.values[name])
         except SettingsError as error:
-            findings.append(Finding.of("Settings", error))
-            environ[name] = _DEFAULTS[name]
-    findings.sort(key=lambda finding: finding.said)
+            problems[name] = error
+    findings = [Finding.of("Settings", error) for error in problems.values()]
+    dot_env, environ = (
+        {name: value for name, value in values.items() if name not in problems}
+        for values in (found.dot_env, found.environ)
+    )
     try:
-        return load_settings(found.folder, environ), findings
+        return build_settings(dot_env, environ), findings
     except SettingsError as error:
         findings.append(Finding.of("Credentials", error))
-    keys = {VARIABLES[name]: values[name] for name in sorted(SECRETS & values.keys())}
-    return load_settings(found.folder, environ, credentials=_parts(keys)), findings
+    return build_settings(dot_env, environ, credentials=_complete_credentials(found)), findings
 
 
-def _parts(keys: Mapping[str, str]) -> Credentials:
-    """Make credentials of what is whole, even if it is too much."""
+def _complete_credentials(found: FoundVariables) -> Credentials:
+    """Return the credentials unless a key is malformed or lacks its counterpart."""
     try:
-        return Credentials(**keys)
+        return Credentials(
+            **{
+                name: found.values[variable]
+                for name, variable in CREDENTIAL_VARIABLES.items()
+                if variable in found.values
+            }
+        )
     except SettingsError:
         return Credentials()
-
-
-#: A text for each variable that may be wrong, which reads as its default.
-_DEFAULTS = {
-    known.metadata["variable"]: str(known.default or ".")
-    for known in fields(Settings)
-    if "variable" in known.metadata
-} | {"QIANFAN_SSL_VERIFICATION_ENABLED": "true", "QIANFAN_DISABLE_CACHE": "false"}

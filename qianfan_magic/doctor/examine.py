@@ -1,4 +1,4 @@
-"""The doctor: looks at all that a question needs, and says what to do about each failure."""
+"""Run every check of the doctor, from Python's version to the front end."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from pathlib import Path
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service
 from qianfan_magic.api.catalogue.user_cards import read_file
 from qianfan_magic.api.client import QianfanClient
+from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.connection import no_credentials_error
 from qianfan_magic.api.types import BOTH, ApiVersion
 from qianfan_magic.doctor.cache import check_cache
-from qianfan_magic.doctor.environment import Found, inspect_variables, load_tolerantly
+from qianfan_magic.doctor.clock import check_clock
+from qianfan_magic.doctor.environment import FoundVariables, inspect_variables, load_tolerantly
 from qianfan_magic.doctor.finding import Finding
-from qianfan_magic.doctor.front_end import check_parts, check_python, check_view, installed
+from qianfan_magic.doctor.front_end import (
+    check_packages,
+    check_python,
+    check_view,
+    installed_versions,
+)
 from qianfan_magic.doctor.key_formats import check_key_formats
 from qianfan_magic.doctor.live import check_live, default_service
 from qianfan_magic.doctor.proxy import check_certificates, check_proxy
-from qianfan_magic.doctor.servers import check_clock, reach, servers_of
+from qianfan_magic.doctor.servers import probe_servers, servers_of
 from qianfan_magic.errors import QianfanError
 
-_NAMES = {
-    "access_token": "an access token",
-    "access_key": "an access key and its secret key",
-    "ak": "an API Key and its Secret Key",
-    "bearer_token": "an API key of version 2",
-}
+__all__ = ["examine", "raise_failed"]
 
 
 def examine(
@@ -39,104 +41,121 @@ def examine(
     settings: Settings | None = None,
     is_watched: Callable[[], bool] | None = None,
 ) -> Iterator[Finding]:
-    """Look at everything, one thing after the other.
+    """Run every check, one after the other.
 
     Parameters
     ----------
     folder
-        The notebook's, where ``.env`` and ``qianfan.toml`` are looked for.
+        The notebook's folder, for ``.env`` and ``qianfan.toml``.
     environ
-        Default: ``os.environ``, from which requests takes proxies and certificates in any case.
+        Environment variables, default ``os.environ``. Proxies and certificates come from
+        ``os.environ`` in any case, because requests reads them there.
     live
-        Whether a token is fetched and a small real question asked.
+        Whether to request a token and send a small real question.
     settings
-        Of the demo's embedded server; ``.env`` is then not looked at.
+        Settings of the demo's embedded server; the variables are then not checked.
     is_watched
-        Tells whether a front end is recognised in this kernel; None where there is no kernel.
+        Returns whether this kernel has a front end; None outside a kernel.
 
     Yields
     ------
     Finding
-        As soon as it is found. No finding holds a secret.
+        Each as soon as its check is done. No finding contains a secret.
+
+    Examples
+    --------
+    >>> next(examine(Path(), {})).subject
+    'Python'
     """
     environ = os.environ if environ is None else environ
     folder = folder.absolute()
     yield check_python()
-    wrong: list[Finding] = []
+    settings_ok = True
     if settings is None:
-        found, findings = inspect_variables(folder, environ)
+        settings, settings_ok, findings = _check_settings(folder, environ)
         yield from findings
-        settings, wrong = load_tolerantly(found, environ)
-        yield from wrong
-        yield from _check_credentials(found, settings, wrong)
-        wrong = wrong if found.is_read else findings
     else:
         yield Finding("Credentials", "ok", "the embedded server's own")
-    yield from _check_way(settings, folder)
+    yield from _check_network(settings, folder)
     yield check_cache(settings, folder)
-    yield from _check_asked(settings, folder, live=live, is_sound=not wrong)
-    yield from check_parts(installed())
+    yield from _check_services(settings, folder, live=live, settings_ok=settings_ok)
+    yield from check_packages(installed_versions())
     yield check_view(settings, environ, is_watched)
 
 
+def _check_settings(
+    folder: Path, environ: Mapping[str, str]
+) -> tuple[Settings, bool, list[Finding]]:
+    """Return the settings, whether all of them could be read, and the findings about them."""
+    found, findings = inspect_variables(folder, environ)
+    settings, problems = load_tolerantly(found)
+    findings += [*problems, *_check_credentials(found, settings, problems)]
+    return settings, found.is_read and not problems, findings
+
+
 def _check_credentials(
-    found: Found, settings: Settings, wrong: Sequence[Finding]
+    found: FoundVariables, settings: Settings, problems: Sequence[Finding]
 ) -> Iterator[Finding]:
-    keys = settings.credentials
     yield from check_key_formats(found.values, settings)
-    if keys.versions:
-        kinds = [named for name, named in _NAMES.items() if getattr(keys, name)]
-        opened = " and ".join(map(str, keys.versions))
-        opened = f"version{'s' * (len(keys.versions) > 1)} {opened} of the API"
-        yield Finding("Credentials", "ok", f"{' and '.join(kinds)} (***), for {opened}")
-    elif not any(finding.what == "Credentials" for finding in wrong):
-        error = no_credentials_error(ApiVersion.V2)
-        hint = f"{error.hint} For version 1: QIANFAN_AK and QIANFAN_SK."
+    credentials = settings.credentials
+    if credentials.versions:
+        # Version 1 first, as in the list of versions.
+        methods = sorted(credentials.methods, key=lambda method: method.versions[0])
+        described = " and ".join(method.description for method in methods)
+        plural = "s" if len(credentials.versions) > 1 else ""
+        versions = " and ".join(map(str, credentials.versions))
+        message = f"{described} (***), for version{plural} {versions} of the API"
+        yield Finding("Credentials", "ok", message)
+    elif not any(problem.subject == "Credentials" for problem in problems):
+        hint = no_credentials_error(ApiVersion.V2).hint
+        hint += f" For version 1: {needed_variables(ApiVersion.V1)}."
         yield Finding("Credentials", "failed", "There are none", hint)
 
 
-def _check_way(settings: Settings, folder: Path) -> Iterator[Finding]:
+def _check_network(settings: Settings, folder: Path) -> Iterator[Finding]:
+    """Check proxy and certificates, then the servers to which they lead, and the clock."""
     servers = servers_of(settings)
     yield from check_proxy(settings, [server.base_url for server in servers])
     yield from check_certificates(settings, folder)
-    reached = []
-    for one in reach(settings, servers):
-        reached.append(one)
-        yield one.finding
-    yield from check_clock(reached, signs=bool(settings.credentials.access_key))
+    results = []
+    for result in probe_servers(settings, servers):
+        results.append(result)
+        yield result.finding
+    yield from check_clock(results, signs=bool(settings.credentials.access_key))
 
 
-def _check_asked(
-    settings: Settings, folder: Path, *, live: bool, is_sound: bool
+def _check_services(
+    settings: Settings, folder: Path, *, live: bool, settings_ok: bool
 ) -> Iterator[Finding]:
+    """Check the model cards, the services of cells without flags, and ``--live``."""
     catalogue = Catalogue()
     try:
         catalogue = Catalogue(read_file(folder))
     except QianfanError as error:
         yield Finding.of("Cards", error)
     with closing(QianfanClient(settings, catalogue=catalogue)) as client:
-        for kind, what in zip(BOTH, ("Chat", "Completion"), strict=True):
+        for kind, subject in zip(BOTH, ("Chat", "Completion"), strict=True):
             service = default_service(client, kind)
             if isinstance(service, Service):
-                said = f"a cell without -e and -m asks {service.name}, version {service.version}"
-                yield Finding(what, "ok", said)
+                message = f"a cell without -e and -m asks {service.name}, version {service.version}"
+                yield Finding(subject, "ok", message)
             else:
-                yield Finding.of(what, service, "note")
+                yield Finding.of(subject, service, "note")
     if not live:
-        said = "The keys were not tried: no question was asked"
-        yield Finding("Live", "note", said, "doctor --live asks a small one, which may cost a bit.")
-    elif is_sound and settings.credentials.versions:
+        message = "The keys were not tried: no question was asked"
+        hint = "doctor --live asks a small one, which may cost a little."
+        yield Finding("Live", "note", message, hint)
+    elif settings_ok and settings.credentials.versions:
         yield from check_live(settings, catalogue)
     else:
-        todo = "First mend what failed above."
-        yield Finding("Live", "failed", "No question could be asked with these settings", todo)
+        message = "No question could be asked with these settings"
+        yield Finding("Live", "failed", message, "First correct what failed above.")
 
 
 def raise_failed(findings: Sequence[Finding]) -> None:
-    """Raise a `QianfanError` if anything failed."""
+    """Raise a `QianfanError` that names the checks that failed, if any did."""
     failed = [finding for finding in findings if finding.state == "failed"]
     if failed:
         checks = "1 check" if len(failed) == 1 else f"{len(failed)} checks"
-        names = ", ".join(dict.fromkeys(finding.what for finding in failed))
-        hint = "What to do stands in the table."
-        raise QianfanError(f"{checks} failed: {names}", hint=hint)
+        names = ", ".join(dict.fromkeys(finding.subject for finding in failed))
+        raise QianfanError(f"{checks} failed: {names}", hint="The table says what to do.")

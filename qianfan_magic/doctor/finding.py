@@ -22,14 +22,14 @@ class Finding:
 
     Attributes
     ----------
-    what
+    subject
         What was checked, for example ``"Proxy"``.
     state
         ``"ok"``; ``"note"`` for something unusual that may be intended; ``"failed"`` for
         something that cannot work.
-    said
+    message
         What was found.
-    todo
+    hint
         How to correct it; never empty if the check failed.
 
     Examples
@@ -38,25 +38,25 @@ class Finding:
     ['!!  Server: connection refused', '    → Check QIANFAN_BASE_URL.']
     """
 
-    what: str
+    subject: str
     state: State
-    said: str
-    todo: str = ""
+    message: str
+    hint: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("what", "said", "todo"):
+        for name in ("subject", "message", "hint"):
             object.__setattr__(self, name, one_line(getattr(self, name)))
 
     @classmethod
-    def of(cls, what: str, error: QianfanError, state: State = "failed") -> Finding:
-        """Make a finding of an error: its message, and its hint as what to do."""
-        return cls(what, state, error.message, error.hint)
+    def of(cls, subject: str, error: QianfanError, state: State = "failed") -> Finding:
+        """Make a finding of an error, with its message and its hint."""
+        return cls(subject, state, error.message, error.hint)
 
     @property
     def lines(self) -> list[str]:
-        """The lines that a terminal shows: what was found, then what to do about it."""
-        line = f"{MARKS[self.state]}  {self.what}: {self.said}"
-        return [line, f"    → {self.todo}"] if self.todo else [line]
+        """The lines that a terminal shows: the message, then the hint."""
+        line = f"{MARKS[self.state]}  {self.subject}: {self.message}"
+        return [line, f"    → {self.hint}"] if self.hint else [line]
 
 
 def display_path(path: Path, folder: Path) -> str:

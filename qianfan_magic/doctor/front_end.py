@@ -17,10 +17,10 @@ __all__ = [
     "FRONT_END_PACKAGES",
     "MINIMUM_VERSIONS",
     "REQUIRED_PACKAGES",
-    "check_parts",
+    "check_packages",
     "check_python",
     "check_view",
-    "installed",
+    "installed_versions",
 ]
 
 #: Packages whose versions are shown.
@@ -47,7 +47,7 @@ MINIMUM_VERSIONS = {
 REQUIRED_PACKAGES = ("ipython", "ipywidgets", "anywidget")
 
 
-def installed(names: Sequence[str] = FRONT_END_PACKAGES) -> dict[str, str]:
+def installed_versions(names: Sequence[str] = FRONT_END_PACKAGES) -> dict[str, str]:
     """Return the versions of those packages that are installed in this environment."""
     versions = {}
     for name in names:
@@ -60,12 +60,12 @@ def installed(names: Sequence[str] = FRONT_END_PACKAGES) -> dict[str, str]:
 
 def check_python() -> Finding:
     """Report the versions of Python and of this package."""
-    package = installed(("qianfan-magic",)).get("qianfan-magic", "(not installed)")
+    package = installed_versions(("qianfan-magic",)).get("qianfan-magic", "(not installed)")
     message = f"{platform.python_version()} on {platform.system()}, qianfan-magic {package}"
     return Finding("Python", "ok", message)
 
 
-def check_parts(versions: Mapping[str, str]) -> Iterator[Finding]:
+def check_packages(versions: Mapping[str, str]) -> Iterator[Finding]:
     """Report the versions of the front end's packages, and which are missing or too old.
 
     Parameters
@@ -75,7 +75,7 @@ def check_parts(versions: Mapping[str, str]) -> Iterator[Finding]:
         another environment, which cannot be seen from here.
     """
     listed = ", ".join(f"{name} {number}" for name, number in versions.items())
-    yield Finding("Front end", "ok", listed or "no package of it is installed here")
+    yield Finding("Front end", "ok", listed or "none of its packages is installed here")
     minimums, required = dict(MINIMUM_VERSIONS), set(REQUIRED_PACKAGES)
     # The JavaScript half of ipywidgets belongs where JupyterLab runs, so only if that is here.
     if {"jupyterlab", "notebook"} & versions.keys():
@@ -90,8 +90,8 @@ def check_parts(versions: Mapping[str, str]) -> Iterator[Finding]:
         else:
             continue
         pip = f"{sys.executable or 'python'} -m pip"
-        todo = f"{pip} install --upgrade '{name}>={minimum}', then restart the kernel."
-        yield Finding("Front end", "failed", problem, todo)
+        hint = f"{pip} install --upgrade '{name}>={minimum}', then restart the kernel."
+        yield Finding("Front end", "failed", problem, hint)
 
 
 def _is_older(installed_version: str, minimum: str) -> bool:
@@ -132,5 +132,5 @@ def check_view(
         front_end = "one of a Jupyter server" if has_server else "VS Code's or Colab's"
         return Finding("Answers", "ok", f"shown {when}; front end: {front_end}; {setting}")
     message = f"shown {when}: no front end is recognised; {setting}"
-    todo = "If you see this in a notebook's page, set QIANFAN_LIVE=on."
-    return Finding("Answers", "note", message, todo)
+    hint = "If you see this in a notebook's page, set QIANFAN_LIVE=on."
+    return Finding("Answers", "note", message, hint)

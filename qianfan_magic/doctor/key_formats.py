@@ -1,4 +1,4 @@
-"""What the keys of each kind look like, and whether each stands in its place."""
+"""Recognise keys by their format, and check that each is in the right variable."""
 
 from __future__ import annotations
 
@@ -7,113 +7,130 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from qianfan_magic.api.config.credentials import (
+    AUTHENTICATION_METHODS,
+    BEARER_PREFIX,
+    CREDENTIAL_VARIABLES,
+)
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.doctor.finding import Finding, State
+
+__all__ = ["KEY_FORMATS", "KeyFormat", "check_key_formats", "match_key_format", "variables_for"]
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFormat:
-    """What keys of a kind look like.
+    """The format of one kind of key.
 
     Attributes
     ----------
-    name
-        Of the kind.
+    description
+        Name of the kind for messages, such as ``an access token``.
     pattern
-        That all of it fits.
-    places
-        The variables that it may stand in, the likeliest first.
+        Regular expression that matches the whole key.
+    fields
+        Fields of `Credentials` in which such a key may be, the likeliest first.
     is_certain
-        Whether no other key looks like it.
+        Whether no key of another kind, a gateway's included, has this format.
     """
 
-    name: str
+    description: str
     pattern: str
-    places: tuple[str, ...]
+    fields: tuple[str, ...]
     is_certain: bool = True
 
+    @property
+    def variables(self) -> list[str]:
+        """The environment variables in which such a key may be, the likeliest first."""
+        return [CREDENTIAL_VARIABLES[name] for name in self.fields]
 
-#: The first that fits counts. Baidu's documents show keys of these forms, but promise none.
+
+#: The first format that matches is used. The examples in Baidu's documents and the keys of its
+#: console have these formats; no document promises them.
 KEY_FORMATS = (
-    KeyFormat("an API key of version 2", r"bce-v3/.+", ("QIANFAN_BEARER_TOKEN",)),
-    KeyFormat("an access token", r"24\..{20,}", ("QIANFAN_ACCESS_TOKEN",)),
-    KeyFormat("an access key of an account", r"ALTAK[-\w]{16,}", ("QIANFAN_ACCESS_KEY",)),
+    KeyFormat("an API key of version 2", rf"{BEARER_PREFIX}.+", ("bearer_token",)),
+    KeyFormat("an access token", r"24\..{20,}", ("access_token",)),
+    KeyFormat("an access key of an account", r"ALTAK[-\w]{16,}", ("access_key",)),
     KeyFormat(
         "a key of an account",
         r"[0-9a-f]{32}",
-        ("QIANFAN_ACCESS_KEY", "QIANFAN_SECRET_KEY", "QIANFAN_SK"),
+        ("access_key", "secret_key", "sk"),
         is_certain=False,
     ),
-    KeyFormat(
-        "an API Key of an application", r"[A-Za-z0-9]{24}", ("QIANFAN_AK",), is_certain=False
-    ),
+    KeyFormat("an API Key of an application", r"[A-Za-z0-9]{24}", ("ak",), is_certain=False),
     KeyFormat(
         "a Secret Key of an application",
         r"[A-Za-z0-9]{32}",
-        ("QIANFAN_SK", "QIANFAN_SECRET_KEY"),
+        ("sk", "secret_key"),
         is_certain=False,
     ),
 )
-_PAIRS = {"QIANFAN_AK": "QIANFAN_SK", "QIANFAN_ACCESS_KEY": "QIANFAN_SECRET_KEY"}
+#: The second key of each authentication method that needs two, by the first.
+_COUNTERPARTS = {m.fields[0]: m.fields[1] for m in AUTHENTICATION_METHODS if len(m.fields) > 1}
+#: Where to find the key that belongs in each field.
+_SOURCES = {
+    "ak": "the API Key (24 letters and digits) of an application of the console",
+    "sk": "the Secret Key (32 letters and digits) of the same application",
+    "access_key": "an access key of your account (ALTAK…, or 32 hexadecimal digits)",
+    "secret_key": "the secret key (32 hexadecimal digits) of that access key",
+    "access_token": "what the token endpoint answered (24.…)",
+    "bearer_token": f"an API key of version 2 (it begins with {BEARER_PREFIX.rstrip('/')})",
+}
 
 
 def match_key_format(value: str) -> KeyFormat | None:
-    """Return what a value looks like, if it looks like a key at all."""
-    return next((form for form in KEY_FORMATS if re.fullmatch(form.pattern, value)), None)
+    """Return the format of a value; None if it does not look like a key.
+
+    Examples
+    --------
+    >>> match_key_format("ALTAK0123456789abcdef").description
+    'an access key of an account'
+    """
+    return next((known for known in KEY_FORMATS if re.fullmatch(known.pattern, value)), None)
 
 
 def variables_for(value: str) -> list[str]:
-    """List the variables that a value may stand in; none if it does not look like a key."""
-    form = match_key_format(value)
-    return list(form.places) if form else []
+    """List the variables in which a value may belong; none if it does not look like a key."""
+    matched = match_key_format(value)
+    return matched.variables if matched else []
 
 
 def check_key_formats(values: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
-    """Find keys that stand in the place of another kind.
+    """Find keys that are in the variable of another kind of key.
 
     Parameters
     ----------
     values
-        Of the variables that are set.
+        The variables that are set.
     settings
-        Say whether Baidu's own servers are asked: a gateway may make keys of any form.
+        The addresses tell whether the servers are Baidu's own: the keys of a gateway may have
+        any format.
     """
-    for name in _SOURCES:
-        if name in values:
-            is_new = name == "QIANFAN_BEARER_TOKEN"
-            base_url = settings.console_api_base_url if is_new else settings.base_url
-            yield from _check_form(name, values[name], is_baidu=_is_baidu(base_url))
+    for name, variable in CREDENTIAL_VARIABLES.items():
+        if variable in values:
+            is_v2 = name == "bearer_token"
+            base_url = settings.console_api_base_url if is_v2 else settings.base_url
+            yield from _check_key(name, values[variable], is_baidu=_is_baidu(base_url))
 
 
-def _check_form(name: str, value: str, *, is_baidu: bool) -> Iterator[Finding]:
-    form = match_key_format(value)
-    if form is None and is_baidu:
-        said = f"What {name} holds has not the form of any key of Qianfan's"
-        todo = "Copy the key once more from the console; is it still a placeholder?"
-        yield Finding("Credentials", "note", said, todo)
-    if form is None or name in form.places:
+def _check_key(field: str, value: str, *, is_baidu: bool) -> Iterator[Finding]:
+    variable, matched = CREDENTIAL_VARIABLES[field], match_key_format(value)
+    if matched is None and is_baidu:
+        message = f"The value of {variable} does not have the format of any key of Qianfan"
+        hint = "Copy the key once more from the console; is it still a placeholder?"
+        yield Finding("Credentials", "note", message, hint)
+    if matched is None or field in matched.fields:
         return
-    place = form.places[0]
-    pair = f", with {_PAIRS[place]}" if place in _PAIRS else ""
-    said = f"{name} holds what looks like {form.name}"
-    state: State = "failed" if form.is_certain or is_baidu else "note"
-    yield Finding("Credentials", state, said, f"It belongs into {place}{pair}. {_source(name)}")
-
-
-def _source(name: str) -> str:
-    """Say where the key is found that was expected."""
-    return f"For {name} take {_SOURCES[name]}."
-
-
-_SOURCES = {
-    "QIANFAN_AK": "the API Key (24 letters and digits) of an application of the console",
-    "QIANFAN_SK": "the Secret Key (32 letters and digits) of the same application",
-    "QIANFAN_ACCESS_KEY": "an access key of your account (ALTAK\u2026, or 32 hexadecimal digits)",
-    "QIANFAN_SECRET_KEY": "the secret key (32 hexadecimal digits) of that access key",
-    "QIANFAN_ACCESS_TOKEN": "what the token endpoint answered (24.\u2026)",
-    "QIANFAN_BEARER_TOKEN": "an API key of version 2 (it begins with bce-v3)",
-}
+    target = matched.fields[0]
+    place = CREDENTIAL_VARIABLES[target]
+    if target in _COUNTERPARTS:
+        place += f", with {CREDENTIAL_VARIABLES[_COUNTERPARTS[target]]}"
+    state: State = "failed" if matched.is_certain or is_baidu else "note"
+    message = f"{variable} holds what looks like {matched.description}"
+    hint = f"It belongs in {place}. For {variable} take {_SOURCES[field]}."
+    yield Finding("Credentials", state, message, hint)
 
 
 def _is_baidu(base_url: str) -> bool:
+    """Tell whether a server is one of Baidu's, in whichever region."""
     return f".{urlsplit(base_url).hostname}".endswith(".baidubce.com")

@@ -101,5 +101,5 @@ def check_certificates(settings: Settings, folder: Path) -> Iterator[Finding]:
     if bundle.exists():
         yield Finding("Certificates", "ok", message)
     else:
-        todo = f"Correct or unset {name}."
-        yield Finding("Certificates", "failed", f"{message}, which does not exist", todo)
+        hint = f"Correct or unset {name}."
+        yield Finding("Certificates", "failed", f"{message}, which does not exist", hint)

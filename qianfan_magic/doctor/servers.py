@@ -1,4 +1,4 @@
-"""Whether the servers are reached, and whether this computer's clock agrees with theirs."""
+"""Check whether the servers can be reached, and explain why one cannot."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
-from qianfan_magic.api.config.settings import Settings
+import requests
+
+from qianfan_magic.api.config.settings import VARIABLE_OF, Settings
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.http_errors import ADDRESS, content_type
 from qianfan_magic.api.http.session import CONNECT_TIMEOUT
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.api.wire import v1, v2
-from qianfan_magic.api.wire.bce_signature import SIGNATURE_SECONDS
 from qianfan_magic.doctor.finding import Finding
 from qianfan_magic.errors import TransportError
 
-#: Seconds by which this computer's clock may differ without a word.
-GOOD_CLOCK = 60
+__all__ = ["ProbeResult", "Server", "probe_servers", "servers_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One that the credentials lead to.
+    """A server to which the settings lead.
 
     Attributes
     ----------
     variable
-        That sets its address.
+        The environment variable that sets its address.
     base_url
-        Of it.
+        Its address.
     path
-        Asked without credentials, to see who answers.
+        Path that is requested without credentials; even a refusal shows that the server answers.
     """
 
     variable: str
@@ -47,53 +46,62 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """What became of asking a server.
+class ProbeResult:
+    """The result of one request to a server.
 
     Attributes
     ----------
     server
-        That was asked.
+        The server.
     finding
-        What it came to.
-    ahead
-        Seconds by which this computer's clock is ahead of the server's; None if it told no time.
+        Whether it answered, and how.
+    clock_offset
+        Seconds by which this computer's clock is ahead of the server's; None if the response
+        has no valid ``Date``.
     """
 
     server: Server
     finding: Finding
-    ahead: float | None = None
+    clock_offset: float | None = None
 
 
 def servers_of(settings: Settings) -> list[Server]:
-    """List the servers that the credentials lead to; without any, those of both versions."""
-    keys = settings.credentials
-    versions = keys.versions or tuple(ApiVersion)
-    found = []
+    """List the servers that the credentials are for; without any, those of both versions."""
+    credentials = settings.credentials
+    versions = credentials.versions or tuple(ApiVersion)
+    probed = []
     if ApiVersion.V1 in versions:
-        found.append(Server("QIANFAN_BASE_URL", settings.base_url, v1.PREFIX))
+        probed.append(("base_url", v1.PREFIX))
     if ApiVersion.V2 in versions:
-        address = settings.console_api_base_url
-        found.append(Server("QIANFAN_CONSOLE_API_BASE_URL", address, v2.MODELS_PATH))
-    if keys.access_key and not keys.bearer_token:
-        found.append(Server("QIANFAN_IAM_BASE_URL", settings.iam_base_url, v2.TOKEN_PATH))
-    return found
+        probed.append(("console_api_base_url", v2.MODELS_PATH))
+    if credentials.way(ApiVersion.V2) == "access_key":
+        probed.append(("iam_base_url", v2.TOKEN_PATH))
+    return [Server(VARIABLE_OF[name], getattr(settings, name), path) for name, path in probed]
 
 
-def reach(settings: Settings, servers: Sequence[Server]) -> Iterator[Reached]:
-    """Ask each server for something, all at once; each has ten seconds to answer."""
+def probe_servers(settings: Settings, servers: Sequence[Server]) -> Iterator[ProbeResult]:
+    """Send one request to each server, to all at the same time.
+
+    Parameters
+    ----------
+    settings
+        Proxy and certificates.
+    servers
+        The servers; each has `CONNECT_TIMEOUT` seconds to answer.
+    """
     settings = replace(settings, retry_timeout=CONNECT_TIMEOUT)
-    for future in [_begin(settings, server) for server in servers]:
+    for future in [_start_probe(settings, server) for server in servers]:
         yield future.result()
 
 
-def _begin(settings: Settings, server: Server) -> Future[Reached]:
-    """Ask in a thread that Python does not wait for at its end, as it does for an executor's."""
-    future: Future[Reached] = Future()
+def _start_probe(settings: Settings, server: Server) -> Future[ProbeResult]:
+    # Not an executor: Python waits for its threads at exit, so that Ctrl-C would hang until each
+    # server has answered. A daemon thread is abandoned.
+    future: Future[ProbeResult] = Future()
 
     def run() -> None:
         try:
-            future.set_result(_reach(settings, server))
+            future.set_result(_probe(settings, server))
         except BaseException as error:  # noqa: BLE001  raised where the result is awaited
             future.set_exception(error)
 
@@ -101,38 +109,43 @@ def _begin(settings: Settings, server: Server) -> Future[Reached]:
     return future
 
 
-def _reach(settings: Settings, server: Server) -> Reached:
-    begun, clock = time.perf_counter(), time.time()
+def _probe(settings: Settings, server: Server) -> ProbeResult:
+    started, clock = time.perf_counter(), time.time()
     try:
         with closing(Connection(settings)) as connection:
             response = connection.probe(server.base_url + server.path)
     except TransportError as error:
-        return Reached(server, _lost(server, error))
-    took = time.perf_counter() - begun
-    status = response.status_code
-    said = f"{server.base_url} answers (HTTP {status} without keys) after {took:.2f} s"
-    finding = Finding("Server", "ok", said)
-    if content_type(response) == "text/html":
-        said = f"{server.base_url} answers with a page of HTML (HTTP {status}), as Qianfan does not"
-        todo = f"Is {server.variable} right, or does a proxy or a login page answer in its place?"
-        finding = Finding("Server", "note", said, todo)
+        return ProbeResult(server, _describe_failure(server, error))
+    elapsed = time.perf_counter() - started
+    date = _read_date(response.headers.get("Date", ""))
+    # The server wrote the date half-way through, and cut it to whole seconds (RFC 9110, section
+    # 5.6.7), on average by half a second.
+    offset = None if date is None else clock + elapsed / 2 - (date + 0.5)
+    return ProbeResult(server, _describe_response(server, response, elapsed), offset)
+
+
+def _describe_response(server: Server, response: requests.Response, elapsed: float) -> Finding:
+    status, url = response.status_code, server.base_url
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        said = f"A proxy asks for a user name and a password before {server.base_url}"
-        finding = Finding(
+        return Finding(
             "Server",
             "failed",
-            said,
+            f"A proxy before {url} asks for a user name and a password",
             "Put user name and password before the proxy's host in QIANFAN_PROXY.",
         )
-    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and finding.state == "ok":
-        finding = Finding("Server", "note", said, "The server has trouble: try again in a while.")
-    theirs = _read_date(response.headers.get("Date", ""))
-    # The date is cut to the second, so half of one is added.
-    ahead = None if theirs is None else clock + took / 2 - (theirs + 0.5)
-    return Reached(server, finding, ahead)
+    if content_type(response) == "text/html":
+        message = f"{url} answers with an HTML page (HTTP {status}), which Qianfan never does"
+        hint = f"Is {server.variable} right, or does a proxy or a login page answer instead?"
+        return Finding("Server", "note", message, hint)
+    message = f"{url} answers (HTTP {status} without keys) after {elapsed:.2f} s"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        hint = "The server has a problem of its own: try again later."
+        return Finding("Server", "note", message, hint)
+    return Finding("Server", "ok", message)
 
 
 def _read_date(date: str) -> float | None:
+    """Return the time of an HTTP date in seconds since 1970; None if it is malformed."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError, OSError):
@@ -140,47 +153,55 @@ def _read_date(date: str) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reason:
-    """Why a server is not reached, as the words of the network tell it."""
+class _Failure:
+    """A reason why a server cannot be reached.
+
+    Attributes
+    ----------
+    pattern
+        Regular expression that the messages of urllib3, OpenSSL and the operating system match.
+    message, hint
+        Texts of the finding; ``{variable}`` in the hint is replaced.
+    """
 
     pattern: str
-    meaning: str
-    todo: str
+    message: str
+    hint: str
 
 
-_BUNDLE = "Set REQUESTS_CA_BUNDLE to your network's certificate file."
-_REASONS = (
-    _Reason(
+_FAILURES = (
+    _Failure(
         r"NameResolutionError|getaddrinfo|Failed to resolve",
-        "the name of its host is not known",
+        "its host name cannot be resolved",
         "Check {variable} and the network; where only a proxy leads out, set QIANFAN_PROXY.",
     ),
-    _Reason(
+    _Failure(
         r"refused",
-        "nothing listens at that port",
+        "nothing listens on that port",
         "Check {variable}; if it is a server of your own, start it.",
     ),
-    _Reason(
+    _Failure(
         r"has expired|not yet valid",
         "its certificate is not valid now",
         "Check this computer's clock; if it is right, the server needs a new certificate.",
     ),
-    _Reason(
+    _Failure(
         r"mismatch|doesn't match|not valid for",
         "its certificate is for another host",
-        "Check {variable}; a login page of the network may answer in its place.",
+        "Check {variable}; a login page of the network may answer instead.",
     ),
-    _Reason(
+    _Failure(
         r"self.signed|unable to get (local )?issuer",
-        "nobody whom this computer trusts has signed its certificate",
-        f"{_BUNDLE} Only if you know why: QIANFAN_SSL_VERIFICATION_ENABLED=false.",
+        "its certificate is not signed by an authority that this computer trusts",
+        "Set REQUESTS_CA_BUNDLE to your network's certificate file. Only if you know why: "
+        "QIANFAN_SSL_VERIFICATION_ENABLED=false.",
     ),
-    _Reason(
+    _Failure(
         r"WRONG_VERSION_NUMBER|wrong version number|UNEXPECTED_EOF|record layer",
         "it does not speak TLS",
-        "Does {variable} want http:// in the place of https://?",
+        "Should {variable} begin with http:// instead of https://?",
     ),
-    _Reason(
+    _Failure(
         r"[Tt]ime.?out|timed out",
         f"it gave no answer within {CONNECT_TIMEOUT:.0f} s",
         "Check the network; where only a proxy leads out, set QIANFAN_PROXY.",
@@ -188,45 +209,12 @@ _REASONS = (
 )
 
 
-def _lost(server: Server, error: TransportError) -> Finding:
-    words = str(error.__cause__ or "")
-    reason = next((one for one in _REASONS if re.search(one.pattern, words)), None)
-    if reason and "proxy" not in error.message:
-        said, todo = reason.meaning, reason.todo.format(variable=server.variable)
+def _describe_failure(server: Server, error: TransportError) -> Finding:
+    cause = str(error.__cause__ or "")
+    known = next((failure for failure in _FAILURES if re.search(failure.pattern, cause)), None)
+    # A proxy that is not reached says "refused" too, but that is not the server's address.
+    if known and "proxy" not in error.message:
+        message, hint = known.message, known.hint.format(variable=server.variable)
     else:
-        said, todo = error.message, error.hint.replace(ADDRESS, server.variable)
-    return Finding("Server", "failed", f"{server.base_url}: {said}", todo)
-
-
-def check_clock(reached: Sequence[Reached], *, signs: bool) -> Iterator[Finding]:
-    """Compare this computer's clock with the servers', by the one that differs most.
-
-    Parameters
-    ----------
-    reached
-        The servers that were asked.
-    signs
-        Whether requests are signed, which needs a right clock.
-    """
-    telling = [(one.ahead, one.server) for one in reached if one.ahead is not None]
-    if not telling:
-        return
-    ahead, server = max(telling, key=lambda one: abs(one[0]))
-    host = urlsplit(server.base_url).hostname
-    if abs(ahead) <= GOOD_CLOCK:
-        seconds = "1 second" if abs(ahead) <= 1 else f"{abs(ahead):.0f} seconds"
-        yield Finding("Clock", "ok", f"as {host} has it, within {seconds}")
-        return
-    side = "ahead of" if ahead > 0 else "behind"
-    said = f"This computer's clock is {_duration(abs(ahead))} {side} that of {host}"
-    fails = signs and abs(ahead) > SIGNATURE_SECONDS
-    said += "; a signature is valid for 300 s" if fails else ""
-    todo = "Set the clock, or have it set from the network: timedatectl set-ntp true on Linux."
-    yield Finding("Clock", "failed" if fails else "note", said, todo)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 7200:  # noqa: PLR2004  two hours
-        return f"{seconds:,.0f} s"
-    hours = seconds / 3600
-    return f"{hours:,.0f} hours" if hours < 48 else f"{hours / 24:,.0f} days"  # noqa: PLR2004
+        message, hint = error.message, error.hint.replace(ADDRESS, server.variable)
+    return Finding("Server", "failed", f"{server.base_url}: {message}", hint)

@@ -42,7 +42,7 @@ def _flag(parameter: Parameter) -> Any:
 #: Flags that name the service.
 _SERVICE = (
     argument("-e", "--endpoint", help="version 1: the last part of the service's address"),
-    argument("-m", "--model", help="a model, see %%qianfan models; with -e only its limits apply"),
+    argument("-m", "--model", help="a model, see %%qianfan models; with -e, only its limits apply"),
 )
 #: Flags for how a request is sent and its answer shown.
 _SHOWING = (

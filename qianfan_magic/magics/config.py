@@ -61,15 +61,13 @@ _ParameterTraits = traitlets.MetaHasTraits(
 class MagicsConfig(_ParameterTraits):  # type: ignore[misc,valid-type]
     """Settings of a notebook, which apply to every cell whose flags do not override them."""
 
-    chat_endpoint = traitlets.Unicode(help="The endpoint of %%qianfan_chat without -e and -m.").tag(
-        config=True
-    )
-    complete_endpoint = traitlets.Unicode(
-        help="The endpoint of %%qianfan_complete without -e and -m."
+    chat_endpoint = traitlets.Unicode(
+        help="Endpoint that %%qianfan_chat uses without -e and -m."
     ).tag(config=True)
-    model = traitlets.Unicode(help="The model without -e and -m, unless an endpoint is set.").tag(
-        config=True
-    )
+    complete_endpoint = traitlets.Unicode(
+        help="Endpoint that %%qianfan_complete uses without -e and -m."
+    ).tag(config=True)
+    model = traitlets.Unicode(help="Model to use if no endpoint is given.").tag(config=True)
     format = traitlets.Enum(
         ("", *FORMATS),
         "",
@@ -80,7 +78,7 @@ class MagicsConfig(_ParameterTraits):  # type: ignore[misc,valid-type]
         default_value=None,
         allow_none=True,
         min=0,
-        help="The most earlier turns to send with a chat's question; None: all that fit.",
+        help="Maximum number of earlier turns to send with a chat's question; None: all that fit.",
     ).tag(config=True)
 
     def configured_parameters(self) -> dict[str, Any]:

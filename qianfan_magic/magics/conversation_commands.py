@@ -156,7 +156,7 @@ class ConversationCommands:
         replaced = [existing for existing in self._store if existing.name in loaded]
         self._store.keep(*loaded.values())
         lines = [f"Loaded from {arguments.file}:", *map(_conversation_line, loaded.values())]
-        lines += ["These were replaced:", *map(_conversation_line, replaced)] if replaced else []
+        lines += ["Replaced:", *map(_conversation_line, replaced)] if replaced else []
         run = self._context.current_run()
         show(_shortened(lines), self._store.record(*loaded.values(), run=run, last=None))
 
@@ -168,7 +168,7 @@ class ConversationCommands:
         path = Path(arguments.notebook) if arguments.notebook else own
         if path is None:
             raise ParameterError(
-                "The front end does not tell which notebook this is",
+                "The path of this notebook is unknown",
                 hint="Give its path: %qianfan restore NOTEBOOK.ipynb",
             )
         restored = restore(read_outputs(path))
@@ -196,9 +196,9 @@ class ConversationCommands:
             if unsaved and not force:
                 turns = f"{unsaved} turn{'s' * (unsaved != 1)}"
                 note = (
-                    f"{short_name(name)}: left as it is: {path.name} lacks {turns} that this "
-                    "kernel has. If only saving is due, save and restore again; %qianfan save "
-                    "FILE keeps them, and --force drops them."
+                    f"{short_name(name)}: left unchanged: {path.name} lacks {turns} that this "
+                    "kernel has. If the notebook is only not saved yet, save it and restore "
+                    "again; %qianfan save FILE keeps them, and --force drops them."
                 )
                 restored.lines[name] = [note]
             elif conversation.turns or is_own:
@@ -243,7 +243,7 @@ def _add_file_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_save_arguments(parser: argparse.ArgumentParser) -> None:
     _add_file_arguments(parser)
-    parser.add_argument("--force", action="store_true", help="write over any file")
+    parser.add_argument("--force", action="store_true", help="overwrite any file")
 
 
 def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
@@ -271,7 +271,7 @@ def _conversation_line(conversation: Conversation) -> str:
 
 def _shortened(lines: list[str]) -> str:
     more = len(lines) - MAX_SUMMARY_LINES
-    return "\n".join(lines[:MAX_SUMMARY_LINES] + [f"and {more} lines more."] * (more > 0))
+    return "\n".join(lines[:MAX_SUMMARY_LINES] + [f"and {more} more lines."] * (more > 0))
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

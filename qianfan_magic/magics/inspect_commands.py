@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
@@ -39,19 +40,19 @@ class InspectCommands:
         self.commands = [
             Command(
                 "models",
-                "the models you can use: how, with which limits, and with which abilities",
+                "the available models: their flags, their limits, and what they can do",
                 self._models,
                 _add_models_arguments,
             ),
             Command(
                 "request",
-                "what the last cell sent and got, or a program that sends it: --as curl|python|sdk",
+                "what the last cell sent and received, or a program for it: --as curl|python|sdk",
                 self._request,
                 _add_request_arguments,
             ),
             Command(
                 "usage",
-                "answers, tokens and their pace so far, by model",
+                "answers, tokens and tokens per second so far, by model",
                 self._usage,
                 lambda parser: add_output(parser, "also bind the table, as a list of dicts"),
             ),
@@ -73,8 +74,9 @@ class InspectCommands:
             except QianfanError as error:
                 notes.append(f"The list of version 2 could not be requested: {error.message}")
         else:
-            needed = needed_variables(ApiVersion.V2)
-            notes.append(f"The list of version 2 was not requested: that needs {needed}.")
+            notes.append(
+                f"The model list of version 2 needs credentials: {needed_variables(ApiVersion.V2)}."
+            )
         publish(models_bundle(client.catalogue.cards, listed, notes))
 
     def _request(self, arguments: argparse.Namespace) -> None:
@@ -111,8 +113,8 @@ class InspectCommands:
         sent = self._session.sent
         if not sent:
             raise ParameterError(
-                "The last cell sent nothing, or no cell has sent a request yet",
-                hint="Run a cell that sends one; --dry-run shows what it would send.",
+                "The last cell sent nothing, or no cell has asked yet",
+                hint="Run a cell that asks; --dry-run shows what it would send.",
             )
         number = 1 if column is None else column
         if not 1 <= number <= len(sent):
@@ -136,17 +138,16 @@ def _snippet_request(sender: RequestSender) -> SnippetRequest:
     from qianfan_magic.snippets.request import SnippetRequest
 
     request, settings = sender.exchange.request, sender.settings
-    method = settings.credentials.way(request.version)
-    if not method:
+    method = settings.credentials.method(request.version)
+    if method is None:
         raise no_credentials_error(request.version)
     return SnippetRequest(
         version=request.version,
         kind=request.kind,
-        service=request.service,
         url=request.url,
         base_url=request.base_url,
         body=request.body,
-        way=method,  # type: ignore[arg-type]
+        method=method,
         iam_url=settings.iam_base_url,
         app_id=bool(settings.app_id),
     )

@@ -12,13 +12,9 @@ from typing import Any
 
 from qianfan_magic.errors import ParameterError
 
-__all__ = ["interpolate"]
-
-#: Largest number of rows of a DataFrame that are sent.
-MAX_ROWS = 20
-#: Default hint of errors.
-_BRACES = "A brace that is meant literally is written twice: {{ or }}."
-#: One lookup behind a variable's name, ``.attribute`` or ``[key]``; and a whole field.
+#: Rows of a table that are sent.
+MOST_ROWS = 20
+_BRACES = "A literal brace is written twice: {{ or }}."
 _STEP = re.compile(r"\.([^\W\d]\w*)|\[([^\[\]]+)\]")
 _FIELD = re.compile(r"([^\W\d]\w*)(?:\.[^\W\d]\w*|\[[^\[\]]+\])*")
 
@@ -75,8 +71,8 @@ def _field_text(part: list[str | None], variables: Mapping[str, Any]) -> str:
         raise
     except Exception as error:  # noqa: BLE001  an object of the notebook may raise anything
         raise ParameterError(
-            f"--fill: {{{field}}} cannot be converted to text: {type(error).__name__}",
-            hint="Put the text to send into a variable of its own.",
+            f"--fill: {{{field}}} cannot be written as text: {type(error).__name__}",
+            hint="Convert it to text and put that into a variable.",
         ) from None
 
 

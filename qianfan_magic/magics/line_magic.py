@@ -83,9 +83,9 @@ class LineMagic:
 def _make_parsers(
     registry: list[Command],
 ) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    """Make the parser of ``%qianfan``, and those of its subcommands by name."""
-    # add_help=False: argparse would print the help and exit, while `show` displays it.
-    parser = Parser(prog="%qianfan", add_help=False, description="Everything but sending requests.")
+    parser = Parser(
+        prog="%qianfan", add_help=False, description="Everything except asking a question."
+    )
     parser.add_argument("-h", "--help", action="store_true", help="show this list")
     group = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", title="subcommands")
     parsers: dict[str, argparse.ArgumentParser] = {}

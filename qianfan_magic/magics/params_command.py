@@ -79,7 +79,7 @@ class SliderPanel:
             name = name.strip().replace("-", "_")
             if name not in SLIDER_PARAMETERS or not equals:
                 raise ParameterError(
-                    f"%qianfan params {word!r}: expected NAME=VALUE",
+                    f"%qianfan params {word!r} is not of the form NAME=VALUE",
                     hint=f"NAME is one of {', '.join(SLIDER_PARAMETERS)}; VALUE may be none.",
                 )
             texts.setdefault(name, []).append(value)
@@ -190,7 +190,7 @@ class SliderPanel:
             return "Stopped."
         self._again = last, answer
         self._open().can_keep = True
-        return "Keep replaces the cell's answer by this one."
+        return "Keep replaces the cell's answer with this one."
 
     def _keep(self) -> str:
         """Replace the last cell's answer by the new one."""
@@ -199,7 +199,7 @@ class SliderPanel:
         last, again = self._again
         if last is not self._session.last_answer:
             raise QianfanError(
-                "Another cell has got an answer since", hint="Request it again with Again."
+                "Another cell has asked since", hint="Ask for its answer with Again."
             )
         record = last.replace_with(again, self._session.conversations)
         last.area.put(again.output().bundle(), record)
@@ -208,7 +208,7 @@ class SliderPanel:
         self._again = None
         self._open().can_keep = False
         self._area.close()
-        return "Kept: the answer is under its cell now."
+        return "Kept: the answer is below its cell now."
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

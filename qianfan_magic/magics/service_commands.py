@@ -93,9 +93,9 @@ class ServiceCommands:
         if name:
             context.shell.user_ns[name] = context.session.server
         show(
-            f"The embedded server answers now (engine: {engine}, seed: {seed}): no key "
-            "is needed, and nothing leaves this computer.\nTo ask Qianfan itself, put your keys "
-            "into .env, leave this line out and restart the kernel."
+            f"The embedded server is running (engine: {engine}, seed: {seed}): no key "
+            "is needed, and nothing leaves this computer.\nTo use Qianfan itself, put your keys "
+            "into .env, remove this line and restart the kernel."
         )
 
     def _doctor(self, arguments: argparse.Namespace) -> None:
@@ -117,7 +117,9 @@ class ServiceCommands:
 
 def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     # The embedded server has one engine so far.
-    parser.add_argument("--engine", choices=["scripted"], default="scripted", help="what answers")
+    parser.add_argument(
+        "--engine", choices=["scripted"], default="scripted", help="what generates the answers"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same answers")
     add_output(parser, "also bind the server, to see what it received")
 

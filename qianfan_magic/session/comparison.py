@@ -7,7 +7,7 @@ from contextlib import closing
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from qianfan_magic.errors import QianfanError, brief
+from qianfan_magic.errors import QianfanError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,12 +48,12 @@ def read_side_by_side(columns: Sequence[AnswerStream], view: View) -> None:
             arguments = (index, column.sender, events)
             threading.Thread(target=_read, args=arguments, daemon=True).start()
         _show(columns, view, events)
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt:
         for column in columns:
             if column.state == "streaming":
                 column.end("stopped")
                 column.sender.abort()
-        raise brief(interrupt)  # noqa: B904  it is the same one
+        raise
 
 
 def columns_output(columns: Sequence[AnswerStream], notes: Sequence[str]) -> Columns:

@@ -12,7 +12,7 @@ from qianfan_magic.api.catalogue.user_cards import read_file
 from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import load_settings
 from qianfan_magic.conversation.store import ConversationStore
-from qianfan_magic.embedded.extras import missing
+from qianfan_magic.embedded.extras import missing_package_error
 
 if TYPE_CHECKING:
     from qianfan_magic.api.client import QianfanClient
@@ -117,7 +117,7 @@ class Session:
         try:
             from qianfan_magic.embedded.server import EmbeddedServer
         except ImportError as error:
-            raise missing(error) from None
+            raise missing_package_error(error) from None
         self.close()
         self.server = EmbeddedServer(engine, seed=seed, pace=pace).start()
         self._client = QianfanClient(self.server.settings(live=read_live(self.folder)))

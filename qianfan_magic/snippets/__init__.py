@@ -1,6 +1,6 @@
-"""A request as a program to copy: a shell script, Python with requests, Python with the SDK.
+"""A request as a program to copy: a shell script, Python with requests, or Python with the SDK.
 
-What the user wrote stands in it as data, quoted; every secret as the name of a variable.
+The user's text is quoted as data in it; secrets are read from environment variables.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ if TYPE_CHECKING:
 
 __all__ = ["LANGUAGES", "program"]
 
-#: The module that writes each language; its function has the language's name.
+#: The module that writes each language. It is imported only when it is needed, which keeps
+#: ``%load_ext`` fast.
 _MODULES = {"curl": "curl", "python": "python_requests", "sdk": "qianfan_sdk"}
 LANGUAGES = tuple(_MODULES)
 
 
-def program(sent: SnippetRequest, language: str) -> str:
-    """Write a program that sends a request once more and prints its answer.
+def program(request: SnippetRequest, language: str) -> str:
+    """Write a program that sends a request again and prints the answer.
 
     Parameters
     ----------
-    sent
+    request
         The request.
     language
-        ``"curl"``: a POSIX shell script; it prints what the service answers, as it comes.
-        ``"python"``: Python 3.9 with requests; it prints the text. ``"sdk"``: Python with Baidu's
-        ``qianfan`` (0.4.12.3), which adds ``"stream": false`` to a body without ``stream``; it
-        prints the text.
+        ``"curl"``: a POSIX shell script with curl, which prints the response as it arrives.
+        ``"python"``: Python 3.9 with requests, which prints the text. ``"sdk"``: Python with
+        Baidu's package ``qianfan`` (0.4.12.3), which prints the text; it adds
+        ``"stream": false`` to a body without ``stream``.
 
     Returns
     -------
     str
-        Ends with a newline. Its first line says which variables it needs.
+        The program, which ends with a newline. Its first line names the variables that it needs.
 
     Raises
     ------
     ParameterError
-        For another language, and for a body that the SDK cannot send.
+        If the language is another, or the SDK cannot send the body.
     """
     if language not in LANGUAGES:
         raise ParameterError(
             f"There is no way to write a request as {language!r}",
             hint=f"Write it as one of {', '.join(LANGUAGES)}.",
         )
-    write = getattr(import_module(f"{__name__}.{_MODULES[language]}"), language)
-    return str(write(sent))
+    module = import_module(f"{__name__}.{_MODULES[language]}")
+    return str(module.write_program(request))

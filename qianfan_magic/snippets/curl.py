@@ -1,121 +1,106 @@
-"""A request as a POSIX shell script with curl, and openssl where something is signed."""
+"""A request as a POSIX shell script with curl, and with openssl if something is signed."""
 
 from __future__ import annotations
 
 import json
-from shlex import quote as quoted
+from shlex import quote as shell_quote
 from urllib.parse import quote, unquote, urlsplit
 
 from qianfan_magic.api.types import ApiVersion
-from qianfan_magic.snippets.request import BEARER_SECONDS, SIGNATURE_SECONDS, SnippetRequest
+from qianfan_magic.api.wire.bce_signature import SIGNATURE_SECONDS
+from qianfan_magic.snippets.request import PROGRAM_BEARER_SECONDS, SnippetRequest
+from qianfan_magic.snippets.template import fill
 
-_LATER = """\
-# Save it as ask.sh and run:  sh ask.sh
-# To take the variables from a file .env, before that:  set -a; . ./.env; set +a"""
-# Every user of a computer can see the arguments of its programs.
-_SECRETS = "# The secrets reach curl as a file (number 3), where other users cannot see them."
-_READ = """\
-token=$(printf '%s\\n' "$answer" | sed -n 's/.*"{name}" *: *"\\([^"]*\\)".*/\\1/p')
-[ -n "$token" ] || {{ printf 'There is no token: %s\\n' "$answer" >&2; exit 1; }}"""
-_SIGN = """\
-now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-prefix="bce-auth-v1/$QIANFAN_ACCESS_KEY/$now/{seconds}"
-canonical="{method}
-$path
-{query}
-{headers}
-x-bce-date:$(printf %s "$now" | sed 's/:/%3A/g')"
-hmac() {{ printf %s "$2" | openssl dgst -sha256 -hmac "$1" | sed 's/^.* //'; }}
-key=$(hmac "$QIANFAN_SECRET_KEY" "$prefix")
-signature=$(hmac "$key" "$canonical")"""
+__all__ = ["write_program"]
+
+_BEARER_QUERY = f"expireInSeconds={PROGRAM_BEARER_SECONDS}"
+_SIGNED_COMMAND = """\
+{curl} \\
+  -H "x-bce-date: $now" \\
+  -H "Authorization: $prefix/content-type;host;x-bce-date/$signature" \\
+  "$url\""""
+# Every user of a computer can see the arguments of its processes.
+_COMMAND = """\
+# The secrets reach curl as a file (number 3), where other users cannot see them.
+{curl} --config /dev/fd/3 3<<SECRET"""
 
 
-def curl(sent: SnippetRequest) -> str:
-    """Write the script; it prints what the service answers, as it comes."""
-    needed = [f': "${{{name}:?Set {name} first.}}"' for name in sent.variables]
-    parts = [sent.title("by curl"), _LATER, *needed, "", f"url={_address(sent.url)}"]
-    return "\n".join([*parts, *_entry(sent), *_request(sent)]) + "\n"
-
-
-def _address(url: str) -> str:
-    """Quote an address for the shell, and what curl's own quotes and brackets would change."""
-    return quoted(quote(url, safe="%:/@!&'()*+,;=~[]$"))
-
-
-def _entry(sent: SnippetRequest) -> list[str]:
-    """Fetch or compute what lets the request in."""
-    if sent.way == "ak":
-        return _access_token(sent)
-    if sent.way == "access_key":
-        return _signature(sent) if sent.version == ApiVersion.V1 else _bearer_token(sent)
-    return []
-
-
-def _access_token(sent: SnippetRequest) -> list[str]:
-    query = "grant_type=client_credentials&client_id=$QIANFAN_AK&client_secret=$QIANFAN_SK"
-    return [
-        f"token_url={_address(f'{sent.base_url}/oauth/2.0/token')}",
-        "answer=$(curl -sS --data '' --config - <<SECRET",
-        f'url = "$token_url?{query}"',
-        "SECRET",
-        ")",
-        _READ.format(name="access_token"),
-    ]
-
-
-def _signature(sent: SnippetRequest) -> list[str]:
-    parts = urlsplit(sent.signed)
-    default = ":443" if parts.scheme == "https" else ":80"  # which curl leaves out, too
-    headers = ["host:" + quote(parts.netloc.removesuffix(default), safe="")]
-    if sent.version == ApiVersion.V1:
-        headers.insert(0, "content-type:application%2Fjson")
-    text = _SIGN.format(
-        seconds=SIGNATURE_SECONDS,
-        method="POST" if sent.version == ApiVersion.V1 else "GET",
-        query="" if sent.version == ApiVersion.V1 else f"expireInSeconds={BEARER_SECONDS}",
-        headers="\n".join(headers),
+def write_program(request: SnippetRequest) -> str:
+    """Write a script that prints the response as it arrives."""
+    body = _json(request)
+    signed = request.signed_url == request.url
+    return fill(
+        "curl.sh",
+        title=request.title("by curl"),
+        checks="\n".join(f': "${{{name}:?Set {name} first.}}"' for name in request.variables),
+        url=_quote_url(request.url),
+        authentication=_authentication(request),
+        command=(_SIGNED_COMMAND if signed else _COMMAND).format(curl=_curl(request)),
+        secrets="" if signed else _secrets(request),
+        body=body,
+        end=_delimiter(body),
     )
-    return [f"path={quoted(quote(unquote(parts.path)))}", text]
 
 
-def _bearer_token(sent: SnippetRequest) -> list[str]:
-    return [
-        *_signature(sent),
-        f"token_url={_address(sent.signed)}",
-        'answer=$(curl -sS -H "x-bce-date: $now" \\',
-        '  -H "Authorization: $prefix/host;x-bce-date/$signature" \\',
-        f'  "$token_url?expireInSeconds={BEARER_SECONDS}")',
-        _READ.format(name="token"),
-    ]
+def _quote_url(url: str) -> str:
+    """Quote an address for the shell; encode the quotes and braces that curl itself interprets."""
+    return shell_quote(quote(url, safe="%:/@!&'()*+,;=~[]$"))
 
 
-def _request(sent: SnippetRequest) -> list[str]:
-    body = _json(sent)
+def _authentication(request: SnippetRequest) -> str:
+    """Write the lines that fetch a token or compute the signature."""
+    signature = _signature(request) if request.is_signed else ""
+    if not request.token_url:
+        return signature
+    fetch, field = ("curl_bearer.sh", "token") if signature else ("curl_oauth.sh", "access_token")
+    token_url = _quote_url(request.token_url)
+    token = fill(fetch, token_url=token_url, query=_BEARER_QUERY)
+    return signature + token + fill("curl_read_token.sh", field=field)
+
+
+def _signature(request: SnippetRequest) -> str:
+    parts = urlsplit(request.signed_url)
+    # curl leaves the default port out of the header Host.
+    host = parts.netloc.removesuffix(":443" if parts.scheme == "https" else ":80")
+    headers = "host:" + quote(host, safe="")
+    is_v1 = request.version == ApiVersion.V1
+    return fill(
+        "curl_sign.sh",
+        path=shell_quote(quote(unquote(parts.path))),
+        seconds=str(SIGNATURE_SECONDS),
+        method="POST" if is_v1 else "GET",
+        query="" if is_v1 else _BEARER_QUERY,
+        headers="content-type:application%2Fjson\n" + headers if is_v1 else headers,
+    )
+
+
+def _curl(request: SnippetRequest) -> str:
+    # -N: do not buffer.
+    options = "-sSN" if request.stream else "-sS"
+    return f"curl {options} -H 'Content-Type: application/json' --data-binary @-"
+
+
+def _secrets(request: SnippetRequest) -> str:
+    """Write a configuration for curl, in whose lines the shell inserts the secrets."""
+    token = "$token" if request.token_url else f"${request.method.variables[0]}"
+    if request.version == ApiVersion.V1:
+        lines = [f'url = "$url?access_token={token}"']
+    else:
+        lines = ['url = "$url"', f'header = "Authorization: Bearer {token}"']
+        lines += ['header = "appid: $QIANFAN_APP_ID"'] if request.app_id else []
+    return "\n".join([*lines, "SECRET", ""])
+
+
+def _json(request: SnippetRequest) -> str:
+    """Write the body; escape what is not printable, since it would not survive copying."""
+    text = json.dumps(request.body, ensure_ascii=False, indent=2)
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return "".join(shown)
+
+
+def _delimiter(body: str) -> str:
+    """Return a delimiter of a here-document that does not occur in the body."""
     end = "EOF"
     while end in body:
         end += "_"
-    start = "curl -sSN" if sent.stream else "curl -sS"
-    start += " -H 'Content-Type: application/json' --data-binary @-"
-    if sent.version == ApiVersion.V1 and sent.way == "access_key":
-        signature = "$prefix/content-type;host;x-bce-date/$signature"
-        start += f' \\\n  -H "x-bce-date: $now" \\\n  -H "Authorization: {signature}" \\\n  "$url"'
-        return ["", f"{start} <<'{end}'", body, end]
-    secret = [*_secret(sent), "SECRET"]
-    return ["", _SECRETS, f"{start} --config /dev/fd/3 3<<SECRET <<'{end}'", *secret, body, end]
-
-
-def _secret(sent: SnippetRequest) -> list[str]:
-    """Write a configuration for curl, in whose lines the shell puts the secrets."""
-    if sent.version == ApiVersion.V1:
-        token = "$token" if sent.way == "ak" else "$QIANFAN_ACCESS_TOKEN"
-        return [f'url = "$url?access_token={token}"']
-    token = "$token" if sent.way == "access_key" else "$QIANFAN_BEARER_TOKEN"
-    lines = ['url = "$url"', f'header = "Authorization: Bearer {token}"']
-    return [*lines, 'header = "appid: $QIANFAN_APP_ID"'] if sent.app_id else lines
-
-
-def _json(sent: SnippetRequest) -> str:
-    """Write the body; what is not printable is escaped, for it would not survive copying."""
-    text = json.dumps(sent.body, ensure_ascii=False, indent=2)
-    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    return "".join(shown)
+    return end

@@ -1,146 +1,108 @@
-"""A request as a Python program that needs requests alone."""
+"""A request as a Python program whose only dependency is requests."""
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from qianfan_magic.api.types import ApiVersion
+from qianfan_magic.api.wire.bce_signature import SIGNATURE_SECONDS
 from qianfan_magic.snippets.python_literal import literal
-from qianfan_magic.snippets.request import BEARER_SECONDS, SIGNATURE_SECONDS, SnippetRequest
+from qianfan_magic.snippets.request import PROGRAM_BEARER_SECONDS, SnippetRequest
+from qianfan_magic.snippets.template import fill
 
-_START = '''
-
-def variable(name):
-    # From a file .env, in the shell before:  set -a; . ./.env; set +a
-    return os.environ.get(name) or sys.exit(f"Set {name} in the environment first.")
+__all__ = ["answer_text", "print_event", "write_program"]
 
 
-def send(method, url, **options):
-    """Send a request; end the program if it is refused."""
-    response = requests.request(method, url, timeout=300, **options)
-    if not response.ok:
-        sys.exit(f"HTTP status {response.status_code}: {response.content.decode(errors='replace')}")
-    return response
+def write_program(request: SnippetRequest) -> str:
+    """Write a program that prints the text of the answer."""
+    return fill(
+        "python_requests.py",
+        title=request.title("by requests"),
+        imports=_imports(request),
+        constants=_constants(request),
+        sign=_sign(request) if request.is_signed else "",
+        request=indent(_token(request) + _send(request), " " * 4).rstrip("\n"),
+    )
 
 
-def checked(answer):
-    """Return an answer; end the program if it is an error."""
-    if "error_code" in answer or "error" in answer:
-        sys.exit(f"The service answered an error: {answer}")
-    return answer
-'''
-_SIGN = '''
-
-def digest(key, text):
-    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
-
-
-def sign(request):
-    """Sign a request by the rules of bce-auth-v1."""
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    address = urlsplit(request.url)
-    headers = {{{content_type}"host": address.netloc, "x-bce-date": now}}
-    lines = [f"{{name}}:{{quote(value, safe='')}}" for name, value in headers.items()]
-    canonical = [request.method, quote(unquote(address.path)), address.query, *lines]
-    prefix = f"bce-auth-v1/{{variable('QIANFAN_ACCESS_KEY')}}/{{now}}/{seconds}"
-    key = digest(variable("QIANFAN_SECRET_KEY"), prefix)
-    signature = digest(key, "\\n".join(canonical))
-    request.headers.update(headers)
-    request.headers["Authorization"] = f"{{prefix}}/{{';'.join(headers)}}/{{signature}}"
-    return request
-'''
-_FETCH_BY_KEYS = """\
-    keys = {
-        "grant_type": "client_credentials",
-        "client_id": variable("QIANFAN_AK"),
-        "client_secret": variable("QIANFAN_SK"),
-    }
-    token = checked(send("POST", TOKEN_URL, params=keys).json())["access_token"]
-"""
-_FETCH_SIGNED = f"""\
-    life = {{"expireInSeconds": {BEARER_SECONDS}}}
-    token = checked(send("GET", TOKEN_URL, params=life, auth=sign).json())["token"]
-"""
-_ANSWER = """\
-    answer = checked(send("POST", URL, {entry}, json=BODY).json())
-    print({text})
-"""
-_STREAM = """\
-    response = send("POST", URL, {entry}, json=BODY, stream=True)
-    for line in response.iter_lines():
-        data = line.removeprefix(b"data:")  # which an error may come without
-        if data.lstrip().startswith(b"{{"):
-            answer = checked(json.loads(data))
-            {show}
-    print()
-"""
-_END = """\
-except requests.RequestException as error:  # its text names the address, with what is secret
-    sys.exit(f"There is no answer: {type(error).__name__}")
-"""
-_SHOW = 'print({text}, end="", flush=True)'
-_SHOW_CHOICES = """\
-for choice in answer.get("choices", []):  # none beside the usage
-                print({text}, end="", flush=True)"""
-
-
-def python(sent: SnippetRequest) -> str:
-    """Write the program; it prints the text of the answer."""
-    parts = [f"{sent.title('by requests')}\n", _imports(sent), *_constants(sent), _START]
-    if sent.signed:
-        content_type = (
-            '"content-type": "application/json", ' if sent.version == ApiVersion.V1 else ""
-        )
-        parts.append(_SIGN.format(content_type=content_type, seconds=SIGNATURE_SECONDS))
-    token, entry = _entry(sent)
-    return "".join([*parts, "\n\ntry:\n", token, _asking(sent, entry), _END])
-
-
-def _imports(sent: SnippetRequest) -> str:
-    names = ["os", "sys", *(["json"] if sent.stream else [])]
-    names += ["hashlib", "hmac"] if sent.signed else []
+def _imports(request: SnippetRequest) -> str:
+    names = ["os", "sys", *(["json"] if request.stream else [])]
+    names += ["hashlib", "hmac"] if request.is_signed else []
     lines = [f"import {name}" for name in sorted(names)]
-    if sent.signed:
+    if request.is_signed:
         lines += ["from datetime import datetime, timezone"]
         lines += ["from urllib.parse import quote, unquote, urlsplit"]
-    return "\n".join([*lines, "", "import requests", "", ""])
+    return "\n".join(lines)
 
 
-def _constants(sent: SnippetRequest) -> list[str]:
-    constants = {"URL": sent.url}
-    if sent.way == "ak":
-        constants["TOKEN_URL"] = f"{sent.base_url}/oauth/2.0/token"
-    elif sent.signed not in {"", sent.url}:
-        constants["TOKEN_URL"] = sent.signed
-    return [f"{name} = {literal(it)}\n" for name, it in {**constants, "BODY": sent.body}.items()]
+def _constants(request: SnippetRequest) -> str:
+    token_url = {"TOKEN_URL": request.token_url} if request.token_url else {}
+    constants = {"URL": request.url, **token_url, "BODY": request.body}
+    return "\n".join(f"{name} = {literal(value)}" for name, value in constants.items())
 
 
-def _entry(sent: SnippetRequest) -> tuple[str, str]:
-    """Give the lines that fetch a token, and the argument that lets the request in."""
-    if sent.version == ApiVersion.V1:
-        if sent.way == "access_key":
-            return "", "auth=sign"
-        fetched = _FETCH_BY_KEYS if sent.way == "ak" else ""
-        token = "token" if sent.way == "ak" else 'variable("QIANFAN_ACCESS_TOKEN")'
-        return fetched, f'params={{"access_token": {token}}}'
-    fetched = _FETCH_SIGNED if sent.way == "access_key" else ""
-    fetched = fetched or '    token = variable("QIANFAN_BEARER_TOKEN")\n'
-    app_id = ', "appid": variable("QIANFAN_APP_ID")' if sent.app_id else ""
-    headers = f'    headers = {{"Authorization": f"Bearer {{token}}"{app_id}}}\n'
-    return fetched + headers, "headers=headers"
+def _sign(request: SnippetRequest) -> str:
+    is_v1 = request.version == ApiVersion.V1  # only its requests have a body
+    content_type = '"content-type": "application/json", ' if is_v1 else ""
+    return fill("python_sign.py", content_type=content_type, seconds=str(SIGNATURE_SECONDS))
 
 
-def _asking(sent: SnippetRequest, entry: str) -> str:
-    if not sent.stream:
-        return _ANSWER.format(entry=entry, text=answer_text(sent, "answer"))
-    show = _SHOW if sent.version == ApiVersion.V1 else _SHOW_CHOICES
-    text = answer_text(sent, "answer" if sent.version == ApiVersion.V1 else "choice")
-    return _STREAM.format(entry=entry, show=show.format(text=text))
+def _token(request: SnippetRequest) -> str:
+    """Write the lines that fetch or read a token and put it into headers."""
+    if request.version == ApiVersion.V1:
+        return fill("python_oauth.py") if request.token_url else ""
+    if request.token_url:
+        token = (
+            f'life = {{"expireInSeconds": {PROGRAM_BEARER_SECONDS}}}\n'
+            'token = checked(send("GET", TOKEN_URL, params=life, auth=sign).json())["token"]\n'
+        )
+    else:
+        token = f"token = {_variable(request)}\n"
+    app_id = ', "appid": variable("QIANFAN_APP_ID")' if request.app_id else ""
+    return token + f'headers = {{"Authorization": f"Bearer {{token}}"{app_id}}}\n'
 
 
-def answer_text(sent: SnippetRequest, name: str) -> str:
-    """Write how to reach the text of an answer, or of one choice of a stream's event."""
-    if sent.version == ApiVersion.V1:
-        return f'{name}["result"]'
-    if sent.stream:
-        return f'{name}["delta"].get("content") or ""' if sent.kind == "chat" else f'{name}["text"]'
-    field = '["message"]["content"]' if sent.kind == "chat" else '["text"]'
-    return f'{name}["choices"][0]{field}'
+def _authentication(request: SnippetRequest) -> str:
+    """Write the argument of ``send`` that authenticates the request."""
+    if request.version != ApiVersion.V1:
+        return "headers=headers"
+    if request.is_signed:
+        return "auth=sign"
+    token = "token" if request.token_url else _variable(request)
+    return f'params={{"access_token": {token}}}'
+
+
+def _variable(request: SnippetRequest) -> str:
+    return f'variable("{request.method.variables[0]}")'
+
+
+def _send(request: SnippetRequest) -> str:
+    """Write the lines that send the request and print the answer."""
+    authentication = _authentication(request)
+    if request.stream:
+        event = indent(print_event(request), " " * 8)
+        return fill("python_stream.py", authentication=authentication, print_event=event)
+    return (
+        f'answer = checked(send("POST", URL, {authentication}, json=BODY).json())\n'
+        f"print({answer_text(request)})\n"
+    )
+
+
+def answer_text(request: SnippetRequest) -> str:
+    """Write the expression for the text of ``answer``, a whole response."""
+    if request.version == ApiVersion.V1:
+        return 'answer["result"]'
+    field = '["message"]["content"]' if request.kind == "chat" else '["text"]'
+    return f'answer["choices"][0]{field}'
+
+
+def print_event(request: SnippetRequest) -> str:
+    """Write the lines that print the text of ``answer``, one event of a stream."""
+    if request.version == ApiVersion.V1:
+        return 'print(answer["result"], end="", flush=True)'
+    chat = request.kind == "chat"
+    text = 'choice["delta"].get("content") or ""' if chat else 'choice["text"]'
+    return (
+        'for choice in answer.get("choices", []):  # none beside the usage\n'
+        f'    print({text}, end="", flush=True)'
+    )

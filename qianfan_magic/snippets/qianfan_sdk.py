@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from keyword import iskeyword
+from textwrap import indent
 from urllib.parse import urlsplit
 
+from qianfan_magic.api.config.settings import (
+    DEFAULT_BASE_URL,
+    DEFAULT_CONSOLE_API_BASE_URL,
+    DEFAULT_IAM_BASE_URL,
+)
 from qianfan_magic.api.types import ApiVersion
+from qianfan_magic.api.wire import v2
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.snippets.python_literal import literal
-from qianfan_magic.snippets.python_requests import answer_text
+from qianfan_magic.snippets.python_requests import answer_text, print_event
 from qianfan_magic.snippets.request import SnippetRequest
+from qianfan_magic.snippets.template import fill
 
+__all__ = ["write_program"]
+
+#: Addresses that a program need not set: the SDK has the same defaults as our settings.
 _DEFAULTS = {
-    "QIANFAN_BASE_URL": "https://aip.baidubce.com",
-    "QIANFAN_CONSOLE_API_BASE_URL": "https://qianfan.baidubce.com",
-    "QIANFAN_IAM_BASE_URL": "https://iam.bj.baidubce.com",
+    "QIANFAN_BASE_URL": DEFAULT_BASE_URL,
+    "QIANFAN_CONSOLE_API_BASE_URL": DEFAULT_CONSOLE_API_BASE_URL,
+    "QIANFAN_IAM_BASE_URL": DEFAULT_IAM_BASE_URL,
 }
-#: What the SDK's ``do`` takes for itself and does not send.
-_TAKEN = frozenset(
+#: Parameters of the SDK's method ``do`` that it does not send to the service.
+_NOT_SENT = frozenset(
     {
         *("adapt_openai_message_format", "auto_concat_truncate", "backoff_factor", "config"),
         *("endpoint", "headers", "query", "request_id", "request_timeout", "retry_count"),
@@ -26,132 +37,103 @@ _TAKEN = frozenset(
         *("use_function", "_auto_truncate", "_no_extra_parameters"),
     }
 )
-#: Seconds between two refreshings of the SDK's list of models: some 300 years.
+#: Seconds between two updates of the SDK's list of models: some 300 years.
 _NEVER = "1e10"
-#: Else the SDK adds its own name to the body.
-_NOTHING_ELSE = "# Add nothing to the body:\n        _no_extra_parameters=True"
-_LOG = "logging.disable()  # the SDK's log may show keys"
-_CHECK = """\
-for name in {names}:
-    if not getattr(qianfan.get_config(), name):
-        sys.exit(f"Set QIANFAN_{{name}} in the environment or in a file .env first.")
-
-try:
-"""
-_END = """\
-except qianfan.errors.APIError as error:
-    sys.exit(f"The service answered error {error.error_code}: {error.error_msg}")
-except qianfan.errors.RequestError as error:
-    sys.exit(f"The service answered HTTP status {error.status_code}")
-except Exception as error:  # its text may hold an address or a header with what is secret
-    sys.exit(f"There is no answer: {type(error).__name__}")
-"""
-_WHOLE = """\
-    answer = {call}
-    print({text})
-"""
-_STREAM_1 = """\
-    for answer in {call}:
-        print({text}, end="", flush=True)
-    print()
-"""
-_STREAM_2 = """\
-    for answer in {call}:
-        for choice in answer.get("choices", []):  # none beside the usage
-            print({text}, end="", flush=True)
-    print()
-"""
+# Without it the SDK adds its own name to the body.
+_NO_EXTRA_PARAMETERS = "# Add nothing to the body:\n        _no_extra_parameters=True"
+_REQUESTOR = "from qianfan.resources.requestor.openapi_requestor import QfAPIV2Requestor\n"
 
 
-def sdk(sent: SnippetRequest) -> str:
-    """Write the program; it prints the text of the answer.
+def write_program(request: SnippetRequest) -> str:
+    """Write a program that prints the text of the answer.
 
     Raises
     ------
     ParameterError
-        If the SDK would not send the body as it is.
+        If the SDK would not send the body unchanged.
     """
-    title = sent.title("by the SDK (pip install qianfan)")
-    found = _environment(sent).items()
-    found_lines = [f"os.environ[{literal(name)}] = {literal(value)}" for name, value in found]
-    requestor = "from qianfan.resources.requestor.openapi_requestor import QfAPIV2Requestor"
-    lines = [title, "import logging", "import os", "import sys", "", _LOG, *found_lines, ""]
-    lines += ["import qianfan"]
-    lines += [requestor] if _by_requestor(sent) else []
-    names = literal([name.removeprefix("QIANFAN_") for name in sent.variables])
-    return "\n".join([*lines, "", _CHECK.format(names=names)]) + _asking(sent) + _END
+    variables = _environment(request).items()
+    return fill(
+        "qianfan_sdk.py",
+        title=request.title("by the SDK (pip install qianfan)"),
+        environment="".join(f"os.environ[{literal(k)}] = {literal(v)}\n" for k, v in variables),
+        requestor=_REQUESTOR if _needs_requestor(request) else "",
+        names=literal([name.removeprefix("QIANFAN_") for name in request.variables]),
+        request=_send(request),
+    )
 
 
-def _environment(sent: SnippetRequest) -> dict[str, str]:
-    """Give what the SDK is to find in its environment, other than its defaults."""
-    if sent.version == ApiVersion.V1:
-        found = {"QIANFAN_BASE_URL": sent.base_url}
-        if sent.way == "access_key":  # else it first asks version 2's host for the list
-            found["QIANFAN_ACCESS_TOKEN_REFRESH_MIN_INTERVAL"] = _NEVER
+def _environment(request: SnippetRequest) -> dict[str, str]:
+    """Return the environment variables for the SDK that differ from its defaults."""
+    if request.version == ApiVersion.V1:
+        variables = {"QIANFAN_BASE_URL": request.base_url}
+        if request.is_signed:  # or the SDK first requests the list of models from version 2's host
+            variables["QIANFAN_ACCESS_TOKEN_REFRESH_MIN_INTERVAL"] = _NEVER
     else:
-        host, path = _host(sent.base_url)
-        found = {"QIANFAN_CONSOLE_API_BASE_URL": host}
-        if sent.way == "access_key":
-            found["QIANFAN_IAM_BASE_URL"] = sent.iam_url
-        if path and not _by_requestor(sent):  # which the SDK would put behind IAM's host, too
-            found["QIANFAN_CHAT_V2_API_ROUTE"] = f"{path}/v2/chat/completions"
-    return {name: value for name, value in found.items() if value != _DEFAULTS.get(name)}
+        host, path = _split_path(request.base_url)
+        variables = {"QIANFAN_CONSOLE_API_BASE_URL": host}
+        if request.is_signed:
+            variables["QIANFAN_IAM_BASE_URL"] = request.iam_url
+        # The path is not left in the base URL, since the SDK would also append it to IAM's host.
+        if path and not _needs_requestor(request):
+            variables["QIANFAN_CHAT_V2_API_ROUTE"] = path + v2.PATHS["chat"]
+    return {name: value for name, value in variables.items() if value != _DEFAULTS.get(name)}
 
 
-def _host(url: str) -> tuple[str, str]:
-    """Split an address into scheme and host, and the path behind them."""
+def _split_path(url: str) -> tuple[str, str]:
+    """Split an address into scheme and host, and the path."""
     path = urlsplit(url).path
     return url.removesuffix(path) if path else url, path
 
 
-def _by_requestor(sent: SnippetRequest) -> bool:
-    """Tell whether the SDK has no class for this: its Completion knows version 1 alone."""
-    return sent.version != ApiVersion.V1 and sent.kind == "completion"
+def _needs_requestor(request: SnippetRequest) -> bool:
+    """Tell whether the SDK has no class for the request: its Completion is for version 1 only."""
+    return request.version != ApiVersion.V1 and request.kind == "completion"
 
 
-def _asking(sent: SnippetRequest) -> str:
-    if not sent.stream:
-        return _WHOLE.format(call=_call(sent), text=answer_text(sent, "answer"))
-    if sent.version == ApiVersion.V1:
-        return _STREAM_1.format(call=_call(sent), text=answer_text(sent, "answer"))
-    return _STREAM_2.format(call=_call(sent), text=answer_text(sent, "choice"))
+def _send(request: SnippetRequest) -> str:
+    """Write the lines that send the request and print the answer, in a ``try`` block."""
+    call = _requestor_call(request) if _needs_requestor(request) else _do_call(request)
+    if not request.stream:
+        return f"    answer = {call}\n    print({answer_text(request)})"
+    return f"    for answer in {call}:\n{indent(print_event(request), ' ' * 8)}\n    print()"
 
 
-def _call(sent: SnippetRequest) -> str:
-    if _by_requestor(sent):
-        route = _host(sent.base_url)[1] + "/v2/completions"
-        header = '{"appid": qianfan.get_config().APP_ID}' if sent.app_id else "{}"
-        given = [f"header={header}", f"stream={sent.stream}", f"body={literal(sent.body, 8)}"]
-        return _written("QfAPIV2Requestor().llm", [f"endpoint={literal(route)}", *given])
-    name = "ChatCompletion" if sent.kind == "chat" else "Completion"
-    _check(sent)
-    given = (
-        [f"endpoint={literal(sent.url.rpartition('/')[2])}"]
-        if sent.version == ApiVersion.V1
-        else []
-    )
-    plain = {k: v for k, v in sent.body.items() if k.isidentifier() and not iskeyword(k)}
-    other = {k: v for k, v in sent.body.items() if k not in plain}
-    given += [f"{key}={literal(value, 8)}" for key, value in plain.items()]
-    given += [f"**{literal(other, 8)}"] if other else []
-    given += [] if "extra_parameters" in sent.body else [_NOTHING_ELSE]
-    return _written(
-        f"qianfan.{name}({'' if sent.version == ApiVersion.V1 else 'version=2'}).do",
-        given,
-    )
+def _requestor_call(request: SnippetRequest) -> str:
+    path = _split_path(request.base_url)[1] + v2.PATHS["completion"]
+    header = '{"appid": qianfan.get_config().APP_ID}' if request.app_id else "{}"
+    arguments = [
+        f"endpoint={literal(path)}",
+        f"header={header}",
+        f"stream={request.stream}",
+        f"body={literal(request.body, 8)}",
+    ]
+    return _call("QfAPIV2Requestor().llm", arguments)
 
 
-def _written(function: str, given: list[str]) -> str:
-    rows = "".join(f"        {argument},\n" for argument in given)
+def _do_call(request: SnippetRequest) -> str:
+    _check_body(request)
+    is_v1 = request.version == ApiVersion.V1
+    arguments = [f"endpoint={literal(request.url.rpartition('/')[2])}"] if is_v1 else []
+    named = {k: v for k, v in request.body.items() if k.isidentifier() and not iskeyword(k)}
+    other = {k: v for k, v in request.body.items() if k not in named}
+    arguments += [f"{name}={literal(value, 8)}" for name, value in named.items()]
+    arguments += [f"**{literal(other, 8)}"] if other else []
+    arguments += [] if "extra_parameters" in request.body else [_NO_EXTRA_PARAMETERS]
+    name = "ChatCompletion" if request.kind == "chat" else "Completion"
+    return _call(f"qianfan.{name}({'' if is_v1 else 'version=2'}).do", arguments)
+
+
+def _call(function: str, arguments: list[str]) -> str:
+    rows = "".join(f"        {argument},\n" for argument in arguments)
     return f"{function}(\n{rows}    )"
 
 
-def _check(sent: SnippetRequest) -> None:
-    taken = sorted(
-        (_TAKEN | ({"model"} if sent.version == ApiVersion.V1 else set())) & sent.body.keys()
-    )
-    if taken:
+def _check_body(request: SnippetRequest) -> None:
+    not_sent = _NOT_SENT | ({"model"} if request.version == ApiVersion.V1 else set())
+    found = sorted(not_sent & request.body.keys())
+    if found:
         raise ParameterError(
-            f"The SDK takes {', '.join(taken)} for itself and would not send it",
+            f"The SDK takes {', '.join(found)} for itself and would not send it",
             hint="Write the request as python or as curl.",
         )

@@ -1,78 +1,89 @@
-"""A request that went out, as the programs need it."""
+"""A request that was sent, as the writers of programs need it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from qianfan_magic.api.types import ApiVersion
+from qianfan_magic.api.config.credentials import AuthenticationMethod
+from qianfan_magic.api.config.settings import DEFAULT_IAM_BASE_URL
+from qianfan_magic.api.types import ApiVersion, Kind
+from qianfan_magic.api.wire import v1, v2
 
-#: The variables of each way to be let in.
-_VARIABLES: dict[str, tuple[str, ...]] = {
-    "access_token": ("QIANFAN_ACCESS_TOKEN",),
-    "ak": ("QIANFAN_AK", "QIANFAN_SK"),
-    "access_key": ("QIANFAN_ACCESS_KEY", "QIANFAN_SECRET_KEY"),
-    "bearer_token": ("QIANFAN_BEARER_TOKEN",),
-}
-#: Seconds that a signature, and a bearer token fetched with one, are good for.
-SIGNATURE_SECONDS = 300
-BEARER_SECONDS = 3600
+__all__ = ["PROGRAM_BEARER_SECONDS", "SnippetRequest"]
+
+#: Lifetime of the bearer token that a program requests from IAM, in seconds. The client requests
+#: one of `v2.BEARER_SECONDS`, a day, and stores it; a program uses its token once and drops it.
+PROGRAM_BEARER_SECONDS = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnippetRequest:
-    """A request; holds no secret.
+    """A request that was sent, without its secrets.
 
     Attributes
     ----------
     version
-        Of the API.
-    kind, service
-        What was asked: an endpoint (version 1) or a model (version 2).
+        Version of the API.
+    kind
+        Kind of the service.
     url
-        The whole address, percent-encoded, without query.
+        Address of the service, percent-encoded, without a query.
     base_url
-        What `url` begins with: scheme, host, port and any prefix.
+        Beginning of `url`: scheme, host, port and any prefix.
     body
-        As it went out, as JSON.
-    way
-        How it was let in; with version 2, ``"access_key"`` fetches a bearer token first.
+        Body as it was sent, before it was encoded as JSON.
+    method
+        How the request is authenticated. With version 2, access keys fetch a bearer token first.
     iam_url
-        Where that comes from.
+        Server that issues this bearer token.
     app_id
-        Whether the header ``appid`` goes along (version 2).
+        Whether the header ``appid`` is sent (version 2).
     """
 
     version: ApiVersion
-    kind: Literal["chat", "completion"]
-    service: str
+    kind: Kind
     url: str
     base_url: str
     body: dict[str, Any]
-    way: Literal["access_token", "ak", "access_key", "bearer_token"]
-    iam_url: str = "https://iam.bj.baidubce.com"
+    method: AuthenticationMethod
+    iam_url: str = DEFAULT_IAM_BASE_URL
     app_id: bool = False
 
     @property
     def variables(self) -> tuple[str, ...]:
         """The environment variables that a program needs."""
-        return (*_VARIABLES[self.way], *(["QIANFAN_APP_ID"] if self.app_id else []))
+        return (*self.method.variables, *(["QIANFAN_APP_ID"] if self.app_id else []))
 
     @property
     def stream(self) -> bool:
-        """Whether the answer comes in pieces."""
+        """Whether the response is streamed."""
         return bool(self.body.get("stream"))
 
     @property
-    def signed(self) -> str:
-        """The address that is asked with a signature: the service's, a token's, or none."""
-        if self.way != "access_key":
-            return ""
-        return self.url if self.version == ApiVersion.V1 else f"{self.iam_url}/v1/BCE-BEARER/token"
+    def is_signed(self) -> bool:
+        """Whether a program signs a request: this one (version 1) or the one for its token."""
+        return "access_key" in self.method.fields
 
-    def title(self, means: str) -> str:
-        """Say in one line what a program is and which variables it needs."""
+    @property
+    def token_url(self) -> str:
+        """Address of the endpoint that issues the token; empty if a program fetches none."""
+        if self.version == ApiVersion.V1:
+            return self.base_url + v1.TOKEN_PATH if "ak" in self.method.fields else ""
+        return self.iam_url + v2.TOKEN_PATH if self.is_signed else ""
+
+    @property
+    def signed_url(self) -> str:
+        """Address of the request that is signed; empty if none is."""
+        return (self.token_url or self.url) if self.is_signed else ""
+
+    def title(self, tool: str) -> str:
+        """Return the first line of a program, a comment: what it does and which variables it needs.
+
+        Parameters
+        ----------
+        tool
+            What sends the request, beginning with ``by``.
+        """
         needed = ", ".join(self.variables)
-        return (
-            f"# Asks Baidu Qianfan ({self.kind}, version {self.version}) {means}; needs {needed}."
-        )
+        return f"# Asks Baidu Qianfan ({self.kind}, version {self.version}) {tool}; needs {needed}."

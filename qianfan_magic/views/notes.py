@@ -13,8 +13,8 @@ __all__ = ["left_out_note", "reply_notes", "rewound_notes", "unchanged_notes"]
 
 #: Shown once, below the first answer that it concerns.
 UNORDERED = (
-    "The saved notebook is no longer where it was when the kernel started: from now on the order "
-    "in which cells are run decides. Restart the kernel to have it found."
+    "The saved notebook is no longer where it was when the kernel started: from now on, the "
+    "order of the cells is the order in which they are run. Restart the kernel to find it again."
 )
 #: Largest number of dropped turns that are named; of the others only the number is given.
 MAX_NAMED = 3
@@ -48,7 +48,7 @@ def _unsafe_note(ban_round: int | None) -> str:
         return "The service found the conversation unsafe: it is empty now."
     return (
         f"The service found turn {ban_round} of those sent unsafe (ban_round {ban_round}): it is "
-        "forgotten, with all that followed."
+        "forgotten, with all turns after it."
     )
 
 
@@ -86,24 +86,24 @@ def unchanged_notes(conversations: Iterable[Conversation], run: CellRun) -> Iter
         numbers = [number for number, turn in turns if run.had_asked(turn)]
         if numbers:
             yield (
-                f"The conversation {short_name(conversation.name)} is as it was: it still has "
-                f"{_turns(numbers)}, which this cell had asked before."
+                f"The conversation {short_name(conversation.name)} is unchanged: it still has "
+                f"{_turns(numbers)}, which this cell asked before."
             )
 
 
 def _rewound_note(rewound: Rewound) -> str:
     notes = []
     if rewound.replaced:
-        notes.append(f"Replaces {_turns(rewound.replaced)}, which this cell had asked before.")
+        notes.append(f"Replaces {_turns(rewound.replaced)}, which this cell asked before.")
     own = min(rewound.replaced, default=math.inf)
-    for reason, dropped in (
-        ("asked by cells below, before this one", [d for d in rewound.dropped if d[0] < own]),
-        ("asked after that", [d for d in rewound.dropped if d[0] > own]),
-        ("asked by cells that were deleted", rewound.gone),
+    for origin, dropped in (
+        ("of cells below, which ran before this one", [d for d in rewound.dropped if d[0] < own]),
+        ("that followed", [d for d in rewound.dropped if d[0] > own]),
+        ("of cells that are gone", rewound.gone),
     ):
         named = [f"turn {number} ({excerpt})" for number, excerpt in dropped[:MAX_NAMED]]
         named += [f"{len(dropped) - MAX_NAMED} more"] * (len(dropped) > MAX_NAMED)
-        notes += [f"Dropped, since {reason}: {', '.join(named)}."] * bool(named)
+        notes += [f"Dropped turns {origin}: {', '.join(named)}."] * bool(named)
     return " ".join(notes)
 
 

@@ -86,7 +86,7 @@ def row_of(parameter: Parameter) -> dict[str, Any]:
 def advice(values: Mapping[str, Any]) -> str:
     """Return the advice of Baidu's documents on these values; empty if there is none."""
     if {"temperature", "top_p"} <= values.keys():
-        return "The service advises to set only one of temperature and top_p."
+        return "The service recommends that you set only one of temperature and top_p."
     return ""
 
 

@@ -30,8 +30,8 @@ import serving
 from playwright.sync_api import Browser, sync_playwright
 from serving import Stream, median
 
-sys.path.insert(0, str(serving.ROOT / "tests" / "browser"))
-from conftest import CHROMIUM_FLAGS, PATIENCE, Lab, running_lab
+sys.path.insert(0, str(serving.ROOT / "tests"))
+from support.jupyterlab import CHROMIUM_FLAGS, PATIENCE, Lab, running_lab
 
 ROUNDS, REQUESTS = 3, 30
 WORK = Stream("mixed", 600, 100)

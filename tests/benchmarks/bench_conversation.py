@@ -143,7 +143,9 @@ class Notebook:
         named = {"QIANFAN_BASE_URL": url, "QIANFAN_ACCESS_TOKEN": TOKEN, "QIANFAN_LIVE": "off"}
         os.environ |= {**named, "JPY_SESSION_NAME": str(path)}
         self._path, self._run = path, 0
-        shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+        shell: Any = InteractiveShell.instance(
+            config=Config({"HistoryManager": {"enabled": False}})
+        )
         shell.kernel, shell.get_parent = object(), self._parent
         shell.display_pub = CapturingDisplayPublisher()
         shell.run_line_magic("load_ext", "qianfan_magic")

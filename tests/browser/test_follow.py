@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
+from support.jupyterlab import SETUP
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import CellRun, Lab, Notebook
+    from support.jupyterlab import Lab, OpenAndRun, OpenNotebook
 
 WALL = "%%qianfan_chat\nPlease introduce The Great Wall"
 LONG = "%%qianfan_chat\nHow long is it?"
@@ -24,36 +25,35 @@ BOX = "import ipywidgets\nbox = ipywidgets.Output()\nbox"
 
 
 @pytest.fixture
-def opened(lab: Lab, open_notebook: CellRun, request: pytest.FixtureRequest) -> CellRun:
-    """Open cells behind one that starts the embedded server, and run that alone."""
+def opened(lab: Lab, open_notebook: OpenAndRun, request: pytest.FixtureRequest) -> OpenAndRun:
+    """Open cells after one that starts the embedded server, and run only that one."""
 
-    def open_cells(*cells: str) -> Notebook:
+    def open_cells(*cells: str) -> OpenNotebook:
         name = f"{request.node.name.partition('[')[0]}.ipynb"
-        setup = "%load_ext qianfan_magic\n%qianfan demo"
-        notebook = open_notebook(lab.write(name, setup, *cells))
+        notebook = open_notebook(lab.write(name, SETUP, *cells))
         run_cells(notebook, 0)
         return notebook
 
     return open_cells
 
 
-def run_cells(notebook: Notebook, *numbers: int) -> None:
-    """Run cells that stand there, one after the other, each to its end."""
+def run_cells(notebook: OpenNotebook, *numbers: int) -> None:
+    """Run existing cells, one after the other, each to its end."""
     for number in numbers:
         notebook.page.evaluate(RUN_CELL, number)
         notebook.wait_idle()
 
 
-def turn_of(notebook: Notebook, number: int) -> dict:
+def turn_of(notebook: OpenNotebook, number: int) -> dict:
     """Return the turn that a cell's output carries in the saved notebook."""
     (output,) = notebook.save()["cells"][number]["outputs"]
     return output["metadata"]["qianfan_magic"]["turns"][-1]
 
 
-def test_conversation_follows_re_run_restart_and_restore(opened: CellRun) -> None:
+def test_conversation_follows_re_run_restart_and_restore(opened: OpenAndRun) -> None:
     notebook = opened(WALL, LONG, "%qianfan restore", FIRST, "%qianfan history")
     run_cells(notebook, 1, 2, 1)
-    dropped = "Dropped, since asked after that: turn 2 (\u201cHow long is it?\u201d)"
+    dropped = "Dropped turns that followed: turn 2 (\u201cHow long is it?\u201d)"
     expect(notebook.output(1)).to_contain_text(dropped)
     notebook.screenshot("re-run")
     run_cells(notebook, 2)
@@ -69,18 +69,19 @@ def test_conversation_follows_re_run_restart_and_restore(opened: CellRun) -> Non
     notebook.screenshot("history")
 
 
-def test_cells_run_from_below_are_asked_from_the_top(opened: CellRun) -> None:
+def test_cells_run_from_below_are_asked_from_the_top(opened: OpenAndRun) -> None:
     notebook = opened(WALL, LONG)
     notebook.save()
     run_cells(notebook, 2, 1)
-    dropped = "Dropped, since asked by cells below, before this one: turn 1"
+    dropped = "Dropped turns of cells below, which ran before this one: turn 1"
     expect(notebook.output(1)).to_contain_text(dropped)
     notebook.screenshot("run-from-below")
     run_cells(notebook, 2)
-    assert (turn_of(notebook, 1)["turn"], turn_of(notebook, 2)["turn"]) == (1, 2)
+    assert turn_of(notebook, 1)["turn"] == 1
+    assert turn_of(notebook, 2)["turn"] == 2
 
 
-def test_cut_off_answer_goes_on_as_one(opened: CellRun) -> None:
+def test_cut_off_answer_goes_on_as_one(opened: OpenAndRun) -> None:
     cut = "%%qianfan_chat --max-tokens 40\nPlease introduce Beijing"
     notebook = opened(cut, "%%qianfan_chat --continue")
     run_cells(notebook, 1, 2)
@@ -89,18 +90,15 @@ def test_cut_off_answer_goes_on_as_one(opened: CellRun) -> None:
     assert turn_of(notebook, 2)["assistant"].endswith("roast duck that people travel for.")
 
 
-def test_kept_column_is_what_the_saved_notebook_tells(opened: CellRun) -> None:
+def test_kept_column_is_recorded_in_the_saved_notebook(opened: OpenAndRun) -> None:
     notebook = opened(COMPARE, "%qianfan keep 2")
     run_cells(notebook, 1)
-    first = turn_of(notebook, 1)["parameters"]
+    assert turn_of(notebook, 1)["parameters"] == {"temperature": 0.1}
     run_cells(notebook, 2)
-    assert (first, turn_of(notebook, 1)["parameters"]) == (
-        {"temperature": 0.1},
-        {"temperature": 0.9},
-    )
+    assert turn_of(notebook, 1)["parameters"] == {"temperature": 0.9}
 
 
-def test_answer_that_was_kept_is_what_the_saved_notebook_tells(opened: CellRun) -> None:
+def test_kept_answer_is_recorded_in_the_saved_notebook(opened: OpenAndRun) -> None:
     notebook = opened("%%qianfan_chat\nSuggest a name for a cat.", PARAMS)
     run_cells(notebook, 1)
     run_cells(notebook, 2)
@@ -108,18 +106,18 @@ def test_answer_that_was_kept_is_what_the_saved_notebook_tells(opened: CellRun) 
     notebook.wait_idle()
     notebook.output(2).get_by_role("button", name="Again", exact=True).click()
     notebook.output(2).get_by_role("button", name="Keep", exact=True).click()
-    notebook.output(2).get_by_text("Kept: the answer is under its cell now.").wait_for()
+    notebook.output(2).get_by_text("Kept: the answer is below its cell now.").wait_for()
     assert turn_of(notebook, 1)["parameters"] == {"temperature": 0.9}
 
 
-def test_answer_in_a_widget_leaves_its_record_under_the_cell(opened: CellRun) -> None:
+def test_answer_in_a_widget_leaves_its_record_under_the_cell(opened: OpenAndRun) -> None:
     notebook = opened(BOX, "%%qianfan_chat --into box\nhi", "print('next')")
     run_cells(notebook, 1, 2, 3)
     notebook.screenshot("into-record")
     assert turn_of(notebook, 2)["user"] == "hi"
 
 
-def test_cell_that_fails_says_what_stays(opened: CellRun) -> None:
+def test_cell_that_fails_says_what_stays(opened: OpenAndRun) -> None:
     notebook = opened("%%qianfan_chat\nhi")
     run_cells(notebook, 1)
     notebook.page.evaluate(
@@ -127,7 +125,7 @@ def test_cell_that_fails_says_what_stays(opened: CellRun) -> None:
                    cells.cells[1].setSource('%%qianfan_chat -t 7\\nhi'); }"""
     )
     run_cells(notebook, 1)
-    expect(notebook.output(1)).to_contain_text("it still has turn 1, which this cell had asked")
+    expect(notebook.output(1)).to_contain_text("it still has turn 1, which this cell asked")
     notebook.screenshot("failed-again")
     outputs = notebook.save()["cells"][1]["outputs"]
     assert [output["output_type"] for output in outputs] == ["display_data", "error"]

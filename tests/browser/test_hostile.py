@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nbformat
 import pytest
-from conftest import Notebook, running_lab
-from hostile import CLASSES, GROUPS, HTML, MATHEMATICS, NAMES, PAYLOADS
 from markdown_it import MarkdownIt
 from playwright.sync_api import Error
 from playwright.sync_api import TimeoutError as Waited
-from slow_server import TOKEN, SlowServer
+from support.hostile import CLASSES, GROUPS, HTML, MATHEMATICS, NAMES, PAYLOADS
+from support.jupyterlab import OpenNotebook, running_lab
+from support.slow_server import TOKEN, SlowServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from conftest import Lab
     from playwright.sync_api import Browser, Dialog, Frame, Page, Route
+    from support.jupyterlab import Lab
 
 PHASES = ("streaming", "ended", "reloaded", "exported")
 #: Cells before the payloads': setting up, mathematics of the page's own, a harmless answer.
@@ -284,7 +284,7 @@ class Sheet:
     """A notebook of hostile answers, and what they did in each phase."""
 
     batches: list[Batch]
-    notebook: Notebook
+    notebook: OpenNotebook
     watch: Watch
     evidence: dict[str, Evidence] = field(default_factory=dict)
     halves: dict[str, int] = field(default_factory=dict)
@@ -414,7 +414,7 @@ def open_sheet(lab: Lab, browser: Browser, part: int, server: SlowServer) -> She
     # A workspace of its own: when it is loaded again, no other notebook opens beside it.
     address = f"{lab.url}lab/workspaces/{path.stem}/tree/{path.name}?token={lab.token}"
     page.goto(address, wait_until="commit")
-    return Sheet(batches, Notebook(page, path, []), watch)
+    return Sheet(batches, OpenNotebook(page, path, []), watch)
 
 
 def answer_nothing(route: Route) -> None:
@@ -566,7 +566,7 @@ TRUSTING = "<!DOCTYPE html><title>x</title>" + "<div class=jp-CodeCell></div>" *
 
 def naive(text: str) -> str:
     """Render as a tool does that trusts a model: raw HTML, any link."""
-    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    parser: Any = MarkdownIt("commonmark", {"html": True}).enable("table")
     parser.validateLink = lambda _url: True
     return parser.render(text)
 
@@ -579,7 +579,7 @@ def trusted(browser: Browser) -> Iterator[Sheet]:
         page.evaluate(SHOW_TRUSTED, naive(text))
     page.wait_for_timeout(SETTLED)
     batch = Batch("trusted", range(1, len(ANSWERS)))
-    sheet = Sheet([batch], Notebook(page, EXPORTED, []), watch)
+    sheet = Sheet([batch], OpenNotebook(page, EXPORTED, []), watch)
     logged = page.evaluate("judge.logged()")
     sheet.note("ended", page, [[place, fault] for _, place, fault in logged])
     yield sheet

@@ -1,6 +1,6 @@
-"""How what is new with version 2 looks, in both themes and on a narrow page: screenshots.
+"""Screenshots of images, reasoning and reports, in both themes and on a narrow page.
 
-That nothing sticks out of a cell is tested; how it looks is for a person to see.
+The tests check that no output is wider than its cell; the looks are for a person to judge.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
+from support.hand_server import HandServer
 
 from qianfan_magic.embedded.engines.reasoning import BAT_AND_BALL, CHICKENS
-from tests.browser.hand_server import HandServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.browser.conftest import CellRun, Lab, Notebook
+    from support.jupyterlab import Lab, OpenAndRun, OpenNotebook
 
 CELL = "%%qianfan_chat -m ernie-5.1 --enable-thinking"
 PUZZLES = {
@@ -33,7 +31,6 @@ draw.polygon([(0, 900), (500, 250), (900, 700), (1200, 380), (1600, 900)], fill=
 draw.ellipse([1250, 90, 1400, 240], fill="#f0c419")
 tall = wide.crop((300, 0, 800, 900)).resize((300, 540))
 icon = Image.new("RGBA", (24, 24), (200, 40, 40, 128))"""
-OVERFLOW = "area => area.scrollWidth - area.clientWidth"
 
 ASK = f"{CELL}\n{PUZZLES['english'][0]}"
 COMPARE = ASK.replace("--enable-thinking", "--compare enable_thinking=true,false")
@@ -61,21 +58,15 @@ def look(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def show_from_the_top(notebook: Notebook, cell: int) -> None:
+def show_from_the_top(notebook: OpenNotebook, cell: int) -> None:
     """Scroll so that a cell begins at the upper edge."""
     cells = notebook.page.locator(".jp-CodeCell")
     cells.nth(cell).evaluate("e => e.scrollIntoView({ block: 'start' })")
 
 
-@pytest.fixture
-def hand() -> Iterator[HandServer]:
-    with HandServer() as server:
-        yield server
-
-
 @pytest.mark.parametrize("language", PUZZLES)
 def test_thoughts_fit(
-    lab: Lab, open_notebook: CellRun, hand: HandServer, look: str, language: str
+    lab: Lab, open_notebook: OpenAndRun, hand: HandServer, look: str, language: str
 ) -> None:
     question, puzzle = PUZZLES[language]
     name = f"thinking-{language}-{look}"
@@ -93,10 +84,10 @@ def test_thoughts_fit(
     notebook.screenshot(f"{name}-folded")
     details.locator("summary").click()
     notebook.screenshot(f"{name}-opened")
-    assert notebook.output(1).evaluate(OVERFLOW) == 0
+    assert notebook.overflow(1) == 0
 
 
-def test_what_is_shown_fits(run: CellRun, look: str) -> None:
+def test_what_is_shown_fits(run: OpenAndRun, look: str) -> None:
     notebook = run(DRAW, *(cell for cell, _ in SHOWN.values()), **LOOKS[look])
     wide = []
     for number, (name, (_, text)) in enumerate(SHOWN.items(), 2):
@@ -104,5 +95,5 @@ def test_what_is_shown_fits(run: CellRun, look: str) -> None:
         notebook.wait_idle()
         show_from_the_top(notebook, number)
         notebook.screenshot(f"{name}-{look}")
-        wide += [name] * bool(notebook.output(number).evaluate(OVERFLOW))
+        wide += [name] * bool(notebook.overflow(number))
     assert wide == []

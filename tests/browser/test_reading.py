@@ -1,4 +1,4 @@
-"""Reading an answer while it arrives: selection, scrolling, code, mathematics, other forms."""
+"""Reading an answer while it arrives: selection, scrolling, code, mathematics, formats."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
-
-from tests.browser.conftest import saying
+from support.jupyterlab import next_answer, set_pace
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import CellRun, Notebook
+    from support.jupyterlab import OpenAndRun, OpenNotebook
 
 MIXED = r"""# Walls and numbers
 
@@ -39,14 +38,13 @@ A note[^1] and a link to [paypal.com](https://evil.example/login).
 
 [^1]: From a survey.
 """
-#: One chunk of the answer at a time; what follows the text makes it long enough to scroll.
-SLOWLY = 'get_ipython().magics_manager.registry["QianfanMagics"].session.server.pace = 0.15'
+SLOWLY = set_pace(0.15)
 WALL = "%%qianfan_chat\nPlease introduce The Great Wall"
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_everything_of_markdown_is_shown(run: CellRun, theme: str) -> None:
-    notebook = run(*saying(MIXED), theme=theme, height=1300)
+def test_everything_of_markdown_is_shown(run: OpenAndRun, theme: str) -> None:
+    notebook = run(*next_answer(MIXED), theme=theme, height=1300)
     answer = notebook.output(2).locator(".qianfan-answer")
     answer.locator("mjx-container").nth(2).wait_for()
     notebook.wait_idle()
@@ -59,16 +57,16 @@ def test_everything_of_markdown_is_shown(run: CellRun, theme: str) -> None:
     assert keyword != plain
 
 
-def test_formulas_are_typeset_while_the_answer_arrives(run: CellRun) -> None:
-    notebook = run(*saying(MIXED + "more\n\n" * 40, pace=0.1))
+def test_formulas_are_typeset_while_the_answer_arrives(run: OpenAndRun) -> None:
+    notebook = run(*next_answer(MIXED + "more\n\n" * 40, pace=0.1))
     live = notebook.page.locator(".qianfan-reply")
     live.locator("mjx-container").nth(2).wait_for()
     notebook.screenshot("markdown-streaming")
     expect(live).to_contain_text("streaming")
 
 
-def test_code_can_be_copied_from_the_plain_output(run: CellRun) -> None:
-    notebook = run(*saying(MIXED))
+def test_code_can_be_copied_from_the_plain_output(run: OpenAndRun) -> None:
+    notebook = run(*next_answer(MIXED))
     notebook.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     notebook.output(2).locator(".qianfan-answer pre").hover()
     notebook.output(2).get_by_role("button", name="Copy the code").click()
@@ -76,7 +74,7 @@ def test_code_can_be_copied_from_the_plain_output(run: CellRun) -> None:
     assert copied.startswith("def area(width, height=2):\n    # of a rectangle\n")
 
 
-def test_line_under_the_answer_tells_how_fast_it_comes(run: CellRun) -> None:
+def test_line_under_the_answer_tells_how_fast_it_comes(run: OpenAndRun) -> None:
     notebook = run(SLOWLY, WALL)
     state = notebook.page.locator(".qianfan-state")
     expect(state).to_contain_text("dolly_12b: streaming")
@@ -84,7 +82,7 @@ def test_line_under_the_answer_tells_how_fast_it_comes(run: CellRun) -> None:
     expect(state).to_contain_text("tokens/s")
 
 
-def select(notebook: Notebook, words: str) -> None:
+def select(notebook: OpenNotebook, words: str) -> None:
     """Select words of the answer as a reader would."""
     notebook.page.evaluate(
         """words => {
@@ -101,11 +99,11 @@ def select(notebook: Notebook, words: str) -> None:
     )
 
 
-def selected(notebook: Notebook) -> str:
+def selected(notebook: OpenNotebook) -> str:
     return notebook.page.evaluate("document.getSelection().toString()")
 
 
-def test_selected_text_stays_selected(run: CellRun) -> None:
+def test_selected_text_stays_selected(run: OpenAndRun) -> None:
     notebook = run(SLOWLY, WALL)
     body = notebook.page.locator(".qianfan-body")
     body.get_by_text("not one wall").wait_for()
@@ -121,7 +119,7 @@ LONG = "\n\n".join(f"Paragraph {number} of a long answer." for number in range(6
 BOTTOM = "() => document.querySelector('.qianfan-state').getBoundingClientRect().bottom"
 
 
-def scroller(notebook: Notebook):
+def scroller(notebook: OpenNotebook):
     """The element of the page that scrolls."""
     return notebook.page.evaluate_handle(
         """() => { let e = document.querySelector('.qianfan-reply');
@@ -131,14 +129,14 @@ def scroller(notebook: Notebook):
     )
 
 
-def test_page_follows_the_end_where_the_reader_is_there(run: CellRun) -> None:
-    notebook = run(*saying(LONG, pace=0.05), height=500)
+def test_page_follows_the_end_where_the_reader_is_there(run: OpenAndRun) -> None:
+    notebook = run(*next_answer(LONG, pace=0.05), height=500)
     notebook.page.locator(".qianfan-body", has_text="Paragraph 30").wait_for()
     assert notebook.page.evaluate(BOTTOM) < 500
 
 
-def test_page_stays_where_the_reader_has_scrolled_up(run: CellRun) -> None:
-    notebook = run(*saying(LONG, pace=0.05), height=500)
+def test_page_stays_where_the_reader_has_scrolled_up(run: OpenAndRun) -> None:
+    notebook = run(*next_answer(LONG, pace=0.05), height=500)
     notebook.page.locator(".qianfan-body", has_text="Paragraph 25").wait_for()
     view = scroller(notebook)
     view.evaluate("e => { e.scrollTop = 40 }")
@@ -149,8 +147,8 @@ def test_page_stays_where_the_reader_has_scrolled_up(run: CellRun) -> None:
     assert view.evaluate("e => e.scrollTop") == 40
 
 
-def test_page_does_not_jump_when_the_answer_ends(run: CellRun) -> None:
-    notebook = run(*saying(LONG, pace=0.02), height=500)
+def test_page_does_not_jump_when_the_answer_ends(run: OpenAndRun) -> None:
+    notebook = run(*next_answer(LONG, pace=0.02), height=500)
     notebook.page.locator(".qianfan-body", has_text="Paragraph 50").wait_for()
     notebook.page.evaluate(
         """() => { window.tops = [];
@@ -168,7 +166,7 @@ def test_page_does_not_jump_when_the_answer_ends(run: CellRun) -> None:
     assert max(after - before for before, after in pairwise(tops)) < 60
 
 
-def test_answer_can_be_shown_inside_an_output_widget(run: CellRun) -> None:
+def test_answer_can_be_shown_inside_an_output_widget(run: OpenAndRun) -> None:
     notebook = run(
         "import ipywidgets\nbox = ipywidgets.Output()\nbox", "%%qianfan_chat --into box\nhi"
     )
@@ -178,9 +176,9 @@ def test_answer_can_be_shown_inside_an_output_widget(run: CellRun) -> None:
     assert notebook.output(2).inner_text() == ""
 
 
-def test_code_goes_into_the_next_cell_and_is_not_run(run: CellRun) -> None:
+def test_code_goes_into_the_next_cell_and_is_not_run(run: OpenAndRun) -> None:
     fenced = "Here:\n\n```python\nprint('it ran')\n```\n"
-    say, ask = saying(fenced)
+    say, ask = next_answer(fenced)
     notebook = run(
         say, ask.replace("%%qianfan_chat", "%%qianfan_chat --format code"), "print('last')"
     )
@@ -191,8 +189,8 @@ def test_code_goes_into_the_next_cell_and_is_not_run(run: CellRun) -> None:
     assert saved["cells"][3]["outputs"] == []
 
 
-def test_json_is_shown_pretty(run: CellRun) -> None:
-    say, ask = saying('{"wall": [1, 2.5, null, "长城"], "open": true}')
+def test_json_is_shown_pretty(run: OpenAndRun) -> None:
+    say, ask = next_answer('{"wall": [1, 2.5, null, "长城"], "open": true}')
     notebook = run(say, ask.replace("%%qianfan_chat", "%%qianfan_chat --format json"))
     expect(notebook.output(2)).to_contain_text('"wall": [\n    1,')
     notebook.screenshot("json")

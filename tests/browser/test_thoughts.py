@@ -1,6 +1,6 @@
-"""What a model thinks before it answers: live, folded, saved.
+"""The reasoning that comes before an answer: live, folded, saved.
 
-The live states are held by hand: `HandServer` sends a piece when the test says so.
+`HandServer` sends a piece when the test says so, which holds each live state as long as needed.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import expect
-
-from tests.browser.hand_server import HandServer
-from tests.browser.hostile import GROUPS
+from support.hand_server import HandServer
+from support.hostile import GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Browser, Locator, Page
+    from support.jupyterlab import Lab, OpenAndRun, OpenNotebook
 
-    from tests.browser.conftest import CellRun, Lab, Notebook
-
-    Ask = Callable[..., Notebook]
+    Ask = Callable[..., OpenNotebook]
 
 CELL = "%%qianfan_chat -m ernie-5.1 --enable-thinking"
 ASK = f"{CELL}\nA bat and a ball."
@@ -32,16 +30,12 @@ AGAIN = "%%qianfan_chat -m ernie-5.1\nAnd now?"
 
 
 @pytest.fixture
-def hand() -> Iterator[HandServer]:
-    with HandServer() as server:
-        yield server
-
-
-@pytest.fixture
-def ask(lab: Lab, open_notebook: CellRun, hand: HandServer, request: pytest.FixtureRequest) -> Ask:
+def ask(
+    lab: Lab, open_notebook: OpenAndRun, hand: HandServer, request: pytest.FixtureRequest
+) -> Ask:
     """Run cells that ask the server by hand; do not wait for them."""
 
-    def ask_cells(*cells: str, **look: object) -> Notebook:
+    def ask_cells(*cells: str, **look: object) -> OpenNotebook:
         path = lab.write(f"{request.node.name}.ipynb", hand.setup(), *cells)
         notebook = open_notebook(path, **look)
         notebook.run_all()
@@ -50,7 +44,7 @@ def ask(lab: Lab, open_notebook: CellRun, hand: HandServer, request: pytest.Fixt
     return ask_cells
 
 
-def thoughts(notebook: Notebook) -> Locator:
+def thoughts(notebook: OpenNotebook) -> Locator:
     return notebook.page.locator(LIVE)
 
 
@@ -58,12 +52,12 @@ def is_open(details: Locator) -> bool:
     return details.evaluate("e => e.open")
 
 
-def said(notebook: Notebook, text: str) -> None:
+def said(notebook: OpenNotebook, text: str) -> None:
     """Wait until the answer so far shows a text."""
     notebook.page.locator(".qianfan-body", has_text=text).wait_for()
 
 
-def thought(notebook: Notebook, text: str) -> None:
+def thought(notebook: OpenNotebook, text: str) -> None:
     """Wait until the thoughts so far hold a text, whether or not they are open."""
     expect(notebook.page.locator(".qianfan-thought")).to_contain_text(text)
 
@@ -71,19 +65,13 @@ def thought(notebook: Notebook, text: str) -> None:
 # --- while it runs
 
 
-def test_thoughts_are_open_before_the_answer_begins(ask: Ask, hand: HandServer) -> None:
+def test_thoughts_are_open_until_the_answer_begins(ask: Ask, hand: HandServer) -> None:
     notebook = ask(ASK)
     hand.think("Ten cents? ", "No.")
     expect(notebook.page.locator(".qianfan-thought")).to_have_text("Ten cents? No.")
     expect(notebook.page.locator(".qianfan-state")).to_contain_text("ernie-5.1: thinking")
     assert is_open(thoughts(notebook))
     assert notebook.page.locator(".qianfan-body").inner_text() == ""
-
-
-def test_thoughts_fold_when_the_answer_begins(ask: Ask, hand: HandServer) -> None:
-    notebook = ask(ASK)
-    hand.think("Ten cents? No.")
-    thought(notebook, "No.")
     hand.say("Five")
     said(notebook, "Five")
     expect(notebook.page.locator(".qianfan-state")).to_contain_text("ernie-5.1: streaming")
@@ -154,8 +142,7 @@ def test_stop_keeps_the_thoughts_and_adds_no_turn(ask: Ask, hand: HandServer) ->
     expect(notebook.output(1)).to_contain_text("ernie-5.1 · stopped")
     notebook.screenshot("thinking-stopped")
     notebook.wait_idle()
-    notebook.run_code("%qianfan history")
-    expect(notebook.output(3)).to_contain_text(": 0 turns")
+    expect(notebook.run_code("%qianfan history")).to_contain_text(": 0 turns")
 
 
 # --- long thoughts
@@ -234,7 +221,7 @@ def test_long_thoughts_cost_little_more_than_their_length(ask: Ask, hand: HandSe
 
 
 @pytest.fixture
-def answered(ask: Ask, hand: HandServer) -> Notebook:
+def answered(ask: Ask, hand: HandServer) -> OpenNotebook:
     """A notebook with an answer that has ended."""
     notebook = ask(ASK)
     hand.think("Ten cents? No.")
@@ -245,17 +232,7 @@ def answered(ask: Ask, hand: HandServer) -> Notebook:
     return notebook
 
 
-@pytest.fixture
-def reloaded(answered: Notebook) -> Notebook:
-    """The same, loaded again when the kernel is gone."""
-    answered.save()
-    answered.command("kernelmenu:shutdown")
-    answered.page.reload()
-    answered.page.locator(SAVED).wait_for()
-    return answered
-
-
-def test_saved_notebook_has_one_closed_fold_and_no_widget(answered: Notebook) -> None:
+def test_saved_notebook_has_one_closed_fold_and_no_widget(answered: OpenNotebook) -> None:
     saved = answered.save()
     (output,) = saved["cells"][1]["outputs"]
     html = "".join(output["data"]["text/html"])
@@ -265,29 +242,28 @@ def test_saved_notebook_has_one_closed_fold_and_no_widget(answered: Notebook) ->
     assert "widget" not in json.dumps(saved)
 
 
-def test_fold_opens_by_a_click_when_the_kernel_is_gone(reloaded: Notebook) -> None:
-    text = reloaded.page.get_by_text("Ten cents? No.")
+def test_fold_opens_by_click_and_keyboard_without_the_kernel(answered: OpenNotebook) -> None:
+    answered.reload_without_kernel()
+    page, text = answered.page, answered.page.get_by_text("Ten cents? No.")
+    summary = page.locator(f"{SAVED} summary")
     expect(text).to_be_hidden()
-    reloaded.page.locator(f"{SAVED} summary").click()
+    summary.click()
     expect(text).to_be_visible()
-
-
-def test_fold_opens_by_the_keyboard(reloaded: Notebook) -> None:
-    page = reloaded.page
+    summary.click()
+    expect(text).to_be_hidden()
     page.locator(".jp-CodeCell").nth(1).locator(".jp-InputArea-editor").click()
     page.keyboard.press("Escape")
-    summary = page.locator(f"{SAVED} summary")
     for _ in range(30):
         page.keyboard.press("Tab")
         if summary.evaluate("e => e === document.activeElement"):
             break
     expect(summary).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Ten cents? No.")).to_be_visible()
+    expect(text).to_be_visible()
 
 
 def test_fold_is_there_in_a_notebook_that_is_not_trusted(
-    answered: Notebook, lab: Lab, open_notebook: CellRun
+    answered: OpenNotebook, lab: Lab, open_notebook: OpenAndRun
 ) -> None:
     saved = answered.save()
     saved["cells"][1]["outputs"][0]["data"]["text/html"] += "\n"  # no signature fits it now
@@ -300,7 +276,7 @@ def test_fold_is_there_in_a_notebook_that_is_not_trusted(
 
 
 def test_thoughts_are_in_the_record_and_not_in_the_next_request(
-    answered: Notebook, hand: HandServer
+    answered: OpenNotebook, hand: HandServer
 ) -> None:
     (output,) = answered.save()["cells"][1]["outputs"]
     (turn,) = output["metadata"]["qianfan_magic"]["turns"]
@@ -335,7 +311,7 @@ def test_thoughts_stand_above_other_forms_too(
     assert not is_open(notebook.page.locator(SAVED))
 
 
-def test_one_column_thinks_and_the_other_does_not(run: CellRun) -> None:
+def test_one_column_thinks_and_the_other_does_not(run: OpenAndRun) -> None:
     notebook = run(
         "%%qianfan_chat -m ernie-5.1 --compare enable_thinking=true,false\n"
         "A bat and a ball cost 1.10 together; the bat costs 1.00 more. What does the ball cost?"
@@ -355,9 +331,9 @@ def test_character_in_two_pieces_of_the_thoughts_is_whole(ask: Ask, hand: HandSe
     expect(notebook.page.locator(SAVED)).to_contain_text("A ball \U0001f3c0 and a bat")
 
 
-# --- hostile thoughts: they are letters and nothing else
+# --- hostile thoughts: they are text and nothing else
 
-#: Notes every element that is ever among the thoughts.
+#: Collects every element that ever appears within the thoughts.
 WATCH = """() => {
     window.strange = [];
     new MutationObserver(() => {
@@ -367,13 +343,9 @@ WATCH = """() => {
 PARTS = "all => all.flatMap(e => [...e.querySelectorAll('*')].map(f => f.tagName))"
 
 
-def harmful(requested: list[str]) -> list[str]:
-    return [url for url in requested if "evil" in url or ":9/" in url]
-
-
 @pytest.fixture
-def hostile(ask: Ask, hand: HandServer) -> Notebook:
-    """A notebook with all payloads as thoughts, of which one group at a time was seen live."""
+def hostile(ask: Ask, hand: HandServer) -> OpenNotebook:
+    """A notebook with all payloads as thoughts, each group of which was shown live."""
     notebook = ask(
         f"for n in range({len(GROUPS)}):\n    get_ipython().run_cell_magic("
         "'qianfan_chat', '-m ernie-5.1 --enable-thinking', f'{n}')"
@@ -389,29 +361,26 @@ def hostile(ask: Ask, hand: HandServer) -> Notebook:
     return notebook
 
 
-def test_hostile_thoughts_are_letters_while_they_arrive(hostile: Notebook) -> None:
+def assert_only_text(page: Page, requested: list[str]) -> None:
+    """Assert that the folded thoughts have no elements, and that nothing ran or was loaded."""
+    body = page.locator(f"{SAVED} > :not(summary)")
+    assert body.count() == len(GROUPS)
+    assert body.evaluate_all(PARTS) == []
+    assert page.evaluate("window.ran") is None
+    assert [url for url in requested if "evil" in url or ":9/" in url] == []
+
+
+def test_hostile_thoughts_are_text_live_saved_and_exported(
+    hostile: OpenNotebook, browser: Browser
+) -> None:
     assert hostile.page.evaluate("window.strange") == []
     assert hostile.page.evaluate("window.ran") is None
-    assert harmful(hostile.requested) == []
-
-
-def test_hostile_thoughts_are_letters_in_the_saved_notebook(hostile: Notebook) -> None:
     hostile.save()
     hostile.page.reload()
     expect(hostile.page.locator(SAVED)).to_have_count(len(GROUPS))
     for number in range(len(GROUPS)):
         hostile.page.locator(f"{SAVED} summary").nth(number).click()
-    body = hostile.page.locator(f"{SAVED} > :not(summary)")
-    assert body.evaluate_all(PARTS) == []
-    assert body.count() == len(GROUPS)
-    assert hostile.page.evaluate("window.ran") is None
-    assert harmful(hostile.requested) == []
-
-
-def test_hostile_thoughts_are_letters_in_an_exported_page(
-    hostile: Notebook, browser: Browser
-) -> None:
-    hostile.save()
+    assert_only_text(hostile.page, hostile.requested)
     html, _ = HTMLExporter().from_notebook_node(nbformat.read(hostile.path, as_version=4))
     context = browser.new_context()
     requested: list[str] = []
@@ -419,9 +388,5 @@ def test_hostile_thoughts_are_letters_in_an_exported_page(
     context.route("**/*", lambda route: (requested.append(route.request.url), route.abort()))
     page = context.new_page()
     page.set_content(html)
-    body = page.locator(f"{SAVED} > :not(summary)")
-    assert body.count() == len(GROUPS)
-    assert body.evaluate_all(PARTS) == []
-    assert page.evaluate("window.ran") is None
-    assert harmful(requested) == []
+    assert_only_text(page, requested)
     context.close()

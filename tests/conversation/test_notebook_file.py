@@ -21,24 +21,27 @@ HERE = Path("notebook.ipynb")
 FOLDER = "/home/ada"
 #: Values that are damaged somewhere, whatever they stand for.
 WRONG = [None, True, 0, -1, 1.5, float("nan"), "x", "\ud800", [], [1], [None], {}, {"a": 1}]
-#: Contents of files that are not notebooks of format 4.
-NOT_A_NOTEBOOK = [
+#: Contents of files that are not valid JSON.
+INVALID_JSON = [
     b"",
     b"hello",
     b"{",
+    b"\xff\xfe\x00",
+    b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"a": ' + b"1" * 5_000 + b"}}",
+    b"[" * 100_000,
+]
+#: JSON that is not a notebook of format 4.
+OTHER_JSON = [
     b"{}",
     b"[]",
     b"null",
     b"1",
     b'"x"',
-    b"\xff\xfe\x00",
     b'{"nbformat": 4}',
     b'{"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": []}]}',
     b'{"nbformat": 99, "nbformat_minor": 0, "metadata": {}, "cells": []}',
     b'{"nbformat": "4", "nbformat_minor": "x", "metadata": {}, "cells": []}',
     b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 1}',
-    b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"a": ' + b"1" * 5_000 + b"}}",
-    b"[" * 100_000,
 ]
 
 
@@ -173,23 +176,38 @@ def test_notebook_written_by_nbformat_is_read():
 # --- files that are not notebooks
 
 
-def test_missing_notebook_is_an_error_with_a_hint():
+def test_missing_notebook_is_an_error_that_names_the_command():
     error = refused(Path("missing.ipynb"))
     assert error.message == (
         "The notebook 'missing.ipynb' cannot be read: No such file or directory"
     )
-    assert "%qianfan restore NOTEBOOK.ipynb" in error.hint
+    assert error.hint == (
+        "Save it, or give its path: %qianfan restore NOTEBOOK.ipynb. A kernel knows the name that "
+        "its notebook had when it started."
+    )
 
 
 def test_folder_is_an_error(tmp_path):
     assert "cannot be read" in refused(tmp_path).message
 
 
-def test_files_that_are_not_notebooks_are_errors():
-    for content in NOT_A_NOTEBOOK:
-        HERE.write_bytes(content)
-        message = refused(HERE).message
-        assert message.startswith("'notebook.ipynb' is not a notebook: "), content[:80]
+def test_files_that_are_not_notebooks_are_errors_that_say_why():
+    for reason, contents in {
+        "it is not valid JSON": INVALID_JSON,
+        "it is not of format 4": OTHER_JSON,
+    }.items():
+        for content in contents:
+            HERE.write_bytes(content)
+            error = refused(HERE)
+            assert error.message == f"'notebook.ipynb' is not a notebook: {reason}", content[:80]
+            assert error.hint == (
+                "Give the path of a saved notebook: %qianfan restore NOTEBOOK.ipynb"
+            )
+
+
+def test_named_pipe_is_an_error_instead_of_an_endless_wait():
+    os.mkfifo(HERE)
+    assert refused(HERE).message == "'notebook.ipynb' is not a notebook: it is not a file"
 
 
 # --- damaged notebooks
@@ -310,9 +328,16 @@ def test_nothing_is_gone_for_a_cell_that_is_not_in_the_notebook(order):
 def test_notebook_that_was_moved_is_lost(order):
     write(cell("a"))
     order.refresh()
+    assert not order.is_lost
     HERE.rename("renamed.ipynb")
     order.refresh()
     assert order.is_lost
+
+
+def test_notebook_that_was_never_saved_is_not_lost(order):
+    assert not order.is_lost
+    order.refresh()
+    assert not order.is_lost
 
 
 def test_notebook_without_a_path_has_no_order(monkeypatch):
@@ -328,7 +353,7 @@ def test_notebook_has_an_order_once_it_is_saved(order):
 
 
 def test_files_that_are_not_notebooks_have_no_order_until_repaired(order):
-    for content in (one for one in NOT_A_NOTEBOOK if b'"cells": []' not in one):
+    for content in [*INVALID_JSON, *(each for each in OTHER_JSON if b'"cells": []' not in each)]:
         write(cell("a"), cell("b"))
         assert order.below("a") == {"b"}, content[:80]
         HERE.write_bytes(content)

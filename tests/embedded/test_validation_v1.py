@@ -115,8 +115,8 @@ def test_invalid_prompt_is_rejected():
 def test_stream_must_be_a_bool():
     for value in (False, True):
         assert parse(STARCODER, {"prompt": "x", "stream": value}).stream is value
-    for value in ("true", 1, 0, None):
-        assert error_code(STARCODER, {"prompt": "x", "stream": value}) == 336003, value
+    for invalid in ("true", 1, 0, None):
+        assert error_code(STARCODER, {"prompt": "x", "stream": invalid}) == 336003, invalid
 
 
 # --- limits

@@ -226,7 +226,7 @@ class Watched(FinalView):
 
 def make_shell() -> InteractiveShell:
     InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    shell: Any = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     atexit.unregister(shell.atexit_operations)
     shell.kernel = object()
     shell.get_parent = lambda: Page.request

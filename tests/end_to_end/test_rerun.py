@@ -98,14 +98,14 @@ def test_question_after_a_rerun_sends_the_new_turn(page):
 def test_rerun_names_the_turn_that_it_replaces(page):
     page.talk("one", "two")
     shown = text_of(page.ask("b", "dos"))
-    assert "[Replaces turn 2, which this cell had asked before.]" in shown
+    assert "[Replaces turn 2, which this cell asked before.]" in shown
 
 
 def test_rerun_names_what_it_drops(page):
     page.talk("one", "two", "three")
     shown = text_of(page.ask("a", "uno"))
     dropped = "turn 2 (\u201ctwo\u201d), turn 3 (\u201cthree\u201d)"
-    assert f" Dropped, since asked after that: {dropped}.]" in shown
+    assert f" Dropped turns that followed: {dropped}.]" in shown
 
 
 def test_rerun_counts_what_it_drops_beyond_three(page):
@@ -155,8 +155,8 @@ def test_rerun_in_another_conversation_drops_what_followed_in_the_first(page):
 def test_rerun_in_another_conversation_tells_which_it_takes_from(page):
     page.talk("one", "two")
     shown = text_of(page.ask("a", "one", "-n tutor"))
-    dropped = "Dropped, since asked after that: turn 2 (\u201ctwo\u201d)."
-    replaced = "In default: Replaces turn 1, which this cell had asked before."
+    dropped = "Dropped turns that followed: turn 2 (\u201ctwo\u201d)."
+    replaced = "In default: Replaces turn 1, which this cell asked before."
     assert f"[{replaced} {dropped}]" in shown
 
 
@@ -197,7 +197,7 @@ def test_append_adds(page):
 
 def test_append_tells_of_nothing_that_goes(page):
     page.talk("one", "two")
-    assert "this cell had asked" not in text_of(page.ask("a", "uno", "--append"))
+    assert "this cell asked" not in text_of(page.ask("a", "uno", "--append"))
 
 
 def test_append_records_the_earlier_turn_too(page):
@@ -254,8 +254,8 @@ def test_run_without_an_answer_leaves_the_conversation(page, code, fault):
 @without_an_answer
 def test_run_without_an_answer_says_what_stays(page, code, fault):
     shown = text_of(fruitless(page, code, fault))
-    stays = "The conversation default is as it was: it still has turn 1,"
-    assert f"{stays} which this cell had asked before." in shown
+    stays = "The conversation default is unchanged: it still has turn 1,"
+    assert f"{stays} which this cell asked before." in shown
 
 
 @without_an_answer
@@ -297,7 +297,7 @@ def test_run_without_an_answer_says_what_stays_in_each_conversation(page):
     page.ask("a", "uno", "-n tutor --append")
     page.server.fail(REFUSED)
     shown = text_of(page.run("a", "%%qianfan_chat\neins"))
-    assert re.findall(r"The conversation (\w+) is as it was", shown) == ["default", "tutor"]
+    assert re.findall(r"The conversation (\w+) is unchanged", shown) == ["default", "tutor"]
 
 
 def stop_before_a_word(page: Page, cell: str, question: str = "uno") -> Ran:
@@ -353,7 +353,7 @@ def test_stopped_rerun_tells_what_it_replaces(watched):
 
 def test_stopped_rerun_says_nothing_of_what_stays(watched):
     watched.talk("one")
-    assert "is as it was" not in text_of(stop_in_the_middle(watched, "a"))
+    assert "is unchanged" not in text_of(stop_in_the_middle(watched, "a"))
 
 
 def test_stopped_turn_is_marked_in_its_record(watched):
@@ -437,7 +437,7 @@ def test_cell_above_others_names_what_it_drops(page):
     page.ask("b", "two")
     shown = text_of(page.ask("a", "one"))
     dropped = "turn 1 (\u201ctwo\u201d)"
-    assert f"[Dropped, since asked by cells below, before this one: {dropped}.]" in shown
+    assert f"[Dropped turns of cells below, which ran before this one: {dropped}.]" in shown
 
 
 def test_cell_above_others_spares_what_those_above_it_asked(page):
@@ -524,7 +524,7 @@ def test_cell_that_was_deleted_takes_its_turn_with_it(deleted):
 
 
 def test_turn_of_a_deleted_cell_is_named(deleted):
-    gone = "Dropped, since asked by cells that were deleted: turn 2 (\u201ctwo\u201d)."
+    gone = "Dropped turns of cells that are gone: turn 2 (\u201ctwo\u201d)."
     assert gone in text_of(deleted.ask("d", "four"))
 
 
@@ -905,7 +905,7 @@ def test_continue_takes_its_turn_along_whatever_max_turns_says(page):
 
 def unsafe(page: Page, ban_round: int | None, cell: str = "d") -> Ran:
     """Ask a question after which the service wants turns forgotten."""
-    fields = {"need_clear_history": True}
+    fields: dict[str, Any] = {"need_clear_history": True}
     if ban_round is not None:
         fields["ban_round"] = ban_round
     page.server.fail(Fault(fields=fields))
@@ -941,7 +941,7 @@ def test_next_question_is_sent_with_what_is_left(page, ban_round, left):
 @pytest.mark.parametrize(
     ("ban_round", "notice"),
     [
-        (2, "turn 2 of those sent unsafe (ban_round 2): it is forgotten, with all that followed."),
+        (2, "turn 2 of those sent unsafe (ban_round 2): it is forgotten, with all turns after it."),
         (-1, "this question unsafe (ban_round -1): it is not kept."),
         (None, "the conversation unsafe: it is empty now."),
     ],
@@ -1295,7 +1295,7 @@ def test_load_of_a_name_that_the_file_has_not_fails(notebook):
 def test_load_tells_what_it_takes_the_place_of(notebook):
     notebook.run("%%qianfan_chat\nhi", "%qianfan save talk.json", "%%qianfan_chat\nhello")
     shown = notebook.run("%qianfan load talk.json")
-    assert shown.endswith("default: 1 turn\nThese were replaced:\ndefault: 2 turns\n")
+    assert shown.endswith("default: 1 turn\nReplaced:\ndefault: 2 turns\n")
 
 
 def test_save_takes_the_place_of_a_file_of_ours(notebook):
@@ -1468,7 +1468,7 @@ def test_restore_that_writes_over_nothing_says_why(page):
     page.save()
     page.ask("b", "two")
     shown = page.say("%qianfan restore")
-    assert "default: left as it is: page.ipynb lacks 1 turn that this kernel has." in shown
+    assert "default: left unchanged: page.ipynb lacks 1 turn that this kernel has." in shown
 
 
 def test_restore_with_force_writes_over_unsaved_turns(page):

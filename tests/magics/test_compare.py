@@ -1,9 +1,8 @@
-"""Answers side by side: in a real shell and a real kernel, over connections to a real server."""
+"""`--compare`: answers side by side, in a shell and in kernels, over connections to a server."""
 
 from __future__ import annotations
 
 import gc
-import json
 import re
 import signal
 import threading
@@ -11,66 +10,69 @@ from typing import Any
 
 import pytest
 from support.kernel import WIDGET, Ran, is_view
-from support.notebook import BOTH, LONG, WALL, Notebook
+from support.notebook import BOTH, LONG, WALL, Notebook, assert_fails_cleanly
 from support.raw_server import stream_answer
 from support.waiting import until
 
-from qianfan_magic import APIError, ParameterError, Reply, StreamError
+from qianfan_magic import (
+    APIError,
+    ParameterError,
+    QianfanError,
+    Reply,
+    StreamError,
+    TransportError,
+)
 from qianfan_magic.embedded.faults import Fault
 
-#: Two services of one model; a fault is for the one whose name it holds.
+#: Two services of one model; a fault applies to the one whose name is in its path.
 ENDPOINTS = "--compare endpoint=a_dolly_12b,b_dolly_12b"
 #: The first answer is shorter than the second.
 LENGTHS = "--compare max_tokens=4,40"
 
 
-def answers(notebook: Notebook, *texts: str) -> None:
-    """Have each column of `ENDPOINTS` answer with its own text."""
-    for letter, text in zip("ab", texts, strict=False):
+def compare(notebook: Notebook, *texts: str, flags: str = "") -> str:
+    """Compare both services of `ENDPOINTS`, each with its own answer; return the output."""
+    for letter, text in zip("ab", texts or ("first", "second"), strict=True):
         notebook.server.fail(Fault(path=f"/{letter}_dolly", fields={"result": text}))
-
-
-def compared(notebook: Notebook, *texts: str, flags: str = "") -> str:
-    answers(notebook, *(texts or ("first", "second")))
     return notebook.run(f"%%qianfan_chat {ENDPOINTS} --no-stream {flags}\nhi")
 
 
 def contents(notebook: Notebook) -> list[str]:
-    """Give the messages that the last question took along."""
+    """Return the messages of the last request."""
     return [message["content"] for message in notebook.bodies[-1]["messages"]]
 
 
-def said(notebook: Notebook) -> list[str]:
-    return [turn.assistant for turn in notebook.turns()]
+def answers(notebook: Notebook, name: str = "default") -> list[str]:
+    return [turn.assistant for turn in notebook.turns(name)]
 
 
-# --- what is asked
+# --- what is sent
 
 
-def values(notebook: Notebook, name: str) -> list[Any]:
-    """Give what each request said of a parameter; they arrive in any order."""
-    return sorted((body.get(name) for body in notebook.bodies), key=str)
+def values_sent(notebook: Notebook, name: str, cell: str) -> list[Any]:
+    """Run a comparison; return a parameter's values in its requests, which arrive in any order."""
+    before = len(notebook.bodies)
+    notebook.run(cell)
+    return sorted((body.get(name) for body in notebook.bodies[before:]), key=str)
 
 
-@pytest.mark.parametrize("magic", BOTH)
-@pytest.mark.parametrize(
-    ("flag", "wire", "sent"),
-    [
+def test_each_column_is_sent_its_own_value(notebook):
+    cases = [
         ("temperature=0.1,0.9", "temperature", [0.1, 0.9]),
         ("top-p=0.1,0.9", "top_p", [0.1, 0.9]),
         ("top_k=1,2,3", "top_k", [1, 2, 3]),
         ("stop=a,b", "stop", [["a"], ["b"]]),
         ("'temperature= 0.1 , 0.9 '", "temperature", [0.1, 0.9]),
-    ],
-)
-def test_each_column_asks_with_its_own_value(notebook, magic, flag, wire, sent):
-    notebook.run(f"%%{magic} --compare {flag}\nhi")
-    assert values(notebook, wire) == sent
+    ]
+    for magic in BOTH:
+        for flag, name, values in cases:
+            cell = f"%%{magic} --compare {flag}\nhi"
+            assert values_sent(notebook, name, cell) == values, cell
 
 
-def test_wire_name_of_a_parameter_is_used(notebook):
-    notebook.run(f"%%qianfan_chat {LENGTHS}\nhi")
-    assert values(notebook, "max_output_tokens") == [4, 40]
+def test_parameter_is_sent_by_its_name_in_the_request(notebook):
+    cell = f"%%qianfan_chat {LENGTHS}\nhi"
+    assert values_sent(notebook, "max_output_tokens", cell) == [4, 40]
 
 
 def test_columns_share_all_other_flags(notebook):
@@ -79,64 +81,57 @@ def test_columns_share_all_other_flags(notebook):
     assert shared == [(0.5, "Be brief.")] * 2
 
 
-@pytest.mark.parametrize("setting", ["-t 0.5", ""])
-def test_column_wins_over_flag_and_config(notebook, setting):
+def test_value_of_a_column_takes_precedence_over_flag_and_config(notebook):
     notebook.run("%config QianfanMagics.temperature = 0.4")
-    notebook.run(f"%%qianfan_chat --compare temperature=0.1,0.9 {setting}\nhi")
-    assert values(notebook, "temperature") == [0.1, 0.9]
+    for flags in ("", "-t 0.5"):
+        cell = f"%%qianfan_chat --compare temperature=0.1,0.9 {flags}\nhi"
+        assert values_sent(notebook, "temperature", cell) == [0.1, 0.9], flags
 
 
-def asked(notebook: Notebook) -> list[str]:
-    """Give the services that were asked, by name."""
+def endpoints_called(notebook: Notebook) -> list[str]:
+    """Return the endpoints that received a request, and forget them."""
     paths = [seen.path for seen in notebook.server.seen if "wenxinworkshop" in seen.path]
+    notebook.server.seen.clear()
     return sorted(path.rpartition("/")[2] for path in paths)
 
 
-def test_each_endpoint_is_asked(notebook):
-    notebook.run(f"%%qianfan_chat {ENDPOINTS}\nhi")
-    assert asked(notebook) == ["a_dolly_12b", "b_dolly_12b"]
-
-
-def test_each_model_is_asked(notebook):
+def test_each_model_is_called_at_its_endpoint(notebook):
     notebook.fail("%%qianfan_chat --compare model=ERNIE-Speed,ERNIE-Tiny-8K --retries 1\nhi")
-    assert asked(notebook) == ["ernie-tiny-8k", "ernie_speed"]
+    assert endpoints_called(notebook) == ["ernie-tiny-8k", "ernie_speed"]
 
 
-@pytest.mark.parametrize("flags", ["-e c_dolly_12b", "-e c_dolly_12b -m Dolly-12B"])
-def test_endpoint_of_a_column_wins_over_the_flag(notebook, flags):
-    notebook.run(f"%%qianfan_chat {ENDPOINTS} {flags}\nhi")
-    assert asked(notebook) == ["a_dolly_12b", "b_dolly_12b"]
+def test_endpoint_of_a_column_takes_precedence_over_the_flags(notebook):
+    for flags in ("", "-e c_dolly_12b", "-e c_dolly_12b -m Dolly-12B"):
+        notebook.run(f"%%qianfan_chat {ENDPOINTS} {flags}\nhi")
+        assert endpoints_called(notebook) == ["a_dolly_12b", "b_dolly_12b"], flags
 
 
-def test_endpoint_of_the_flag_is_asked_by_all_columns(notebook):
+def test_endpoint_of_the_flag_is_called_by_all_columns(notebook):
     notebook.run("%%qianfan_chat -e c_dolly_12b --compare top_k=1,2\nhi")
-    assert asked(notebook) == ["c_dolly_12b"] * 2
+    assert endpoints_called(notebook) == ["c_dolly_12b"] * 2
 
 
-def test_columns_take_the_conversation_along(notebook):
+def test_columns_send_the_conversation(notebook):
     notebook.run("%%qianfan_chat -o reply\nhi", f"%%qianfan_chat {LENGTHS}\n{WALL}")
-    took = [[m["content"] for m in body["messages"]] for body in notebook.bodies[1:]]
-    assert took == [["hi", notebook.shell.user_ns["reply"].text, WALL]] * 2
+    messages = [[m["content"] for m in body["messages"]] for body in notebook.bodies[1:]]
+    assert messages == [["hi", notebook.shell.user_ns["reply"].text, WALL]] * 2
 
 
-@pytest.mark.parametrize(("flag", "stream"), [("", True), ("--no-stream", None)])
-def test_columns_stream_unless_told_otherwise(notebook, flag, stream):
-    notebook.run(f"%%qianfan_chat {LENGTHS} {flag}\nhi")
-    assert values(notebook, "stream") == [stream] * 2
+def test_columns_stream_unless_the_cell_says_otherwise(notebook):
+    for flag, stream in (("", True), ("--no-stream", None)):
+        cell = f"%%qianfan_chat {LENGTHS} {flag}\nhi"
+        assert values_sent(notebook, "stream", cell) == [stream] * 2, cell
 
 
 # --- what is shown
 
 
-def test_columns_are_shown_under_their_titles(notebook):
-    shown = compared(notebook)
+def test_columns_are_shown_under_their_titles_with_their_endpoints(notebook):
+    shown = compare(notebook)
     titles = r"endpoint=a_dolly_12b\n\nfirst\n.*---\n\nendpoint=b_dolly_12b\n\nsecond\n"
     assert re.match(titles, shown, re.DOTALL)
-
-
-def test_column_says_who_answered(notebook):
-    lines = [line for line in compared(notebook).splitlines() if "· done" in line]
-    assert [line.partition(" · ")[0] for line in lines] == ["[a_dolly_12b", "[b_dolly_12b"]
+    endpoints = [line.partition(" · ")[0] for line in shown.splitlines() if "· done" in line]
+    assert endpoints == ["[a_dolly_12b", "[b_dolly_12b"]
 
 
 def test_each_stream_is_shown_whole(notebook):
@@ -144,296 +139,208 @@ def test_each_stream_is_shown_whole(notebook):
     assert shown.count("UNESCO World Heritage Site.") == 2
 
 
-def test_note_stands_in_its_column(notebook):
+def test_note_on_an_answer_stands_in_its_column(notebook):
     first, second = notebook.run("%%qianfan_chat --compare max_tokens=2,999\nhi").split("\n---\n")
-    assert ("is_truncated" in first, "is_truncated" in second) == (True, False)
+    assert "is_truncated" in first
+    assert "is_truncated" not in second
 
 
-def test_turns_that_were_left_out_are_told_in_each_column(notebook):
+def test_note_on_omitted_turns_stands_in_each_column(notebook):
     long = f"%%qianfan_chat\n{LONG}"
     shown = notebook.run(long, f"%%qianfan_chat --compare top_k=1,2\n{'y' * 300}")
     assert shown.count("oldest turn was not sent") == 2
 
 
-# --- what is kept and bound
+# --- what is stored and bound
 
 
-def test_conversation_takes_the_first_column(notebook):
-    compared(notebook)
-    assert said(notebook) == ["first"]
-
-
-def test_next_question_goes_on_from_the_first_column(notebook):
-    compared(notebook)
-    notebook.run("%%qianfan_chat\nnext")
-    assert contents(notebook) == ["hi", "first", "next"]
-
-
-def test_system_of_a_comparison_is_kept(notebook):
+def test_system_text_of_a_comparison_is_stored(notebook):
     notebook.run(f"%%qianfan_chat {LENGTHS} -s 'Be brief.'\nhi", "%%qianfan_chat\nhi")
     assert notebook.bodies[-1]["system"] == "Be brief."
 
 
-def test_completions_are_no_conversation(notebook):
+def test_completions_are_no_conversation_and_cannot_be_kept(notebook):
     notebook.run("%%qianfan_complete --compare top_k=1,2\nhi")
     assert notebook.conversation_names() == []
+    assert_fails_cleanly(notebook, "%qianfan keep 2", "no conversation", ParameterError)
 
 
-@pytest.mark.parametrize("magic", BOTH)
-def test_output_binds_the_replies(notebook, magic):
-    notebook.run(f"%%{magic} --compare top_k=1,2,3 -o replies\nhi")
-    assert [type(reply) for reply in notebook.shell.user_ns["replies"]] == [Reply] * 3
-
-
-def test_replies_stand_in_the_order_of_the_columns(notebook):
-    compared(notebook, flags="-o replies")
+def test_output_is_bound_to_the_replies_in_the_order_of_the_columns(notebook):
+    for magic in BOTH:
+        notebook.run(f"%%{magic} --compare top_k=1,2,3 -o replies\nhi")
+        kinds = [type(reply) for reply in notebook.shell.user_ns["replies"]]
+        assert kinds == [Reply] * 3, magic
+    compare(notebook, flags="-o replies")
     assert [reply.text for reply in notebook.shell.user_ns["replies"]] == ["first", "second"]
 
 
 # --- --dry-run
 
 
-def test_dry_run_of_a_comparison_sends_nothing(notebook):
-    notebook.run(f"%%qianfan_chat --dry-run {ENDPOINTS}\nhi")
-    assert notebook.server.seen == []
-
-
-@pytest.mark.parametrize(
-    ("flag", "seen"),
-    [
+def test_dry_run_shows_the_request_of_each_column_and_sends_nothing(notebook):
+    cases = [
         (ENDPOINTS, ["/chat/a_dolly_12b", "/chat/b_dolly_12b"]),
         ("--compare temperature=0.1,0.9", ['"temperature": 0.1', '"temperature": 0.9']),
-    ],
-)
-def test_dry_run_shows_the_request_of_each_column(notebook, flag, seen):
-    shown = notebook.run(f"%%qianfan_chat --dry-run {flag}\nhi")
-    assert [part for part in seen if part not in shown] == []
-
-
-@pytest.mark.parametrize("flag", ["model=Dolly-12B,ERNIE-Speed", "endpoint=../x,dolly_12b"])
-def test_dry_run_checks_each_column(notebook, flag):
-    error, _ = notebook.fail(f"%%qianfan_chat --dry-run --compare {flag}\nhi")
-    assert isinstance(error, ParameterError)
+    ]
+    for flag, parts in cases:
+        shown = notebook.run(f"%%qianfan_chat --dry-run {flag}\nhi")
+        assert [part for part in parts if part not in shown] == [], flag
+    assert notebook.server.seen == []
 
 
 # --- %qianfan keep
 
 
-def test_keep_lists_the_columns(notebook):
-    compared(notebook)
-    listed = "1, kept: endpoint=a_dolly_12b: “first”\n2: endpoint=b_dolly_12b: “second”\n"
-    assert notebook.run("%qianfan keep") == listed
+def test_keep_lists_the_columns_and_marks_the_kept_one(notebook):
+    compare(notebook)
+    a, b = "endpoint=a_dolly_12b: “first”\n", "endpoint=b_dolly_12b: “second”\n"
+    assert notebook.run("%qianfan keep") == f"1, kept: {a}2: {b}"
+    assert notebook.run("%qianfan keep 2") == f"1: {a}2, kept: {b}"
 
 
-def test_keep_marks_the_column_that_is_kept(notebook):
-    compared(notebook)
-    listed = "1: endpoint=a_dolly_12b: “first”\n2, kept: endpoint=b_dolly_12b: “second”\n"
-    assert notebook.run("%qianfan keep 2") == listed
+def test_keep_shortens_a_long_answer(notebook):
+    compare(notebook, "word " * 99, "second")
+    first = notebook.run("%qianfan keep").splitlines()[0]
+    assert re.search(": “(word ){7}word…”$", first)
 
 
-def test_keep_cuts_a_long_answer(notebook):
-    compared(notebook, "word " * 99, "second")
-    assert re.search(
-        r": \u201c(word ){7}word\u2026\u201d$", notebook.run("%qianfan keep"), re.MULTILINE
-    )
-
-
-@pytest.mark.parametrize(
-    ("lines", "kept"),
-    [
+def test_conversation_continues_with_the_column_that_is_kept(notebook):
+    cases = [
+        ([], "first"),
         (["%qianfan keep 2"], "second"),
         (["%qianfan keep 1"], "first"),
         (["%qianfan keep 2", "%qianfan keep 1"], "first"),
         (["%qianfan keep 2", "%qianfan keep 2"], "second"),
         (["%qianfan keep 2", "%qianfan history"], "second"),
-    ],
-)
-def test_conversation_goes_on_from_the_column_that_is_kept(notebook, lines, kept):
-    compared(notebook)
-    notebook.run(*lines, "%%qianfan_chat\nnext")
-    assert contents(notebook) == ["hi", kept, "next"]
+    ]
+    for lines, kept in cases:
+        compare(notebook)
+        notebook.run(*lines, "%%qianfan_chat\nnext")
+        assert contents(notebook) == ["hi", kept, "next"], lines
+        notebook.run("%qianfan reset")
 
 
-def test_keep_leaves_the_turns_before(notebook):
-    notebook.run("%%qianfan_chat -o reply\nhello")
-    compared(notebook)
+def test_keep_changes_the_last_turn_of_the_compared_conversation(notebook):
+    notebook.run("%%qianfan_chat -n tutor -o reply\nhello")
+    compare(notebook, flags="-n tutor")
     notebook.run("%qianfan keep 2")
-    assert said(notebook) == [notebook.shell.user_ns["reply"].text, "second"]
+    assert answers(notebook, "tutor") == [notebook.shell.user_ns["reply"].text, "second"]
+    assert answers(notebook) == []
 
 
-def test_keep_is_of_the_conversation_that_was_compared(notebook):
-    compared(notebook, flags="-n tutor")
-    notebook.run("%qianfan keep 2")
-    kept = [turn.assistant for turn in notebook.turns("tutor")]
-    assert (kept, said(notebook)) == (["second"], [])
-
-
-def test_cell_that_failed_since_changes_nothing(notebook):
-    compared(notebook)
+def test_cell_that_failed_after_a_comparison_does_not_prevent_keep(notebook):
+    compare(notebook)
     notebook.fail("%%qianfan_chat -t 3\nhi")
     notebook.run("%qianfan keep 2")
-    assert said(notebook) == ["second"]
+    assert answers(notebook) == ["second"]
 
 
-REFUSED_KEEPS = {
-    "no column": (["%qianfan keep 3"], "no column 3"),
-    "column zero": (["%qianfan keep 0"], "no column 0"),
-    "column before the first": (["%qianfan keep -1"], "-1"),
-    "no number": (["%qianfan keep b"], "'b'"),
-    "gone on since": (["%%qianfan_chat\nnext", "%qianfan keep 2"], "compared nothing"),
-    "other conversation since": (["%%qianfan_chat -n x\nhi", "%qianfan keep"], "compared nothing"),
-    "reset": (["%qianfan reset", "%qianfan keep 2"], "continued since"),
-    "reset all": (["%qianfan reset --all", "%qianfan keep 2"], "continued since"),
-}
+def test_keep_is_refused_and_changes_nothing(notebook):
+    cases = [
+        (["%qianfan keep 3"], "no column 3"),
+        (["%qianfan keep 0"], "no column 0"),
+        (["%qianfan keep -1"], "-1"),
+        (["%qianfan keep b"], "'b'"),
+        (["%%qianfan_chat\nnext", "%qianfan keep 2"], "compared nothing"),
+        (["%%qianfan_chat -n x\nhi", "%qianfan keep"], "compared nothing"),
+        (["%qianfan reset", "%qianfan keep 2"], "gone on"),
+        (["%qianfan reset --all", "%qianfan keep 2"], "gone on"),
+    ]
+    for lines, words in cases:
+        compare(notebook)
+        for line in lines[:-1]:
+            notebook.run(line)
+        assert_fails_cleanly(notebook, lines[-1], words, ParameterError)
+        notebook.run("%qianfan reset --all")
 
 
-@pytest.mark.parametrize(("lines", "words"), REFUSED_KEEPS.values(), ids=REFUSED_KEEPS)
-def test_keep_is_refused(notebook, lines, words):
-    compared(notebook)
-    notebook.run(*lines[:-1])
-    error, shown = notebook.fail(lines[-1])
-    assert (type(error), words in error.message) == (ParameterError, True), shown
-
-
-@pytest.mark.parametrize("line", ["%qianfan reset", "%qianfan reset --all"])
-def test_keep_brings_no_forgotten_conversation_back(notebook, line):
-    compared(notebook)
-    notebook.run(line)
-    notebook.shell.run_cell("%qianfan keep 2")
-    assert notebook.turns() == []
-
-
-@pytest.mark.parametrize("before", ["%qianfan", "%%qianfan_chat\nhi", "%%qianfan_complete\nhi"])
-def test_without_a_comparison_there_is_nothing_to_keep(notebook, before):
-    notebook.run(before)
-    error, shown = notebook.fail("%qianfan keep")
-    assert ("compared nothing" in error.message, len(shown.splitlines())) == (True, 2)
-
-
-def test_completion_has_nothing_to_go_on_from(notebook):
-    notebook.run("%%qianfan_complete --compare top_k=1,2\nhi")
-    error, _ = notebook.fail("%qianfan keep 2")
-    assert isinstance(error, ParameterError)
-
-
-def test_every_refusal_of_keep_says_what_to_do(notebook):
-    notebook.run("%%qianfan_complete --compare top_k=1,2\nhi")
-    error, _ = notebook.fail("%qianfan keep 2")
-    assert error.hint
+def test_keep_without_a_comparison_is_refused(notebook):
+    for cell in ("%qianfan", "%%qianfan_chat\nhi", "%%qianfan_complete\nhi"):
+        notebook.run(cell)
+        assert_fails_cleanly(notebook, "%qianfan keep", "compared nothing", ParameterError)
 
 
 # --- a column that fails
 
-FAILURES = {
-    "refused": Fault(error_code=336003, error_msg="x"),
-    "unavailable": Fault(status=404),
-    "closed": Fault(after=3, end="close"),
-    "reset": Fault(after=3, end="reset"),
-    "no protocol": Fault(after=3, body=b"data: {bro\n\n"),
-}
-failures = pytest.mark.parametrize("fault", FAILURES.values(), ids=FAILURES)
+REFUSED, CLOSED = Fault(error_code=336003, error_msg="x"), Fault(after=3, end="close")
+#: A fault, its error, and whether some text has arrived by then.
+FAILURES: list[tuple[Fault, type[QianfanError], bool]] = [
+    (REFUSED, APIError, False),
+    (Fault(status=404), TransportError, False),
+    (CLOSED, StreamError, True),
+    (Fault(after=3, end="reset"), StreamError, True),
+    (Fault(after=3, body=b"data: {bro\n\n"), StreamError, True),
+]
 
 
-def failing(notebook: Notebook, letter: str, fault: Fault, flags: str = "") -> tuple[Any, str]:
-    """Ask both columns and have one of them fail."""
+def fail_column(notebook: Notebook, letter: str, fault: Fault, flags: str = "") -> tuple[Any, str]:
+    """Compare both services, one of which fails; return the error and the output."""
     fields = {name: getattr(fault, name) for name in fault.__slots__}
     notebook.server.fail(Fault(**fields | {"path": f"/{letter}_dolly"}))
     return notebook.fail(f"%%qianfan_chat {ENDPOINTS} {flags}\n{WALL}")
 
 
-@failures
-@pytest.mark.parametrize(("letter", "number"), [("a", 1), ("b", 2)])
-def test_failing_column_fails_the_cell_and_is_named(notebook, fault, letter, number):
-    error, _ = failing(notebook, letter, fault)
-    assert error.message.startswith(f"Column {number} (endpoint={letter}_dolly_12b): ")
+def test_failing_column_fails_the_cell_and_leaves_the_other_whole(notebook):
+    for fault, kind, has_text in FAILURES:
+        for number, letter in enumerate("ab"):
+            error, shown = fail_column(notebook, letter, fault)
+            where = f"{fault} of {letter}: {shown}"
+            assert type(error) is kind, where
+            title = f"endpoint={letter}_dolly_12b"
+            assert error.message.startswith(f"Column {number + 1} ({title}): "), where
+            *outputs, name, hint = shown.splitlines()
+            assert [name, hint] == [f"{kind.__name__}: {error.message}", f"→ {error.hint}"], where
+            columns = "\n".join(outputs).split("\n---\n")
+            assert columns[1 - number].count("UNESCO World Heritage Site.") == 1, where
+            assert "UNESCO" not in columns[number], where
+            assert f"[{kind.__name__}: " in columns[number], where
+            assert error.hint in columns[number], where
+            unfinished = rf"\n?{title}\n\n The \*\*Great.*broken off"
+            assert bool(re.match(unfinished, columns[number], re.DOTALL)) is has_text, where
 
 
-@failures
-def test_error_of_a_column_is_of_the_usual_kind(notebook, fault):
-    error, _ = failing(notebook, "b", fault)
-    assert type(error).__name__ in {"APIError", "TransportError", "StreamError"}
-
-
-@failures
-def test_error_of_a_column_is_shown_in_two_lines(notebook, fault):
-    error, shown = failing(notebook, "b", fault)
-    lines = [f"{type(error).__name__}: {error.message}", f"→ {error.hint}"]
-    assert shown.splitlines()[-2:] == lines
-
-
-@failures
-@pytest.mark.parametrize("letter", ["a", "b"])
-def test_failing_column_does_not_take_the_other_down(notebook, fault, letter):
-    _, shown = failing(notebook, letter, fault)
-    assert shown.count("UNESCO World Heritage Site.") == 1
-
-
-@failures
-def test_failing_column_says_in_its_place_what_is_wrong(notebook, fault):
-    error, shown = failing(notebook, "a", fault)
-    first = shown.partition("\n---\n")[0]
-    assert (f"[{type(error).__name__}: " in first, error.hint in first) == (True, True)
-
-
-@pytest.mark.parametrize("name", ["closed", "reset", "no protocol"])
-def test_column_that_breaks_off_leaves_its_text(notebook, name):
-    _, shown = failing(notebook, "b", FAILURES[name])
-    second = shown.partition("\n---\n")[2]
-    assert re.match(r"\nendpoint=b_dolly_12b\n\n The \*\*Great.*broken off", second, re.DOTALL)
-
-
-def test_both_columns_fail_and_the_first_is_named(notebook):
+def test_first_of_two_failing_columns_is_named(notebook):
     notebook.server.fail(Fault(error_code=336003), Fault(error_code=336003))
     error, _ = notebook.fail(f"%%qianfan_chat {ENDPOINTS}\nhi")
-    assert (type(error), error.message[:8]) == (APIError, "Column 1")
+    assert type(error) is APIError
+    assert error.message.startswith("Column 1")
 
 
-def test_conversation_takes_the_first_column_though_another_fails(notebook):
-    failing(notebook, "b", FAILURES["refused"])
-    assert [turn.user for turn in notebook.turns()] == [WALL]
-
-
-def test_conversation_takes_nothing_if_the_first_column_fails(notebook):
-    failing(notebook, "a", FAILURES["closed"])
+def test_only_the_answer_of_the_first_column_is_stored(notebook):
+    fail_column(notebook, "a", CLOSED)
     assert notebook.turns() == []
+    fail_column(notebook, "b", REFUSED)
+    assert notebook.questions() == [WALL]
 
 
-def test_output_binds_the_error_in_its_place(notebook):
-    failing(notebook, "b", FAILURES["closed"], "-o replies")
-    kinds = [type(one) for one in notebook.shell.user_ns["replies"]]
+def test_output_is_bound_to_an_error_in_its_column(notebook):
+    fail_column(notebook, "b", CLOSED, "-o replies")
+    kinds = [type(reply) for reply in notebook.shell.user_ns["replies"]]
     assert kinds == [Reply, StreamError]
 
 
 def test_column_beside_a_failing_one_can_be_kept(notebook):
-    failing(notebook, "a", FAILURES["refused"])
+    fail_column(notebook, "a", REFUSED)
     notebook.run("%qianfan keep 2")
-    assert [turn.user for turn in notebook.turns()] == [WALL]
-
-
-def test_column_beside_a_failing_one_can_be_kept_in_a_conversation(notebook):
-    notebook.run("%%qianfan_chat\nhi")
-    failing(notebook, "a", FAILURES["refused"])
+    assert notebook.questions() == [WALL]
+    notebook.run("%%qianfan_chat -n begun\nhi")
+    fail_column(notebook, "a", REFUSED, "-n begun")
     notebook.run("%qianfan keep 2")
-    assert [turn.user for turn in notebook.turns()] == ["hi", WALL]
+    assert notebook.questions("begun") == ["hi", WALL]
 
 
-@pytest.mark.parametrize("name", ["refused", "closed"])
-def test_failing_column_cannot_be_kept(notebook, name):
-    failing(notebook, "b", FAILURES[name])
-    error, _ = notebook.fail("%qianfan keep 2")
-    assert "Column 2 has no answer" in error.message
+def test_column_without_an_answer_cannot_be_kept(notebook):
+    for fault in (REFUSED, CLOSED):
+        fail_column(notebook, "b", fault)
+        assert_fails_cleanly(notebook, "%qianfan keep 2", "Column 2 has no answer")
+    compare(notebook, "first", " ")
+    assert_fails_cleanly(notebook, "%qianfan keep 2", "Column 2 has no answer")
 
 
 def test_keep_lists_a_failing_column_as_such(notebook):
-    failing(notebook, "b", FAILURES["refused"])
+    fail_column(notebook, "b", REFUSED)
     listed = notebook.run("%qianfan keep").splitlines()
     assert listed[1].startswith("2: endpoint=b_dolly_12b (broken off):")
-
-
-def test_empty_column_cannot_be_kept(notebook):
-    compared(notebook, "first", " ")
-    error, _ = notebook.fail("%qianfan keep 2")
-    assert "Column 2 has no answer" in error.message
 
 
 def test_column_may_succeed_at_its_second_attempt(own, bare):
@@ -444,73 +351,59 @@ def test_column_may_succeed_at_its_second_attempt(own, bare):
 
 # --- what cannot be compared
 
-WRONG = {
-    "no value": ("temperature", "cannot|0 values"),
-    "no values": ("temperature=", "0 values"),
-    "one value": ("temperature=0.1", "1 values"),
-    "only commas": ("temperature=,,", "0 values"),
-    "the same twice": ("temperature=0.1,0.1", "1 of them different"),
-    "too many": ("top_k=1,2,3,4,5,6,7", "7 values"),
-    "no key": ("=0.1,0.9", "''"),
-    "unknown key": ("nonsense=1,2", "'nonsense'"),
-    "key that is no parameter": ("timeout=1,2", "'timeout'"),
-    "out of range": ("temperature=0.1,3", r"temperature is .*\(0, 1\]"),
-    "no number": ("top_k=1,many", "top_k is 'many'"),
-    "long stop": (f"stop=a,{'b' * 21}", "stop"),
-    "model without an address": ("model=ERNIE-Speed,Dolly-12B", "no preset address"),
-    "model of the other kind": ("model=ERNIE-Speed,StarCoder", "completion model"),
-    "endpoint with a path": ("endpoint=dolly_12b,../x", "endpoint"),
-    "code": ("top_k=1,2 --format code", "--format code"),
-}
-wrong = pytest.mark.parametrize(("flag", "words"), WRONG.values(), ids=WRONG)
 
-
-@wrong
-def test_wrong_comparison_says_what_is_wrong(notebook, flag, words):
-    error, _ = notebook.fail(f"%%qianfan_chat --compare {flag}\nhi")
-    assert (type(error), bool(re.search(words, error.message))) == (ParameterError, True)
-
-
-@wrong
-def test_wrong_comparison_is_shown_in_two_lines(notebook, flag, words):
-    error, shown = notebook.fail(f"%%qianfan_chat --compare {flag}\nhi")
-    assert shown.splitlines() == [f"ParameterError: {error.message}", f"→ {error.hint}"]
-
-
-@wrong
-def test_wrong_comparison_says_what_to_do(notebook, flag, words):
-    error, _ = notebook.fail(f"%%qianfan_chat --compare {flag}\nhi")
-    assert error.hint
-
-
-@wrong
-def test_wrong_comparison_sends_nothing(notebook, flag, words):
-    notebook.fail(f"%%qianfan_chat --compare {flag}\nhi")
-    assert notebook.server.seen == []
+def test_invalid_comparison_sends_nothing(notebook):
+    cases = [
+        ("temperature", "cannot|0 values"),
+        ("temperature=", "0 values"),
+        ("temperature=0.1", "1 values"),
+        ("temperature=,,", "0 values"),
+        ("temperature=0.1,0.1", "1 of them different"),
+        ("top_k=1,2,3,4,5,6,7", "7 values"),
+        ("=0.1,0.9", "''"),
+        ("nonsense=1,2", "'nonsense'"),
+        ("timeout=1,2", "'timeout'"),
+        ("temperature=0.1,3", r"temperature is .*\(0, 1\]"),
+        ("top_k=1,many", "top_k is 'many'"),
+        (f"stop=a,{'b' * 21}", "stop"),
+        ("model=ERNIE-Speed,Dolly-12B", "no preset address"),
+        ("model=ERNIE-Speed,StarCoder", "completion model"),
+        ("endpoint=dolly_12b,../x", "endpoint"),
+        ("top_k=1,2 --format code", "--format code"),
+        ("model=Dolly-12B,ERNIE-Speed --dry-run", "no preset address"),
+        ("endpoint=../x,dolly_12b --dry-run", "endpoint"),
+    ]
+    for flag, words in cases:
+        assert_fails_cleanly(
+            notebook, f"%%qianfan_chat --compare {flag}\nhi", words, ParameterError
+        )
 
 
 def test_parameter_of_chats_is_not_compared_in_completions(notebook):
-    error, _ = notebook.fail(f"%%qianfan_complete {LENGTHS}\nhi")
-    assert ("max_tokens" in error.message, notebook.server.seen) == (True, [])
+    assert_fails_cleanly(notebook, f"%%qianfan_complete {LENGTHS}\nhi", "max_tokens")
 
 
 # --- several connections, and Stop
 
+STREAM = {"Content-Type": "text/event-stream"}
 
-def silent(notebook: Notebook, after: int = 6) -> None:
-    """Have both columns pause after some chunks, until the client goes away."""
-    stream = {"Content-Type": "text/event-stream"}
+
+def requests(server: Any) -> list[Any]:
+    return [seen for seen in server.seen if "wenxinworkshop" in seen.path]
+
+
+def pause(server: Any, after: int) -> None:
+    """Have both columns pause after some chunks, until the client closes the connection."""
     for letter in "ab":
-        fault = Fault(path=f"/{letter}_dolly", after=after, end="silence", headers=stream)
-        notebook.server.fail(fault)
+        server.fail(Fault(path=f"/{letter}_dolly", after=after, end="silence", headers=STREAM))
 
 
-def stopped(notebook: Notebook, cell: str, seen: Any) -> tuple[BaseException, str]:
+def stopped(notebook: Notebook, cell: str, when: Any) -> tuple[BaseException, str]:
     """Run a cell, and press Stop once something holds."""
     main, done = threading.main_thread().ident, threading.Event()
 
     def press() -> None:
-        until(seen)
+        until(when)
         signal.pthread_kill(main, signal.SIGINT)
         # Python misses a signal that comes just before it begins to wait.
         while not done.wait(2):
@@ -529,116 +422,88 @@ def stopped(notebook: Notebook, cell: str, seen: Any) -> tuple[BaseException, st
 
 
 def stop(notebook: Notebook, chunks: int = 6) -> tuple[BaseException, str]:
-    """Stop a comparison both of whose columns have got some chunks."""
-    silent(notebook, chunks)
+    """Stop a comparison both of whose columns have received some chunks."""
+    pause(notebook.server, chunks)
 
-    def seen() -> bool:
-        arrived = [len(one.sender.exchange.received) for one in notebook.columns]
+    def have_arrived() -> bool:
+        arrived = [len(column.sender.exchange.received) for column in notebook.columns]
         return arrived == [chunks] * 2
 
-    return stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", seen)
+    return stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", have_arrived)
 
 
-def questions(notebook: Notebook) -> list[Any]:
-    return [seen for seen in notebook.server.seen if "wenxinworkshop" in seen.path]
-
-
-def test_connections_are_open_at_once(notebook):
+def test_stop_ends_both_connections_and_their_threads(notebook):
     """Neither answer ends before the user stops them, and both have begun by then."""
+    before = threading.active_count()
     stop(notebook)
-    assert [seen.sent for seen in questions(notebook)] == [6, 6]
+    assert [seen.sent for seen in requests(notebook.server)] == [6, 6]
+    assert until(lambda: all(seen.closed_early for seen in requests(notebook.server)))
+    assert until(lambda: threading.active_count() <= before)
 
 
-def test_stop_goes_on_as_keyboard_interrupt(notebook):
+def test_stop_leaves_what_has_arrived_in_every_column_marked(notebook):
     error, shown = stop(notebook)
-    last = shown.strip().splitlines()[-1]
-    assert (type(error), last[:18]) == (KeyboardInterrupt, "KeyboardInterrupt:")
+    assert type(error) is KeyboardInterrupt
+    assert shown.strip().splitlines()[-1].startswith("KeyboardInterrupt:")
+    for column in notebook.columns:
+        assert column.reply.text.strip() in shown, column.title
+    assert re.findall(r"\[(\w)_dolly_12b · (\w+)", shown) == [("a", "stopped"), ("b", "stopped")]
 
 
-def test_stop_ends_every_connection(notebook):
+def test_stop_stores_the_first_column_and_the_next_comparison_works(notebook):
     stop(notebook)
-    assert until(lambda: [seen.closed_early for seen in questions(notebook)] == [True, True])
+    (turn,) = notebook.turns()
+    assert (turn.user, turn.assistant) == (WALL, notebook.columns[0].reply.text)
+    assert turn.stopped
+    assert "second" in compare(notebook)
 
 
 def test_stop_ends_connections_whose_answer_has_not_begun(notebook):
-    silent(notebook, after=0)
-    both = lambda: len(questions(notebook)) == 2  # noqa: E731
-    stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", both)
-    assert until(lambda: all(seen.closed_early for seen in questions(notebook)[:2]))
-
-
-def test_stop_ends_the_threads_that_read(notebook):
-    before = threading.active_count()
-    stop(notebook)
-    assert until(lambda: threading.active_count() <= before)
+    pause(notebook.server, after=0)
+    cell = f"%%qianfan_chat {ENDPOINTS}\n{WALL}"
+    stopped(notebook, cell, lambda: len(requests(notebook.server)) == 2)
+    assert until(lambda: all(seen.closed_early for seen in requests(notebook.server)[:2]))
 
 
 def test_nothing_is_sent_again_after_a_stop(own, bare):
     before = threading.active_count()
-    for letter in "ab":
-        head = {"Content-Type": "text/event-stream"}
-        own.fail(Fault(path=f"/{letter}_dolly", end="silence", headers=head))
-    asked = lambda: [seen for seen in own.seen if "/chat/" in seen.path]  # noqa: E731
-    stopped(bare, f"%%qianfan_chat {ENDPOINTS} --retries 5\n{WALL}", lambda: len(asked()) == 2)
+    pause(own, after=0)
+    cell = f"%%qianfan_chat {ENDPOINTS} --retries 5\n{WALL}"
+    stopped(bare, cell, lambda: len(requests(own)) == 2)
     until(lambda: threading.active_count() <= before)
-    assert len(asked()) == 2
-
-
-def test_stop_leaves_what_has_arrived_in_every_column(notebook):
-    _, shown = stop(notebook)
-    texts = [column.reply.text for column in notebook.columns]
-    assert [text.strip() in shown for text in texts] == [True, True]
-
-
-def test_stop_is_marked_in_every_column(notebook):
-    _, shown = stop(notebook)
-    assert re.findall(r"\[(\w)_dolly_12b · (\w+)", shown) == [("a", "stopped"), ("b", "stopped")]
-
-
-def test_stop_keeps_the_first_column(notebook):
-    stop(notebook)
-    text = notebook.columns[0].reply.text
-    kept = [(turn.user, turn.assistant, turn.stopped) for turn in notebook.turns()]
-    assert kept == [(WALL, text, True)]
+    assert len(requests(own)) == 2
 
 
 def test_column_that_was_whole_before_a_stop_is_not_marked(notebook):
     notebook.server.fail(Fault(path="/b_dolly", after=6, end="silence"))
 
-    def seen() -> bool:
+    def first_is_done() -> bool:
         states = [column.state for column in notebook.columns]
         return states[:1] == ["done"] and len(notebook.columns[1].sender.exchange.received) == 6
 
-    stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", seen)
-    assert ([c.state for c in notebook.columns], notebook.turns()[0].stopped) == (
-        ["done", "stopped"],
-        False,
-    )
+    stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", first_is_done)
+    assert [column.state for column in notebook.columns] == ["done", "stopped"]
+    assert not notebook.turns()[0].stopped
 
 
-def test_comparison_works_after_a_stop(notebook):
-    stop(notebook)
-    assert "second" in compared(notebook)
-
-
-# --- abort: what ends one connection from another thread
+# --- abort: how one thread ends the connection of another
 
 CHUNK = {"result": "a", "is_end": False, "usage": {}, "id": "x"}
-
-
-def reading(call: Any, ended: list[Exception]) -> None:
-    """Read an answer to its end; note how it failed."""
-    try:
-        for _ in call.chunks():
-            pass
-    except Exception as error:  # noqa: BLE001  which one it is, the test says
-        ended.append(error)
+END = CHUNK | {"is_end": True}
 
 
 def aborted(call: Any) -> list[Exception]:
     """Abort a call that is read while its stream pauses; return how the reading ended."""
     ended: list[Exception] = []
-    reader = threading.Thread(target=reading, args=(call, ended), daemon=True)
+
+    def read() -> None:
+        try:
+            for _ in call.chunks():
+                pass
+        except Exception as error:  # noqa: BLE001  the test says which one it must be
+            ended.append(error)
+
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     assert until(lambda: call._response is not None)
     call.abort()
@@ -646,57 +511,35 @@ def aborted(call: Any) -> list[Exception]:
     return ended
 
 
-@pytest.mark.parametrize("framing", ["chunked", "close"])
-@pytest.mark.parametrize("connection", ["close", "keep-alive"])
-def test_abort_ends_a_stream_that_is_read(raw_server, make_client, framing, connection):
-    head = {"Connection": connection}
-    raw_server.script.append(stream_answer(CHUNK, end="silent", framing=framing, headers=head))
-    call = make_client(retry_count=1).start("completion", "hi", {})
-    assert [type(error) for error in aborted(call)] == [StreamError]
+def test_abort_ends_a_stream_that_is_read_and_hangs_up(raw_server, make_client):
+    for framing in ("chunked", "close"):
+        for connection in ("close", "keep-alive"):
+            head = {"Connection": connection}
+            answer = stream_answer(CHUNK, end="silent", framing=framing, headers=head)
+            raw_server.script.append(answer)
+            raw_server.hung_up.clear()
+            call = make_client(retry_count=1).start("completion", "hi", {})
+            assert [type(error) for error in aborted(call)] == [StreamError], answer
+            assert raw_server.hung_up.wait(2), answer
 
 
-@pytest.mark.parametrize("connection", ["close", "keep-alive"])
-def test_abort_hangs_up(raw_server, make_client, connection):
-    head = {"Connection": connection}
-    raw_server.script.append(stream_answer(CHUNK, end="silent", headers=head))
-    aborted(make_client(retry_count=1).start("completion", "hi", {}))
-    assert raw_server.hung_up.wait(2)
-
-
-def test_call_that_was_aborted_before_it_began_gives_nothing(raw_server, make_client):
-    raw_server.script.append(stream_answer(CHUNK | {"is_end": True}))
+def test_call_that_is_aborted_before_it_begins_sends_nothing(raw_server, make_client):
     call = make_client().start("completion", "hi", {})
     call.abort()
     with pytest.raises(StreamError, match="was aborted"):
         list(call.chunks())
-
-
-def test_call_that_was_aborted_before_it_began_sends_nothing(raw_server, make_client):
-    call = make_client().start("completion", "hi", {})
-    call.abort()
-    with pytest.raises(StreamError):
-        list(call.chunks())
     assert raw_server.requests == []
 
 
-def test_abort_of_a_call_that_is_over_does_nothing(raw_server, make_client):
-    raw_server.script.append(stream_answer(CHUNK | {"is_end": True}))
-    call = make_client().start("completion", "hi", {})
-    texts = [chunk.text for chunk in call.chunks()]
-    call.abort()
-    assert texts == ["a"]
-
-
-def test_abort_of_a_call_that_is_over_spares_the_next(raw_server, make_client):
-    end = CHUNK | {"is_end": True}
-    raw_server.script += [stream_answer(end, end="keep"), stream_answer(end, CHUNK, end="keep")]
+def test_abort_of_a_call_that_is_over_spares_the_next_on_its_connection(raw_server, make_client):
+    raw_server.script += [stream_answer(END, end="keep"), stream_answer(END, CHUNK, end="keep")]
     client = make_client()
     first, second = client.start("completion", "hi", {}), client.start("completion", "hi", {})
-    list(first.chunks())
+    assert [chunk.text for chunk in first.chunks()] == ["a"]
     chunks = second.chunks()
-    got = [next(chunks).text]
+    received = [next(chunks).text]
     first.abort()
-    assert [*got, *(chunk.text for chunk in chunks)] == ["a"]
+    assert [*received, *(chunk.text for chunk in chunks)] == ["a"]
 
 
 # --- in a kernel
@@ -710,93 +553,57 @@ def watched(kernels) -> Ran:
     return ran
 
 
-def test_watched_columns_are_one_widget(watched):
-    opened = [c["data"]["state"] for c in watched.contents("comm_open") if is_view(c)]
-    assert [(s["titles"], s["services"]) for s in opened] == [
-        (["top_k=1", "top_k=2"], ["dolly_12b", "dolly_12b"])
-    ]
-
-
-def test_every_watched_column_grows(watched):
-    grown = [frame.get("column", 0) for frame in watched.frames]
-    assert min(grown.count(0), grown.count(1)) > 2
+def test_watched_columns_are_one_widget_that_ends_as_plain_output(watched):
+    opened = [c for c in watched.contents("comm_open") if is_view(c)]
+    (state,) = [content["data"]["state"] for content in opened]
+    assert state["titles"] == ["top_k=1", "top_k=2"]
+    assert state["asked"] == ["dolly_12b", "dolly_12b"]
+    kinds = [set(bundle) - {"text/plain"} for bundle in watched.bundles]
+    assert kinds == [{WIDGET}, {"text/html"}]
+    closed = {content["comm_id"] for content in watched.contents("comm_close")}
+    assert opened[0]["comm_id"] in closed
 
 
 def test_watched_columns_grow_side_by_side(watched):
     grown = [frame.get("column", 0) for frame in watched.frames]
+    assert min(grown.count(0), grown.count(1)) > 2
     assert grown != sorted(grown)
 
 
-def test_watched_columns_end_as_plain_output(watched):
-    assert [set(bundle) - {"text/plain"} for bundle in watched.bundles] == [
-        {WIDGET},
-        {"text/html"},
-    ]
-
-
-def test_widget_of_columns_is_closed(watched):
-    opened = {c["comm_id"] for c in watched.contents("comm_open") if is_view(c)}
-    assert opened <= {c["comm_id"] for c in watched.contents("comm_close")}
-
-
-def test_unwatched_columns_are_one_output(quiet):
-    ran = quiet.run("%%qianfan_chat --compare top_k=1,2\nhi")
-    assert [set(bundle) for bundle in ran.bundles] == [{"text/html", "text/plain"}]
-
-
-def test_columns_stand_beside_each_other(kernel):
-    html = kernel.run("%%qianfan_chat --compare top_k=1,2,3\nhi").bundles[-1]["text/html"]
+def test_unwatched_columns_are_one_output_beside_each_other(quiet):
+    before = len(quiet.server.seen)
+    (bundle,) = quiet.run("%%qianfan_chat --compare 'stop=<b>x,y,z'\nhi").bundles
+    assert set(bundle) == {"text/html", "text/plain"}
+    html = bundle["text/html"]
     grid = re.search(r'<div style="display: grid;.*', html, re.DOTALL)[0]
-    assert grid.count("<strong>top_k=") == 3
-
-
-def test_title_is_no_html(kernel):
-    html = kernel.run("%%qianfan_chat --compare 'stop=<b>x,y'\nhi").bundles[-1]["text/html"]
-    assert ("stop=&lt;b&gt;x" in html, "<b>" in html) == (True, False)
+    assert grid.count("<strong>stop=") == 3
+    assert "stop=&lt;b&gt;x" in html
+    assert "<b>" not in html
+    assert len([seen for seen in quiet.server.seen[before:] if "/chat/" in seen.path]) == 3
 
 
 def test_failing_column_fails_the_cell_in_a_kernel(kernel):
-    kernel.server.fail(Fault(path="/b_dolly", error_code=336003))
-    ran = kernel.run(f"%%qianfan_chat {ENDPOINTS}\nhi")
-    traceback = ran.contents("error")[0]["traceback"]
-    assert (ran.reply["status"], traceback[0][:18]) == ("error", "APIError: Column 2")
-
-
-def test_columns_write_nothing_to_stderr(kernel):
     kernel.server.fail(Fault(path="/b_dolly", after=3, end="reset"))
-    assert kernel.run(f"%%qianfan_chat {ENDPOINTS}\n{WALL}").stderr == ""
+    ran = kernel.run(f"%%qianfan_chat {ENDPOINTS}\n{WALL}")
+    assert ran.reply["status"] == "error"
+    assert ran.contents("error")[0]["traceback"][0].startswith("StreamError: Column 2")
+    assert ran.stderr == ""
 
 
-def interrupted(live: Any) -> Ran:
-    """Interrupt a comparison in a kernel once a word of each column is seen."""
+def test_interrupt_marks_every_column_and_ends_every_connection(live):
     live.server.pace = 0.05
     for letter in "ab":
         live.server.fail(Fault(path=f"/{letter}_dolly", after=12, end="silence"))
-    seen = lambda ran: {frame.get("column", 0) for frame in ran.frames} == {0, 1}  # noqa: E731
-    return live.stopped(f"%%qianfan_chat {ENDPOINTS}\n{WALL}", seen)
-
-
-def test_interrupt_marks_every_column(live):
-    lines = re.findall(r"\[(\w)_dolly_12b · (\w+)", interrupted(live).bundles[-1]["text/plain"])
+    both = lambda ran: {frame.get("column", 0) for frame in ran.frames} == {0, 1}  # noqa: E731
+    ran = live.stopped(f"%%qianfan_chat {ENDPOINTS}\n{WALL}", both)
+    assert ran.reply["ename"] == "KeyboardInterrupt"
+    lines = re.findall(r"\[(\w)_dolly_12b · (\w+)", ran.bundles[-1]["text/plain"])
     assert lines == [("a", "stopped"), ("b", "stopped")]
-
-
-def test_interrupt_ends_every_connection(live):
-    assert interrupted(live).reply["ename"] == "KeyboardInterrupt"
     assert until(lambda: all(seen.closed_early for seen in live.server.seen[-2:]))
 
 
-def test_keep_goes_on_in_a_kernel(kernel):
-    kernel.run(f"%%qianfan_chat {LENGTHS}\n{WALL}", lambda _: None)
+def test_column_is_kept_in_a_kernel(kernel):
+    kernel.run(f"%%qianfan_chat {LENGTHS}\n{WALL}")
     kernel.run("%qianfan keep 2")
     history = kernel.run("%qianfan history").bundles[0]["text/plain"]
     assert history.count("earthen walls") == 1
-
-
-def test_bodies_of_columns_are_whole(kernel):
-    before = len(kernel.server.seen)
-    kernel.run("%%qianfan_chat --compare top_k=1,2\nhi")
-    bodies = [
-        json.loads(seen.body) for seen in kernel.server.seen[before:] if "/chat/" in seen.path
-    ]
-    assert sorted(body["top_k"] for body in bodies) == [1, 2]

@@ -1,13 +1,13 @@
-"""`%qianfan models`: the table, the service's list, kept for a day, and what it lists."""
+"""`%qianfan models`: the table, the list of the service, and its cache for a day."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,17 @@ from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
 
 MODELS = "/v2/models"
-HEADS = ["model", "kind", "API", "named by", "characters", "tokens", "can", "listed"]
+HEADS = ["model", "kind", "API", "flags", "characters", "tokens", "can", "listed"]
 
 
-def lists(server: EmbeddedServer) -> int:
-    """Count how often the list was asked for."""
+def requests_for_the_list(server: EmbeddedServer) -> int:
     return sum(seen.path == MODELS for seen in server.seen)
 
 
 def table(shown: str) -> dict[str, dict[str, str]]:
-    """Read the table by its columns."""
+    """Read the table by its columns; return its rows by model."""
     head, *lines = [line for line in shown.splitlines() if not line.startswith("[")]
-    names = re.findall(r"asked by|\S+", head)
+    names = re.findall(r"\S+", head)
     begins = [head.index(name) for name in names]
     ends = [*begins[1:], None]
     cells = [
@@ -52,60 +51,58 @@ def notes(shown: str) -> list[str]:
 # --- the table
 
 
-def test_table_has_each_card(notebook):
-    assert table(notebook.run("%qianfan models")).keys() == {card.name for card in CARDS}
+def test_table_has_a_row_for_each_card_sorted_by_version_and_name(notebook):
+    rows = table(notebook.run("%qianfan models"))
+    assert rows.keys() == {card.name for card in CARDS}
+    assert list(next(iter(rows.values()))) == HEADS
+    order = [(-int(row["API"]), row["model"].lower()) for row in rows.values()]
+    assert order == sorted(order)
+    assert {row["API"] for row in rows.values()} == {"1", "2"}
 
 
-def test_heads_of_the_table(notebook):
-    assert list(next(iter(table(notebook.run("%qianfan models")).values()))) == HEADS
+def test_row_describes_its_card(notebook):
+    rows = table(notebook.run("%qianfan models"))
+    for row in [
+        ["Dolly-12B", "chat", "1", "-m, -e", "4,800", "", "", ""],
+        ["ERNIE-4.0-8K", "chat", "1", "-m", "20,000", "5,120", "JSON", ""],
+        ["StarCoder", "completion", "1", "-m, -e", "", "", "", ""],
+        ["ernie-5.0", "chat", "2", "-m", "", "119,000", "think, see, JSON", "yes"],
+        ["ernie-x1.1", "chat", "2", "-m", "", "55,000", "always thinks, JSON", "yes"],
+        ["deepseek-v3.2", "chat, completion", "2", "-m", "", "96,000", "think, JSON", "yes"],
+    ]:
+        assert list(rows[row[0]].values()) == row
 
 
-@pytest.mark.parametrize(
-    ("name", "row"),
-    [
-        ("Dolly-12B", ["chat", "1", "-m, -e", "4,800", "", "", ""]),
-        ("ERNIE-4.0-8K", ["chat", "1", "-m", "20,000", "5,120", "JSON", ""]),
-        ("StarCoder", ["completion", "1", "-m, -e", "", "", "", ""]),
-        ("ernie-5.0", ["chat", "2", "-m", "", "119,000", "think, see, JSON", "yes"]),
-        ("ernie-x1.1", ["chat", "2", "-m", "", "55,000", "always thinks, JSON", "yes"]),
-        ("deepseek-v3.2", ["chat, completion", "2", "-m", "", "96,000", "think, JSON", "yes"]),
-    ],
-)
-def test_row_of_a_card(notebook, name, row):
-    assert list(table(notebook.run("%qianfan models"))[name].values())[1:] == row
-
-
-def test_table_is_sorted_by_version_the_newer_first_and_by_name(notebook):
-    rows = table(notebook.run("%qianfan models")).values()
-    order = [(-int(row["API"]), row["model"].lower()) for row in rows]
-    assert (order == sorted(order), len({version for version, _ in order})) == (True, 2)
-
-
-def test_html_has_the_same_table(quiet):
+def test_html_has_the_same_table_with_its_numbers_to_the_right(quiet):
     (bundle,) = quiet.run("%qianfan models").bundles
     rows = re.findall(r"<tr>(.*?)</tr>", bundle["text/html"])
     cells = [[unescape(c) for c in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
     plain = table(bundle["text/plain"])
-    assert (cells[0], {row[0]: row for row in cells[1:]}) == (
-        HEADS,
-        {name: list(row.values()) for name, row in plain.items()},
-    )
+    assert cells == [HEADS, *(list(row.values()) for row in plain.values())]
+    assert '<td style="text-align:right">4,800</td>' in bundle["text/html"]
 
 
-def test_numbers_stand_to_the_right(quiet):
-    html = quiet.run("%qianfan models").bundles[0]["text/html"]
-    assert '<td style="text-align:right">4,800</td>' in html
-
-
-def test_own_card_stands_in_the_table(notebook):
+def test_card_of_the_user_has_a_row(notebook):
     notebook.run('%config QianfanMagics.models = {"tutor": "ernie-5.1"}')
     row = table(notebook.run("%qianfan models"))["tutor"]
     assert (row["API"], row["can"], row["listed"]) == ("2", "think, JSON", "yes")
 
 
+def test_name_of_a_users_card_is_no_html(quiet):
+    quiet.run('%config QianfanMagics.models = {"<b>x\\u202e": "ernie-5.1"}')
+    (bundle,) = quiet.run("%qianfan models").bundles
+    quiet.run("%config QianfanMagics.models = {}")
+    assert "&lt;b&gt;x" in bundle["text/html"]
+    assert "<b>" not in bundle["text/html"]
+    assert "\u202e" not in bundle["text/html"] + bundle["text/plain"]
+
+
+# --- the list of the service
+
+
 @pytest.fixture
-def service(monkeypatch, bare, raw_server) -> Iterator[RawServer]:
-    """Give a service whose list a test writes, with keys of version 2."""
+def service(monkeypatch, bare, raw_server) -> RawServer:
+    """Return a server whose list a test scripts, and set credentials of version 2."""
     monkeypatch.setenv("QIANFAN_BEARER_TOKEN", "bce-v3/ALTAK-made/up")
     monkeypatch.setenv("QIANFAN_CONSOLE_API_BASE_URL", raw_server.url)
     return raw_server
@@ -116,388 +113,65 @@ def listing(*names: Any, **more: Any) -> Answer:
     return json_answer({"object": "list", "data": data}, **more)
 
 
-def test_model_that_is_not_listed_is_marked(service, bare):
-    service.script.append(listing("ernie-5.1"))
-    rows = table(bare.run("%qianfan models"))
-    assert (rows["ernie-5.1"]["listed"], rows["ernie-5.0"]["listed"]) == ("yes", "no")
-
-
-def test_model_without_a_card_stands_in_the_table(service, bare):
-    service.script.append(listing("brand-new", "ernie-5.1"))
-    row = table(bare.run("%qianfan models"))["brand-new"]
-    assert list(row.values()) == ["brand-new", "", "2", "-m", "", "", "", "yes"]
-
-
-ODD = ["<script>x", "\u202eevil", "a\nb", "half-\ud83d", "\x1b[2J", "../x", " ", "-flag", "a b"]
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_name_that_no_model_has_is_left_out(service, bare, name):
-    """A gateway may list anything."""
-    service.script.append(listing(name, "brand-new"))
-    assert table(bare.run("%qianfan models")).keys() - {card.name for card in CARDS} == {
-        "brand-new"
-    }
-
-
-def test_name_of_an_own_card_is_no_html(quiet):
-    quiet.run('%config QianfanMagics.models = {"<b>x\\u202e": "ernie-5.1"}')
-    (bundle,) = quiet.run("%qianfan models").bundles
-    quiet.run("%config QianfanMagics.models = {}")
-    both = bundle["text/html"] + bundle["text/plain"]
-    assert ("&lt;b&gt;x" in both, "<b>" in bundle["text/html"], "\u202e" in both) == (
-        True,
-        False,
-        False,
-    )
-
-
-@pytest.mark.parametrize(
-    "data",
-    [[], None, 5, "ernie-5.1", {}, [5], [{"id": 5}], [{"id": ""}], [{}], [None], [["ernie-5.1"]]],
-)
-def test_list_without_names_lists_nothing(service, bare, data):
-    service.script.append(json_answer({"object": "list", "data": data}))
-    rows = table(bare.run("%qianfan models"))
-    assert (rows["ernie-5.1"]["listed"], len(rows)) == ("no", len(CARDS))
-
-
-def test_list_is_asked_for_with_the_token(service, bare):
+def test_list_is_requested_with_the_token(service, bare):
     service.script.append(listing("ernie-5.1"))
     bare.run("%qianfan models")
     (seen,) = service.requests
-    assert (seen.method, seen.path, seen.headers["authorization"]) == (
-        "GET",
-        MODELS,
-        "Bearer bce-v3/ALTAK-made/up",
-    )
+    assert (seen.method, seen.path) == ("GET", MODELS)
+    assert seen.headers["authorization"] == "Bearer bce-v3/ALTAK-made/up"
 
 
-# --- what it lists works, and Tab offers it
-
-
-def test_model_that_is_listed_is_asked_without_a_card(service, bare):
-    service.script += [
-        listing("brand-new"),
-        json_answer({"choices": [{"message": {"content": "a"}}]}),
-    ]
-    shown = bare.run("%qianfan models", "%%qianfan_chat -m brand-new --no-stream\nhi")
-    asked = json.loads(service.requests[-1].body)["model"]
-    assert (shown, asked) == ("a\n", "brand-new")
-
-
-def test_tab_offers_what_is_listed(service, bare):
-    before = bare.complete("%%qianfan_chat -m bra")
-    service.script.append(listing("brand-new", "brand-old"))
-    bare.run("%qianfan models")
-    assert (before, bare.complete("%%qianfan_chat -m bra")) == ([], ["brand-new", "brand-old"])
-
-
-def test_tab_offers_a_name_once(service, bare):
-    service.script.append(listing("ernie-5.1"))
-    bare.run("%qianfan models")
-    assert bare.complete("%%qianfan_chat -m ernie-5.1") == ["ernie-5.1"]
-
-
-def test_tab_asks_no_service(service, bare):
-    bare.complete("%%qianfan_chat -m ernie")
-    assert service.requests == []
-
-
-@pytest.mark.parametrize(
-    ("line", "offered"), [("%qianfan mo", ["models"]), ("%qianfan models --f", ["--fresh"])]
-)
-def test_tab_offers_the_subcommand(bare, line, offered):
-    assert bare.complete(line) == offered
-
-
-# --- once a day
-
-
-def test_list_is_asked_for_once(own, bare):
-    bare.run("%qianfan models", "%qianfan models")
-    assert lists(own) == 1
-
-
-def test_fresh_asks_again(own, bare):
-    bare.run("%qianfan models", "%qianfan models --fresh")
-    assert lists(own) == 2
-
-
-def test_list_is_kept_for_another_notebook(own, bare):
-    bare.run("%qianfan models", "%reload_ext qianfan_magic", "%qianfan models")
-    assert lists(own) == 1
-
-
-PROCESS = """
-from qianfan_magic import QianfanClient
-with QianfanClient() as client:
-    print(*client.models())
-"""
-
-
-def test_list_is_kept_for_another_process(own, bare):
-    first = table(bare.run("%qianfan models"))
-    ran = subprocess.run(
-        [sys.executable, "-c", PROCESS], capture_output=True, text=True, check=True
-    )
-    assert (lists(own), set(ran.stdout.split()) <= set(first)) == (1, True)
-
-
-def test_list_of_another_process_counts(own, bare):
-    subprocess.run([sys.executable, "-c", PROCESS], capture_output=True, check=True)
+def test_table_marks_what_is_listed_and_adds_models_without_a_card(service, bare):
+    service.script.append(listing("brand-new", "ernie-5.1"))
     rows = table(bare.run("%qianfan models"))
-    assert (lists(own), rows["ernie-5.1"]["listed"]) == (1, "yes")
-
-
-def test_fresh_list_takes_the_place_of_the_kept_one(service, bare):
-    service.script += [listing("old"), listing("new")]
-    bare.run("%qianfan models", "%qianfan models --fresh")
-    rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
-    assert ("old" in rows, "new" in rows) == (False, True)
-
-
-def test_list_is_kept_for_each_key(monkeypatch, service, bare):
-    service.script += [listing("old"), listing("new")]
-    bare.run("%qianfan models")
-    monkeypatch.setenv("QIANFAN_BEARER_TOKEN", "bce-v3/ALTAK-other/one")
-    assert "new" in table(bare.run("%qianfan models"))
-
-
-def test_list_is_kept_for_each_server(monkeypatch, service, bare):
-    service.script.append(listing("old"))
-    bare.run("%qianfan models")
-    with RawServer() as other:
-        other.script.append(listing("new"))
-        monkeypatch.setenv("QIANFAN_CONSOLE_API_BASE_URL", other.url)
-        assert "new" in table(bare.run("%qianfan models"))
-
-
-def test_disabled_cache_writes_nothing(monkeypatch, own, bare, tmp_path):
-    monkeypatch.setenv("QIANFAN_DISABLE_CACHE", "true")
-    bare.run("%qianfan models", "%qianfan models")
-    assert (list(tmp_path.rglob("models-*")), lists(own)) == ([], 1)
-
-
-def kept(tmp_path: Path) -> Path:
-    (path,) = (tmp_path / "cache").glob("models-*.json")
-    return path
-
-
-def test_file_of_the_list_names_no_key(own, bare, tmp_path):
-    bare.run("%qianfan models")
-    path = kept(tmp_path)
-    assert own.authenticator.keys.bearer_token not in path.name + path.read_text(encoding="utf-8")
-
-
-def test_nothing_else_is_left_in_the_cache(own, bare, tmp_path):
-    bare.run("%qianfan models", "%qianfan models --fresh")
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [kept(tmp_path).name]
-
-
-now = time.time()
-DAMAGED = {
-    "empty": "",
-    "half": '{"asked_at": 1',
-    "list": "[]",
-    "number": "5",
-    "no time": '{"models": ["x"]}',
-    "no models": f'{{"asked_at": {now}}}',
-    "models a text": f'{{"asked_at": {now}, "models": "x"}}',
-    "a number": f'{{"asked_at": {now}, "models": [5]}}',
-    "time in words": '{"asked_at": "now", "models": ["x"]}',
-    "endless": '{"asked_at": Infinity, "models": ["x"]}',
-    "no time at all": '{"asked_at": NaN, "models": ["x"]}',
-    "large": f'{{"asked_at": 1{"0" * 400}, "models": ["x"]}}',
-    "deep": "[" * 100_000,
-    "old": f'{{"asked_at": {now - A_DAY - 60}, "models": ["x"]}}',
-    "of the future": f'{{"asked_at": {now + 3_600}, "models": ["x"]}}',
-}
-
-
-@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED)
-def test_damaged_file_is_asked_for_anew(own, bare, tmp_path, text):
-    bare.run("%qianfan models")
-    kept(tmp_path).write_text(text, encoding="utf-8")
-    rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
-    assert (lists(own), rows["ernie-5.1"]["listed"]) == (2, "yes")
-
-
-def test_file_that_is_no_text_is_asked_for_anew(own, bare, tmp_path):
-    bare.run("%qianfan models")
-    kept(tmp_path).write_bytes(b"\xff\xfe\x00")
-    bare.run("%reload_ext qianfan_magic", "%qianfan models")
-    assert lists(own) == 2
-
-
-def test_folder_in_the_place_of_the_file_is_passed_over(own, bare, tmp_path):
-    bare.run("%qianfan models")
-    path = kept(tmp_path)
-    path.unlink()
-    path.mkdir()
-    rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
     assert rows["ernie-5.1"]["listed"] == "yes"
+    assert rows["ernie-5.0"]["listed"] == "no"
+    assert list(rows["brand-new"].values()) == ["brand-new", "", "2", "-m", "", "", "", "yes"]
 
 
-def test_cache_that_cannot_be_written_is_passed_over(monkeypatch, own, bare, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("QIANFAN_CACHE_DIR", str(tmp_path / "file"))
-    assert table(bare.run("%qianfan models"))["ernie-5.1"]["listed"] == "yes"
+def test_name_that_no_model_has_is_ignored(service, bare):
+    """A gateway may list anything."""
+    odd = ["<script>x", "\u202eevil", "a\nb", "half-\ud83d", "\x1b[2J", "../x", " ", "-flag", "a b"]
+    for name in odd:
+        service.script.append(listing(name, "brand-new"))
+        rows = table(bare.run("%qianfan models --fresh"))
+        assert rows.keys() - {card.name for card in CARDS} == {"brand-new"}, repr(name)
 
 
-class Clock:
-    """A clock that a test moves, and a service that counts."""
-
-    def __init__(self) -> None:
-        self.now, self.asked = 1_000_000.0, 0
-
-    def fetch(self) -> list[str]:
-        self.asked += 1
-        return [f"model-{self.asked}"]
-
-    def list(self, path: Path | None) -> ModelList:
-        return ModelList(self.fetch, path, lambda: self.now)
+def test_list_without_names_lists_nothing(service, bare):
+    lists = [[], None, 5, "ernie-5.1", {}, [5], [{"id": 5}], [{"id": ""}], [{}], [None]]
+    for data in [*lists, [["ernie-5.1"]]]:
+        service.script.append(json_answer({"object": "list", "data": data}))
+        rows = table(bare.run("%qianfan models --fresh"))
+        assert rows["ernie-5.1"]["listed"] == "no", data
+        assert len(rows) == len(CARDS), data
 
 
-@pytest.mark.parametrize("on_disk", [True, False])
-@pytest.mark.parametrize(
-    ("seconds", "asked"),
-    [(0, 1), (A_DAY - 1, 1), (A_DAY, 2), (-1, 2), (-A_DAY, 2), (10 * A_DAY, 2)],
-)
-def test_list_counts_for_a_day_of_a_clock_that_may_jump(tmp_path, on_disk, seconds, asked):
-    clock = Clock()
-    path = tmp_path / "deep" / "models.json" if on_disk else None
-    one = clock.list(path)
-    one.get()
-    clock.now += seconds
-    other = clock.list(path) if on_disk else one
-    assert (other.get(), clock.asked) == ([f"model-{asked}"], asked)
+def test_listed_model_without_a_card_can_be_asked(service, bare):
+    answer = json_answer({"choices": [{"message": {"content": "a"}}]})
+    service.script += [listing("brand-new"), answer]
+    shown = bare.run("%qianfan models", "%%qianfan_chat -m brand-new --no-stream\nhi")
+    assert shown == "a\n"
+    assert json.loads(service.requests[-1].body)["model"] == "brand-new"
 
 
-def test_list_that_was_asked_for_after_a_jump_counts(tmp_path):
-    clock = Clock()
-    clock.list(tmp_path / "models.json").get()
-    clock.now -= A_DAY
-    for _ in range(3):
-        clock.list(tmp_path / "models.json").get()
-    assert clock.asked == 2
-
-
-def test_empty_list_counts_too(tmp_path):
-    asked: list[int] = []
-
-    def fetch() -> list[str]:
-        asked.append(1)
-        return []
-
-    for _ in range(3):
-        ModelList(fetch, tmp_path / "models.json").get()
-    assert len(asked) == 1
-
-
-def test_failure_keeps_the_list_that_is_there(tmp_path):
-    clock = Clock()
-    one = clock.list(tmp_path / "models.json")
-    one.get()
-
-    def fail() -> list[str]:
-        raise QianfanError("no")
-
-    other = ModelList(fail, tmp_path / "models.json", lambda: clock.now)
-    with pytest.raises(QianfanError):
-        other.get(fresh=True)
-    assert other.get() == ["model-1"]
-
-
-# --- a note where the service cannot be asked
-
-REFUSALS = {
-    "refused": (Fault(status=401, error_code="invalid_iam_token", path=MODELS), "invalid_iam"),
-    "limit": (Fault(status=429, error_code="rpm_rate_limit_exceeded", path=MODELS), "rpm_rate"),
-    "trouble": (Fault(status=500, error_code="internal_error", path=MODELS), "internal_error"),
-    "page": (Fault(status=502, body=b"<html>", path=MODELS), "502"),
-    "no JSON": (Fault(body=b"hello", path=MODELS), "not Qianfan's"),
-    "nothing": (Fault(body=b"", path=MODELS), "not Qianfan's"),
-    "closed": (Fault(end="close", path=MODELS), "No connection"),
-}
-refusals = pytest.mark.parametrize(("fault", "words"), REFUSALS.values(), ids=REFUSALS)
-
-
-@refusals
-def test_failure_is_a_note(own, bare, fault, words):
-    own.fail(fault)
-    (note,) = notes(bare.run("%qianfan models"))
-    assert (note.startswith("[The list of version 2 could not be requested"), words in note) == (
-        True,
-        True,
-    )
-
-
-@refusals
-def test_table_is_there_though_the_service_fails(own, bare, fault, words):
-    own.fail(fault)
-    rows = table(bare.run("%qianfan models"))
-    assert (len(rows), "listed" in rows["ernie-5.1"]) == (len(CARDS), False)
-
-
-@refusals
-def test_failure_is_not_kept(own, bare, fault, words):
-    own.fail(fault)
+def test_tab_offers_each_listed_model_once_and_sends_nothing(service, bare):
+    assert bare.complete("%%qianfan_chat -m bra") == []
+    assert service.requests == []
+    service.script.append(listing("brand-new", "brand-old", "brand-\ud83d", "ernie-5.1"))
     bare.run("%qianfan models")
-    assert table(bare.run("%qianfan models"))["ernie-5.1"]["listed"] == "yes"
+    # The service may list a lone surrogate; with that, a kernel could not reply at all.
+    assert bare.complete("%%qianfan_chat -m bra") == ["brand-new", "brand-old"]
+    assert bare.complete("%%qianfan_chat -m ernie-5.1") == ["ernie-5.1"]
+    assert len(service.requests) == 1
 
 
-def test_server_that_is_not_there_is_a_note(monkeypatch, own, bare):
-    monkeypatch.setenv("QIANFAN_CONSOLE_API_BASE_URL", "http://127.0.0.1:1")
-    (note,) = notes(bare.run("%qianfan models"))
-    assert "No connection to the server" in note
+def test_tab_offers_the_subcommand_and_its_flag(bare):
+    assert bare.complete("%qianfan mo") == ["models"]
+    assert bare.complete("%qianfan models --f") == ["--fresh"]
 
 
-def test_given_token_that_is_refused_is_not_shown(monkeypatch, own, bare):
-    monkeypatch.setenv("QIANFAN_BEARER_TOKEN", "bce-v3/ALTAK-strange/0123456789abcdef")
-    shown = bare.run("%qianfan models")
-    assert ("invalid_iam_token" in shown, "strange" in shown) == (True, False)
-
-
-def test_wrong_access_key_is_a_note(monkeypatch, own, bare):
-    for name in ("AK", "SK", "BEARER_TOKEN"):
-        monkeypatch.delenv(f"QIANFAN_{name}")
-    monkeypatch.setenv("QIANFAN_ACCESS_KEY", "ALTAKwrong")
-    monkeypatch.setenv("QIANFAN_SECRET_KEY", "wrong-secret")
-    (note,) = notes(bare.run("%qianfan models"))
-    assert note.startswith("[The list of version 2 could not be requested")
-
-
-@pytest.mark.parametrize("keys", [{}, {"QIANFAN_AK": "made-up", "QIANFAN_SK": "made-up-too"}])
-def test_without_keys_of_version_2_a_note_says_what_is_needed(monkeypatch, bare, keys):
-    for name, value in keys.items():
-        monkeypatch.setenv(name, value)
-    shown = bare.run("%qianfan models")
-    (note,) = notes(shown)
-    named = ["QIANFAN_BEARER_TOKEN" in note, "QIANFAN_ACCESS_KEY" in note]
-    assert (named, len(table(shown)), "listed" in shown.splitlines()[0]) == (
-        [True, True],
-        len(CARDS),
-        False,
-    )
-
-
-def test_note_stands_below_the_table_in_html(quiet):
-    quiet.server.fail(Fault(status=500, error_code="internal_error", path=MODELS))
-    (bundle,) = quiet.run("%qianfan models --fresh").bundles
-    table_, _, below = bundle["text/html"].partition("</table>")
-    assert ("could not be requested" in table_, "could not be requested" in below) == (False, True)
-
-
-def test_access_keys_ask_with_a_fetched_token(monkeypatch, own, bare):
-    for name in ("AK", "SK", "BEARER_TOKEN"):
-        monkeypatch.delenv(f"QIANFAN_{name}")
-    monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.authenticator.keys.access_key)
-    monkeypatch.setenv("QIANFAN_SECRET_KEY", own.authenticator.keys.secret_key)
-    assert table(bare.run("%qianfan models"))["ernie-5.1"]["listed"] == "yes"
-
-
-def test_models_are_listed_by_the_client_too(own, bare):
+def test_client_lists_the_models(own):
     with QianfanClient(own.settings()) as client:
         assert client.models() == sorted(
             card.model or card.name for card in CARDS if card.version == 2
@@ -510,14 +184,246 @@ def test_list_changes_no_conversation(notebook: Notebook):
     assert len(bodies(notebook.server)[-1]["messages"]) == 3
 
 
-def test_tab_offers_only_what_a_message_can_carry(service, bare):
-    """A gateway may list half a character; a kernel could not answer with it at all."""
-    service.script.append(listing("half-\ud83d", "half-whole"))
+# --- the cache
+
+
+def test_list_is_requested_once_for_all_notebooks_unless_it_must_be_fresh(own, bare):
+    for line, count in [
+        ("%qianfan models", 1),
+        ("%qianfan models", 1),
+        ("%reload_ext qianfan_magic\n%qianfan models", 1),
+        ("%qianfan models --fresh", 2),
+    ]:
+        bare.run(line)
+        assert requests_for_the_list(own) == count, line
+
+
+PROCESS = """
+from qianfan_magic import QianfanClient
+with QianfanClient() as client:
+    print(*client.models())
+"""
+
+
+def test_processes_share_the_list(own, bare):
+    command = [sys.executable, "-c", PROCESS]
+    subprocess.run(command, capture_output=True, check=True)
+    rows = table(bare.run("%qianfan models"))
+    assert rows["ernie-5.1"]["listed"] == "yes"
+    assert requests_for_the_list(own) == 1
+    bare.run("%qianfan models --fresh")
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "ernie-5.1" in ran.stdout.split()
+    assert requests_for_the_list(own) == 2
+
+
+def test_fresh_list_replaces_the_cached_one(service, bare):
+    service.script += [listing("old"), listing("new")]
+    bare.run("%qianfan models", "%qianfan models --fresh")
+    rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
+    assert "new" in rows
+    assert "old" not in rows
+
+
+def test_each_key_and_each_server_has_a_list_of_its_own(monkeypatch, service, bare):
+    service.script += [listing("old"), listing("new")]
     bare.run("%qianfan models")
-    assert bare.complete("%%qianfan_chat -m half") == ["half-whole"]
+    monkeypatch.setenv("QIANFAN_BEARER_TOKEN", "bce-v3/ALTAK-other/one")
+    assert "new" in table(bare.run("%qianfan models"))
+    with RawServer() as other:
+        other.script.append(listing("newest"))
+        monkeypatch.setenv("QIANFAN_CONSOLE_API_BASE_URL", other.url)
+        assert "newest" in table(bare.run("%qianfan models"))
 
 
-def test_silent_service_is_a_note(monkeypatch, own, bare):
+def test_disabled_cache_writes_nothing(monkeypatch, own, bare, tmp_path):
+    monkeypatch.setenv("QIANFAN_DISABLE_CACHE", "true")
+    bare.run("%qianfan models", "%qianfan models")
+    assert list(tmp_path.rglob("models-*")) == []
+    assert requests_for_the_list(own) == 1
+
+
+def cache_file(tmp_path: Path) -> Path:
+    (path,) = (tmp_path / "cache").iterdir()
+    assert path.match("models-*.json")
+    return path
+
+
+def test_cache_is_one_file_without_the_key(own, bare, tmp_path):
+    bare.run("%qianfan models", "%qianfan models --fresh")
+    path = cache_file(tmp_path)
+    assert own.authenticator.keys.bearer_token not in path.name + path.read_text(encoding="utf-8")
+
+
+def test_invalid_or_outdated_cache_file_is_replaced(own, bare, tmp_path):
+    bare.run("%qianfan models")
+    now = time.time()
+    texts = [
+        "",
+        '{"asked_at": 1',
+        "[]",
+        "5",
+        '{"models": ["x"]}',
+        f'{{"asked_at": {now}}}',
+        f'{{"asked_at": {now}, "models": "x"}}',
+        f'{{"asked_at": {now}, "models": [5]}}',
+        '{"asked_at": "now", "models": ["x"]}',
+        '{"asked_at": Infinity, "models": ["x"]}',
+        '{"asked_at": NaN, "models": ["x"]}',
+        f'{{"asked_at": 1{"0" * 400}, "models": ["x"]}}',
+        "[" * 100_000,
+        f'{{"asked_at": {now - A_DAY - 60}, "models": ["x"]}}',
+        f'{{"asked_at": {now + 3_600}, "models": ["x"]}}',
+    ]
+    for count, content in enumerate([*map(str.encode, texts), b"\xff\xfe\x00"], 2):
+        cache_file(tmp_path).write_bytes(content)
+        rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
+        assert rows["ernie-5.1"]["listed"] == "yes", content[:80]
+        assert requests_for_the_list(own) == count, content[:80]
+
+
+def test_cache_that_cannot_be_read_or_written_is_ignored(monkeypatch, own, bare, tmp_path):
+    bare.run("%qianfan models")
+    path = cache_file(tmp_path)
+    path.unlink()
+    path.mkdir()
+    rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
+    assert rows["ernie-5.1"]["listed"] == "yes"
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("QIANFAN_CACHE_DIR", str(tmp_path / "file"))
+    rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
+    assert rows["ernie-5.1"]["listed"] == "yes"
+
+
+class Service:
+    """A service that counts its requests, and a clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now, self.requests = 1_000_000.0, 0
+
+    def fetch(self) -> list[str]:
+        self.requests += 1
+        return [f"model-{self.requests}"]
+
+    def list(self, path: Path | None) -> ModelList:
+        return ModelList(self.fetch, path, lambda: self.now)
+
+
+def test_list_is_valid_for_a_day_of_a_clock_that_may_jump(tmp_path):
+    cases = [(0, 1), (A_DAY - 1, 1), (A_DAY, 2), (-1, 2), (-A_DAY, 2), (10 * A_DAY, 2)]
+    for number, (seconds, requests) in enumerate(cases):
+        for path in (tmp_path / f"deep-{number}" / "models.json", None):
+            fake = Service()
+            first = fake.list(path)
+            first.get()
+            fake.now += seconds
+            second = fake.list(path) if path else first
+            assert second.get() == [f"model-{requests}"], (seconds, path)
+            assert fake.requests == requests, (seconds, path)
+
+
+def test_list_that_was_requested_after_a_jump_of_the_clock_is_cached(tmp_path):
+    fake = Service()
+    fake.list(tmp_path / "models.json").get()
+    fake.now -= A_DAY
+    for _ in range(3):
+        fake.list(tmp_path / "models.json").get()
+    assert fake.requests == 2
+
+
+def test_empty_list_is_cached_too(tmp_path):
+    requests: list[int] = []
+
+    def fetch() -> list[str]:
+        requests.append(1)
+        return []
+
+    for _ in range(3):
+        ModelList(fetch, tmp_path / "models.json").get()
+    assert len(requests) == 1
+
+
+def test_failed_request_leaves_the_cached_list(tmp_path):
+    fake = Service()
+    fake.list(tmp_path / "models.json").get()
+
+    def fail() -> list[str]:
+        raise QianfanError("no")
+
+    other = ModelList(fail, tmp_path / "models.json", lambda: fake.now)
+    with pytest.raises(QianfanError):
+        other.get(fresh=True)
+    assert other.get() == ["model-1"]
+
+
+# --- a note where the service does not list its models
+
+
+def test_failure_is_a_note_below_the_cards_and_is_not_cached(own, bare, tmp_path):
+    cases = [
+        (Fault(status=401, error_code="invalid_iam_token", path=MODELS), "invalid_iam"),
+        (Fault(status=429, error_code="rpm_rate_limit_exceeded", path=MODELS), "rpm_rate"),
+        (Fault(status=500, error_code="internal_error", path=MODELS), "internal_error"),
+        (Fault(status=502, body=b"<html>", path=MODELS), "502"),
+        (Fault(body=b"hello", path=MODELS), "not Qianfan's"),
+        (Fault(body=b"", path=MODELS), "not Qianfan's"),
+        (Fault(end="close", path=MODELS), "No connection"),
+    ]
+    for fault, words in cases:
+        own.fail(fault)
+        shown = bare.run("%reload_ext qianfan_magic", "%qianfan models")
+        (note,) = notes(shown)
+        assert note.startswith("[Version 2 could not be asked"), fault
+        assert words in note, fault
+        rows = table(shown)
+        assert len(rows) == len(CARDS), fault
+        assert "listed" not in rows["ernie-5.1"], fault
+        assert table(bare.run("%qianfan models"))["ernie-5.1"]["listed"] == "yes", fault
+        shutil.rmtree(tmp_path / "cache")
+
+
+def test_server_that_does_not_answer_is_a_note(monkeypatch, own, bare):
     monkeypatch.setenv("QIANFAN_LLM_API_RETRY_TIMEOUT", "0.2")
     own.fail(Fault(end="silence", path=MODELS))
     assert "did not answer in time" in bare.run("%qianfan models")
+    monkeypatch.setenv("QIANFAN_CONSOLE_API_BASE_URL", "http://127.0.0.1:1")
+    (note,) = notes(bare.run("%qianfan models"))
+    assert "No connection to the server" in note
+
+
+def test_token_that_is_refused_is_not_shown(monkeypatch, own, bare):
+    monkeypatch.setenv("QIANFAN_BEARER_TOKEN", "bce-v3/ALTAK-strange/0123456789abcdef")
+    shown = bare.run("%qianfan models")
+    assert "invalid_iam_token" in shown
+    assert "strange" not in shown
+
+
+def test_access_keys_fetch_a_token_for_the_list(monkeypatch, own, bare):
+    for name in ("AK", "SK", "BEARER_TOKEN"):
+        monkeypatch.delenv(f"QIANFAN_{name}")
+    monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.authenticator.keys.access_key)
+    monkeypatch.setenv("QIANFAN_SECRET_KEY", "wrong-secret")
+    (note,) = notes(bare.run("%qianfan models"))
+    assert note.startswith("[Version 2 could not be asked")
+    monkeypatch.setenv("QIANFAN_SECRET_KEY", own.authenticator.keys.secret_key)
+    assert table(bare.run("%qianfan models"))["ernie-5.1"]["listed"] == "yes"
+
+
+def test_note_names_the_missing_credentials_of_version_2(monkeypatch, bare):
+    for variables in ({}, {"QIANFAN_AK": "made-up", "QIANFAN_SK": "made-up-too"}):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        shown = bare.run("%qianfan models")
+        (note,) = notes(shown)
+        assert "QIANFAN_BEARER_TOKEN" in note, variables
+        assert "QIANFAN_ACCESS_KEY" in note, variables
+        assert len(table(shown)) == len(CARDS), variables
+        assert "listed" not in shown.splitlines()[0], variables
+
+
+def test_note_stands_below_the_table_in_html(quiet):
+    quiet.server.fail(Fault(status=500, error_code="internal_error", path=MODELS))
+    (bundle,) = quiet.run("%qianfan models --fresh").bundles
+    above, _, below = bundle["text/html"].partition("</table>")
+    assert "could not be asked" not in above
+    assert "could not be asked" in below

@@ -226,7 +226,7 @@ def test_nothing_sent_yet_is_told(notebook, line, before):
     notebook.run(before)
     error, shown = notebook.fail(line)
     assert (error.message, shown.splitlines()) == (
-        "The last cell sent nothing, or no cell has sent a request yet",
+        "The last cell sent nothing, or no cell has asked yet",
         two_lines(error),
     )
 
@@ -234,7 +234,7 @@ def test_nothing_sent_yet_is_told(notebook, line, before):
 def test_reload_forgets_the_request(notebook):
     notebook.run(f"{NEW}\nhi", "%reload_ext qianfan_magic")
     error, _ = notebook.fail(LINE)
-    assert error.message == "The last cell sent nothing, or no cell has sent a request yet"
+    assert error.message == "The last cell sent nothing, or no cell has asked yet"
 
 
 # --- after --compare

@@ -1,13 +1,14 @@
-"""`%qianfan params`: by hand in a shell, and as a panel in a kernel, moved as a page moves it."""
+"""`%qianfan params`: typed in a shell, and as a panel in a kernel, used as a page uses it."""
 
 from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from support.kernel import WIDGET, Ran, is_view
-from support.notebook import WALL, sent
+from support.notebook import WALL, Notebook, assert_fails_cleanly, sent
 from support.panel import PanelPage, panels
 
 from qianfan_magic import ParameterError
@@ -16,143 +17,101 @@ from qianfan_magic.embedded.faults import Fault
 NAMES = ["temperature", "top_p", "top_k", "penalty_score", "stop", "max_tokens"]
 NAMES += ["seed", "enable_thinking", "thinking_budget"]
 
-# --- by hand
+# --- typed
 
 
-@pytest.mark.parametrize(
-    ("words", "parameters"),
-    [
-        ("temperature=0.3", {"temperature": 0.3}),
-        ("top-p=0.25", {"top_p": 0.25}),
-        ("top_k=5 penalty_score=1.5", {"top_k": 5, "penalty_score": 1.5}),
-        ("stop=END", {"stop": ["END"]}),
-        ("stop=a stop=b", {"stop": ["a", "b"]}),
-        ("'stop=b c'", {"stop": ["b c"]}),
-        ("stop=a=b", {"stop": ["a=b"]}),
-        (r"'stop=\n'", {"stop": ["\n"]}),
-        ("max_tokens=50", {"max_output_tokens": 50}),
-        ("temperature=0.1 temperature=0.9", {"temperature": 0.9}),
-        ("temperature=none", {}),
-    ],
-)
-def test_slider_counts_for_the_next_cell(notebook, words, parameters):
-    notebook.run(f"%qianfan params {words}", "%%qianfan_chat\nhi")
-    assert sent(notebook) == parameters | {"stream": True}
+def unset(notebook: Notebook) -> None:
+    notebook.run("%qianfan params " + " ".join(f"{name}=none" for name in NAMES))
 
 
-def test_slider_counts_for_every_cell(notebook):
+def test_sliders_apply_to_the_next_chat(notebook):
+    cases = [
+        (["temperature=0.3"], {"temperature": 0.3}),
+        (["top-p=0.25"], {"top_p": 0.25}),
+        (["top_k=5 penalty_score=1.5"], {"top_k": 5, "penalty_score": 1.5}),
+        (["stop=END"], {"stop": ["END"]}),
+        (["stop=a stop=b"], {"stop": ["a", "b"]}),
+        (["'stop=b c'"], {"stop": ["b c"]}),
+        (["stop=a=b"], {"stop": ["a=b"]}),
+        ([r"'stop=\n'"], {"stop": ["\n"]}),
+        (["max_tokens=50"], {"max_output_tokens": 50}),
+        (["temperature=0.1 temperature=0.9"], {"temperature": 0.9}),
+        (["temperature=none"], {}),
+        (["temperature=0.3", "temperature=None"], {}),
+        (["temperature=0.3 stop=a", "stop=none"], {"temperature": 0.3}),
+        (["temperature=0.3 stop=a", "temperature=NONE"], {"stop": ["a"]}),
+        (["top_k=5", "temperature=0.3"], {"top_k": 5, "temperature": 0.3}),
+        (["stop=a stop=b", "stop=c"], {"stop": ["c"]}),
+    ]
+    for lines, parameters in cases:
+        unset(notebook)
+        notebook.run(*(f"%qianfan params {line}" for line in lines), "%%qianfan_chat\nhi")
+        assert sent(notebook) == parameters | {"stream": True}, lines
+
+
+def test_slider_applies_to_every_cell(notebook):
     notebook.run("%qianfan params top_k=5", "%%qianfan_complete\nx", "%%qianfan_chat\nhi")
     assert [body["top_k"] for body in notebook.bodies] == [5, 5]
 
 
-@pytest.mark.parametrize("word", ["none", "None", "NONE"])
-@pytest.mark.parametrize("name", ["temperature", "stop"])
-def test_none_leaves_it_to_the_service_again(notebook, name, word):
-    notebook.run("%qianfan params temperature=0.3 stop=a", f"%qianfan params {name}={word}")
-    notebook.run("%%qianfan_chat\nhi")
-    assert name not in sent(notebook)
-
-
-def test_slider_leaves_the_others_as_they_are(notebook):
-    notebook.run("%qianfan params top_k=5", "%qianfan params temperature=0.3", "%%qianfan_chat\nhi")
-    assert (sent(notebook)["top_k"], sent(notebook)["temperature"]) == (5, 0.3)
-
-
-def test_stop_that_is_set_anew_takes_the_place_of_the_ones_before(notebook):
-    notebook.run("%qianfan params stop=a stop=b", "%qianfan params stop=c", "%%qianfan_chat\nhi")
-    assert sent(notebook)["stop"] == ["c"]
-
-
-def test_slider_of_chats_spares_completions(notebook):
+def test_slider_of_chats_is_ignored_in_completions(notebook):
     notebook.run("%qianfan params max_tokens=50", "%%qianfan_complete\nhi")
     assert sent(notebook) == {"stream": True}
 
 
-@pytest.mark.parametrize("line", ["%qianfan demo", "%qianfan reset --all"])
-def test_slider_outlasts(notebook, line):
-    notebook.run("%qianfan params top_k=5", line, "%%qianfan_chat\nhi")
-    assert sent(notebook)["top_k"] == 5
+def test_slider_survives_demo_and_reset(notebook):
+    notebook.run("%qianfan params top_k=5")
+    for line in ("%qianfan demo", "%qianfan reset --all"):
+        notebook.run(line, "%%qianfan_chat\nhi")
+        assert sent(notebook)["top_k"] == 5, line
 
 
-def test_reload_forgets_the_sliders(notebook):
+def test_reload_unsets_the_sliders(notebook):
     notebook.run("%qianfan params top_k=5", "%reload_ext qianfan_magic", "%qianfan demo")
     notebook.run("%%qianfan_chat\nhi")
     assert sent(notebook) == {"stream": True}
 
 
-# --- precedence: flag, slider, %config
+def test_flag_takes_precedence_over_slider_and_slider_over_config(notebook):
+    config, slider = "%config QianfanMagics.top_k = 3", "%qianfan params top_k=5"
+    cases = [
+        ([config, slider], "", 5),
+        ([slider, config], "", 5),
+        ([slider], "--top-k 7", 7),
+        ([config, slider, "%qianfan params top_k=none"], "", 3),
+    ]
+    for lines, flags, value in cases:
+        unset(notebook)
+        notebook.run("%config QianfanMagics.top_k = None", *lines, f"%%qianfan_chat {flags}\nhi")
+        assert sent(notebook)["top_k"] == value, lines
 
 
-def test_slider_wins_over_config(notebook):
-    notebook.run("%config QianfanMagics.top_k = 3", "%qianfan params top_k=5", "%%qianfan_chat\nhi")
-    assert sent(notebook)["top_k"] == 5
-
-
-def test_config_that_is_set_later_does_not_win(notebook):
-    notebook.run("%qianfan params top_k=5", "%config QianfanMagics.top_k = 3", "%%qianfan_chat\nhi")
-    assert sent(notebook)["top_k"] == 5
-
-
-def test_flag_wins_over_slider(notebook):
-    notebook.run("%qianfan params top_k=5", "%%qianfan_chat --top-k 7\nhi")
-    assert sent(notebook)["top_k"] == 7
-
-
-def test_config_counts_again_where_a_slider_is_unset(notebook):
-    notebook.run("%config QianfanMagics.top_k = 3", "%qianfan params top_k=5")
-    notebook.run("%qianfan params top_k=none", "%%qianfan_chat\nhi")
-    assert sent(notebook)["top_k"] == 3
-
-
-def test_column_of_a_comparison_wins_over_slider(notebook):
+def test_column_of_a_comparison_takes_precedence_over_slider(notebook):
     notebook.run("%qianfan params top_k=5", "%%qianfan_chat --compare top_k=1,2\nhi")
     assert sorted(body["top_k"] for body in notebook.bodies) == [1, 2]
 
 
-# --- what is refused
-
-WRONG = {
-    "unknown name": ("nonsense=1", "nonsense"),
-    "no slider": ("user_id=li", "user_id"),
-    "of sending": ("timeout=5", "timeout"),
-    "no value": ("temperature", "NAME=VALUE"),
-    "no name": ("=0.3", "NAME=VALUE"),
-    "empty value": ("temperature=", "temperature"),
-    "out of range": ("temperature=3", r"temperature is .*\(0, 1\]"),
-    "no number": ("top_k=many", "top_k is 'many'"),
-    "half a number": ("top_k=1.5", "top_k"),
-    "no finite number": ("top_p=nan", "top_p"),
-    "empty stop": ("stop=", "stop"),
-    "five stops": ("stop=a stop=b stop=c stop=d stop=e", "stop"),
-    "long stop": (f"stop={'x' * 21}", "stop"),
-    "quote": ("'stop=open", "quot"),
-    "good and wrong": ("top_k=7 temperature=3", "temperature"),
-}
-wrong = pytest.mark.parametrize(("words", "says"), WRONG.values(), ids=WRONG)
-
-
-@wrong
-def test_wrong_slider_says_what_is_wrong(bare, words, says):
-    error, _ = bare.fail(f"%qianfan params {words}")
-    assert (type(error), bool(re.search(says, error.message))) == (ParameterError, True)
-
-
-@wrong
-def test_wrong_slider_is_shown_in_two_lines(bare, words, says):
-    error, shown = bare.fail(f"%qianfan params {words}")
-    assert shown.splitlines() == [f"ParameterError: {error.message}", f"→ {error.hint}"]
-
-
-@wrong
-def test_wrong_slider_says_what_to_do(bare, words, says):
-    error, _ = bare.fail(f"%qianfan params {words}")
-    assert error.hint
-
-
-@wrong
-def test_wrong_slider_changes_nothing(bare, words, says):
+def test_invalid_value_changes_no_slider(bare):
     bare.run("%qianfan params top_k=5")
-    bare.fail(f"%qianfan params {words}")
+    cases = [
+        ("nonsense=1", "nonsense"),
+        ("user_id=li", "user_id"),
+        ("timeout=5", "timeout"),
+        ("temperature", "NAME=VALUE"),
+        ("=0.3", "NAME=VALUE"),
+        ("temperature=", "temperature"),
+        ("temperature=3", r"temperature is .*\(0, 1\]"),
+        ("top_k=many", "top_k is 'many'"),
+        ("top_k=1.5", "top_k"),
+        ("top_p=nan", "top_p"),
+        ("stop=", "stop"),
+        ("stop=a stop=b stop=c stop=d stop=e", "stop"),
+        (f"stop={'x' * 21}", "stop"),
+        ("'stop=open", "quot"),
+        ("top_k=7 temperature=3", "temperature"),
+    ]
+    for words, message in cases:
+        assert_fails_cleanly(bare, f"%qianfan params {words}", message, ParameterError)
     assert bare.sliders == {"top_k": 5}
 
 
@@ -163,29 +122,23 @@ def rows(shown: str) -> dict[str, str]:
     return dict(re.findall(r"^(\w+) +(\S.*)$", shown, re.MULTILINE))
 
 
-def test_table_names_every_slider(bare):
-    assert list(rows(bare.run("%qianfan params"))) == NAMES
-
-
-def test_table_shows_the_values(bare):
+def test_table_shows_the_value_of_every_slider(bare):
+    assert rows(bare.run("%qianfan params")) == dict.fromkeys(NAMES, "the service decides")
     shown = rows(bare.run("%qianfan params temperature=0.3 stop=a stop=b"))
-    assert (shown["temperature"], shown["stop"]) == ("0.3", "['a', 'b']")
+    assert shown["temperature"] == "0.3"
+    assert shown["stop"] == "['a', 'b']"
 
 
-def test_table_says_who_decides_the_rest(bare):
-    assert set(rows(bare.run("%qianfan params")).values()) == {"the service decides"}
-
-
-@pytest.mark.parametrize(("words", "advised"), [("temperature=0.3", 0), ("top_p=0.3", 1)])
-def test_table_advises_against_both(bare, words, advised):
-    shown = bare.run("%qianfan params temperature=0.9", f"%qianfan params {words}")
-    assert shown.count("set only one of temperature and top_p") == advised
+def test_table_advises_against_both_temperature_and_top_p(bare):
+    bare.run("%qianfan params temperature=0.9")
+    for words, count in (("temperature=0.3", 0), ("top_p=0.3", 1)):
+        shown = bare.run(f"%qianfan params {words}")
+        assert shown.count("set only one of temperature and top_p") == count, words
 
 
 def test_status_shows_the_sliders(bare):
-    shown = bare.run("%config QianfanMagics.top_k = 3", "%qianfan params temperature=0.3 stop=a")
-    shown = bare.run("%qianfan")
-    parameters = re.search("Parameters: +(.*)", shown)[1]
+    bare.run("%config QianfanMagics.top_k = 3", "%qianfan params temperature=0.3 stop=a")
+    parameters = re.search("Parameters: +(.*)", bare.run("%qianfan"))[1]
     assert set(parameters.split(", ")) == {"top_k=3", "temperature=0.3", "stop=['a']"}
 
 
@@ -193,142 +146,104 @@ def test_tab_offers_params(bare):
     assert bare.complete("%qianfan par") == ["params"]
 
 
-def test_unwatched_table_is_one_plain_output(quiet):
-    ran = quiet.run("%qianfan params top_k=5")
-    quiet.run("%qianfan params top_k=none")
-    kinds = [set(bundle) for bundle in ran.bundles]
-    assert (kinds, ran.contents("comm_open")) == ([{"text/html", "text/plain"}], [])
+def test_unwatched_table_is_one_plain_output_without_html_in_its_values(quiet):
+    ran = quiet.run("%qianfan params top_k=5 'stop=<b>x\u202e'")
+    quiet.run("%qianfan params top_k=none stop=none")
+    (bundle,) = ran.bundles
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert ran.contents("comm_open") == []
+    cells = re.findall("<td[^>]*>(.*?)</td>", bundle["text/html"])
+    assert cells[::3] == NAMES
+    assert cells[cells.index("top_k") + 1] == "5"
+    assert "&lt;b&gt;x" in cells[cells.index("stop") + 1]
+    assert "\u202e" not in bundle["text/html"]
 
 
-def test_unwatched_table_is_a_table(quiet):
-    html = quiet.run("%qianfan params top_k=5").bundles[0]["text/html"]
-    quiet.run("%qianfan params top_k=none")
-    cells = re.findall("<td[^>]*>(.*?)</td>", html)
-    assert (cells[::3], cells[cells.index("top_k") + 1]) == (NAMES, "5")
-
-
-def test_value_in_a_table_is_no_html(quiet):
-    html = quiet.run("%qianfan params 'stop=<b>x\u202e'").bundles[0]["text/html"]
-    quiet.run("%qianfan params stop=none")
-    assert ("&lt;b&gt;x" in html, "\u202e" in html) == (True, False)
-
-
-# --- the panel in a kernel that somebody watches
+# --- the panel in a kernel with a page
 
 
 @pytest.fixture
 def page(live) -> PanelPage:
-    """Give a panel of an extension that was just loaded."""
+    """Return a panel of an extension that was just loaded."""
     live.run("%reload_ext qianfan_magic")
     shown = live.run("%qianfan params")
     return PanelPage(live, shown, panels(shown)[0])
 
 
-def test_panel_is_a_widget(page):
-    views = [bundle[WIDGET]["model_id"] for bundle in page.shown.bundles]
-    assert views == [page.model]
+def displays(ran: Ran, kind: str = "display_data") -> list[str]:
+    """Return the identifiers of the outputs that were shown, or updated."""
+    return [content["transient"]["display_id"] for content in ran.contents(kind)]
 
 
-def test_panel_is_opened_once_though_it_is_shown_twice(page):
+def closed(ran: Ran) -> list[str]:
+    return [content["comm_id"] for content in ran.contents("comm_close")]
+
+
+def test_panel_is_one_widget_with_a_row_for_every_slider(page):
     again = page.kernel.run("%qianfan params")
-    views = [bundle[WIDGET]["model_id"] for bundle in again.bundles]
-    assert (panels(again), views) == ([], [page.model])
-
-
-def test_panel_has_a_row_for_every_slider(page):
+    for ran in (page.shown, again):
+        assert [bundle[WIDGET]["model_id"] for bundle in ran.bundles] == [page.model]
     state = page.shown.contents("comm_open")[-1]["data"]["state"]
     assert [row["name"] for row in state["rows"]] == NAMES
+    assert panels(again) == []
 
 
-def test_panel_that_the_page_has_taken_over_leaves_a_table(page):
+def test_panel_that_the_page_shows_leaves_a_table_in_its_place(page):
     ran = page.click("shown")
     assert [set(bundle) for bundle in ran.bundles] == [{"text/html", "text/plain"}]
+    assert displays(ran, "update_display_data") == displays(page.shown)
+    assert all(displays(page.shown))
+    assert closed(ran) == []
 
 
-def test_table_takes_the_panels_place(page):
-    before = page.shown.contents("display_data")[0]["transient"]
-    after = page.click("shown").contents("update_display_data")[0]["transient"]
-    assert (before["display_id"], bool(before["display_id"])) == (after["display_id"], True)
-
-
-def test_panel_stays_open_for_the_page(page):
-    assert page.click("shown").contents("comm_close") == []
-
-
-def test_every_panel_that_is_shown_leaves_its_table(page):
+def test_every_output_of_the_panel_leaves_its_table(page):
     page.kernel.run("%qianfan params")
     assert len(page.click("shown").contents("update_display_data")) == 2
 
 
-# --- values
-
-
-def test_value_that_is_moved_counts_for_the_next_cell(page):
-    page.set(temperature=0.3, stop=["a", "b"])
+def test_value_set_in_the_panel_applies_to_the_next_cell(page):
+    page.set(temperature=1, stop=["a", "b"], top_k=5)
     page.ask()
-    assert (page.bodies[-1]["temperature"], page.bodies[-1]["stop"]) == (0.3, ["a", "b"])
-
-
-def test_value_that_is_taken_away_is_left_to_the_service(page):
-    page.set(top_k=5)
+    body = page.bodies[-1]
+    assert json.dumps(body["temperature"]) == "1.0"
+    assert body["stop"] == ["a", "b"]
+    page.ask(flags="--top-k 7")
+    assert page.bodies[-1]["top_k"] == 7
     page.set()
     page.ask()
     assert "top_k" not in page.bodies[-1]
 
 
-def test_whole_number_of_a_page_is_a_number(page):
-    page.set(temperature=1)
-    page.ask()
-    assert page.bodies[-1]["temperature"] == 1.0
-
-
-def test_flag_wins_over_a_value_that_is_moved(page):
+def test_invalid_value_is_named_and_reverted(page):
     page.set(top_k=5)
-    page.ask(flags="--top-k 7")
-    assert page.bodies[-1]["top_k"] == 7
+    cases: list[dict[str, Any]] = [
+        {"temperature": 3},
+        {"top_k": 1.5},
+        {"stop": "a"},
+        {"max_tokens": None},
+        {"top_p": "x"},
+        *({name: "x"} for name in ("nonsense", "user_id", "messages", "stream", "system")),
+    ]
+    for values in cases:
+        state = page.set(**{"top_k": 5} | values)
+        assert state["values"] == {"top_k": 5}, values
+        assert next(iter(values)) in state["said"], values
+        page.ask()
+        parameters = {k: v for k, v in page.bodies[-1].items() if k != "messages"}
+        assert parameters == {"top_k": 5}, values
+    assert page.set(temperature=0.3)["said"] == ""
 
 
-INVALID = [{"temperature": 3}, {"top_k": 1.5}, {"stop": "a"}, {"max_tokens": None}, {"top_p": "x"}]
-
-
-@pytest.mark.parametrize("values", INVALID)
-def test_invalid_value_is_reverted(page, values):
-    page.set(top_k=5)
-    assert page.set(**{"top_k": 5} | values)["values"] == {"top_k": 5}
-
-
-@pytest.mark.parametrize("values", INVALID)
-def test_invalid_value_is_said(page, values):
-    assert next(iter(values)) in page.set(**values)["message"]
-
-
-@pytest.mark.parametrize("values", INVALID)
-def test_invalid_value_does_not_count(page, values):
-    page.set(**values)
-    page.ask()
-    assert not values.keys() & page.bodies[-1].keys()
-
-
-@pytest.mark.parametrize("name", ["nonsense", "user_id", "messages", "stream", "system"])
-def test_value_of_an_unknown_name_is_reverted(page, name):
-    assert page.set(**{name: "x"})["values"] == {}
-
-
-def test_good_value_takes_back_what_was_said(page):
-    page.set(temperature=3)
-    assert page.set(temperature=0.3)["message"] == ""
-
-
-def test_value_set_by_hand_moves_the_slider(page):
+def test_typed_value_moves_the_slider(page):
     assert page.state(page.kernel.run("%qianfan params top_k=5"))["values"] == {"top_k": 5}
 
 
-def test_panel_advises_against_both(page):
-    told = page.set(temperature=0.3, top_p=0.3)
-    assert "only one of temperature and top_p" in told["advice"]
+def test_panel_advises_against_both_temperature_and_top_p(page):
+    state = page.set(temperature=0.3, top_p=0.3)
+    assert "only one of temperature and top_p" in state["advice"]
 
 
-def test_status_shows_a_value_that_was_moved(page):
+def test_status_shows_a_value_of_the_panel(page):
     page.set(top_k=5)
     assert "top_k=5" in page.kernel.run("%qianfan").bundles[0]["text/plain"]
 
@@ -336,93 +251,74 @@ def test_status_shows_a_value_that_was_moved(page):
 # --- Again
 
 
-def test_again_sends_the_question_once_more(page):
-    page.ask()
-    page.again()
-    assert page.bodies[-1]["messages"] == page.bodies[-2]["messages"]
-
-
-def test_again_takes_the_conversation_before_along(page):
+def test_again_sends_the_question_and_shows_the_answer_in_the_panel(page):
     page.ask("first", cell="one")
     page.ask("second", cell="two")
-    page.again()
+    ran = page.again("third")
+    assert page.bodies[-1]["messages"] == page.bodies[-2]["messages"]
     assert [m["content"] for m in page.bodies[-1]["messages"]] == ["one", "first", "two"]
-
-
-@pytest.mark.parametrize("flags", ["-s 'Be brief.'", "-e x_dolly_12b", "--user-id li"])
-def test_again_keeps_the_flags(page, flags):
-    page.ask(flags=flags)
-    page.again()
-    paths = [seen.path for seen in page.kernel.server.seen[-2:]]
-    assert (page.bodies[-1], paths[1]) == (page.bodies[-2], paths[0])
-
-
-def test_again_takes_the_values_of_the_sliders(page):
-    page.ask(flags="--top-k 7 -t 0.5")
-    page.set(top_k=5)
-    page.again()
-    assert (page.bodies[-1]["top_k"], page.bodies[-1]["temperature"]) == (5, 0.5)
-
-
-def test_again_shows_the_answer_in_the_panel(page):
-    page.ask()
-    ran = page.again()
+    state = page.state(ran)
     opened = [c["comm_id"] for c in ran.contents("comm_open") if is_view(c)]
-    assert (page.state(ran)["reply"] in opened, ran.seen) == (True, "second")
+    assert state["reply"] in opened
+    assert ran.seen == "third"
+    assert state["can_keep"] is True
+    assert "third" not in json.dumps(state)
+    assert ran.stderr == ""
 
 
-def test_again_changes_nothing_under_the_cell(page):
+def test_again_changes_neither_the_cell_nor_the_conversation(page):
     page.ask()
     assert page.again().bundles == []
-
-
-def test_again_changes_no_conversation(page):
-    page.ask()
-    page.again()
     assert page.history() == ["hi", "first"]
 
 
-def test_again_can_be_kept(page):
-    page.ask()
-    assert page.state(page.again())["can_keep"] is True
+def test_again_sends_the_flags_of_the_cell(page):
+    for flags in ("-s 'Be brief.'", "-e x_dolly_12b", "--user-id li"):
+        page.ask(flags=flags)
+        page.again()
+        paths = [seen.path for seen in page.kernel.server.seen[-2:]]
+        assert page.bodies[-1] == page.bodies[-2], flags
+        assert paths[0] == paths[1], flags
+        page.kernel.run("%qianfan reset")
+
+
+def test_again_sends_the_values_of_the_sliders(page):
+    page.ask(flags="--top-k 7 -t 0.5")
+    page.set(top_k=5)
+    page.again()
+    assert page.bodies[-1]["top_k"] == 5
+    assert page.bodies[-1]["temperature"] == 0.5
 
 
 def test_second_again_closes_the_answer_of_the_first(page):
     page.ask()
     reply = page.state(page.again())["reply"]
-    assert [c["comm_id"] for c in page.again("third").contents("comm_close")] == [reply]
+    assert closed(page.again("third")) == [reply]
 
 
-def test_again_asks_the_last_of_the_cells(page):
+def test_again_repeats_the_last_of_the_cells(page):
     page.ask(cell="one")
     page.kernel.run("%%qianfan_complete\ntwo")
     page.click("again")
     assert page.bodies[-1]["prompt"] == "two"
 
 
-@pytest.mark.parametrize("cell", ["x = 1", "%qianfan", "%%qianfan_chat -t 3\nhi"])
-def test_again_without_an_answer_says_so(page, cell):
-    page.kernel.run(cell)
-    assert page.says("again").startswith("There is no answer to request again")
+def test_again_without_an_answer_is_refused(page):
+    failed, compared = "%%qianfan_chat -t 3\nhi", "%%qianfan_chat --compare top_k=1,2\nhi"
+    for number, cell in enumerate(["x = 1", "%qianfan", failed, compared], 1):
+        page.kernel.run(cell)
+        page.set(top_k=number)  # removes the message of the case before
+        assert page.says("again").startswith("There is no answer to ask for again"), cell
 
 
-def test_again_after_a_comparison_says_so(page):
-    page.kernel.run("%%qianfan_chat --compare top_k=1,2\nhi")
-    assert page.says("again").startswith("There is no answer to request again")
-
-
-def test_again_that_fails_says_why(page):
-    page.ask()
-    page.kernel.server.fail(Fault(error_code=336003, error_msg="odd"))
-    assert "336003" in page.says("again")
-
-
-@pytest.mark.parametrize("fault", [Fault(error_code=336003), Fault(after=3, end="close")])
-def test_again_that_fails_cannot_be_kept(page, fault):
+def test_again_that_fails_shows_why_and_cannot_be_kept(page):
     page.kernel.run(f"%%qianfan_chat\n{WALL}")
-    page.click("again")
-    page.kernel.server.fail(fault)
-    assert page.state(page.click("again"))["can_keep"] is False
+    for fault, words in ((Fault(error_code=336003), "336003"), (Fault(after=3, end="close"), "")):
+        assert page.state(page.click("again"))["can_keep"] is True, fault
+        page.kernel.server.fail(fault)
+        state = page.state(page.click("again"))
+        assert state["can_keep"] is False, fault
+        assert words in state["said"], fault
 
 
 def test_again_can_be_stopped(page):
@@ -439,11 +335,6 @@ def test_again_can_be_stopped(page):
     assert page.state(page.ran(asked, press))["message"] == "Stopped."
 
 
-def test_again_writes_nothing_to_stderr(page):
-    page.ask()
-    assert page.again().stderr == ""
-
-
 # --- Keep
 
 
@@ -454,42 +345,37 @@ def kept(page: PanelPage, flags: str = "") -> Ran:
     return page.click("keep")
 
 
-def test_keep_exchanges_the_turn(page):
-    kept(page)
-    assert page.history() == ["hi", "second"]
-
-
-def test_keep_leaves_the_turns_before(page):
+def test_keep_replaces_the_last_answer_of_the_conversation(page):
     page.ask("zeroth", cell="before")
     kept(page)
     assert page.history() == ["before", "zeroth", "hi", "second"]
+    page.ask("third", cell="next")
+    contents = [message["content"] for message in page.bodies[-1]["messages"]]
+    assert contents == ["before", "zeroth", "hi", "second", "next"]
 
 
-def test_keep_is_of_the_conversation_of_the_cell(page):
+def test_keep_changes_the_conversation_of_the_cell(page):
     kept(page, "-n tutor")
     shown = page.kernel.run("%qianfan history -n tutor").bundles[0]["text/plain"]
-    assert (shown.endswith("second"), page.history()) == (True, [])
+    assert shown.endswith("second")
+    assert page.history() == []
 
 
-def test_keep_puts_the_answer_under_its_cell(page):
-    bundles = kept(page).bundles
-    assert [bundle["text/plain"].split()[0] for bundle in bundles] == ["second"]
-
-
-def test_keep_puts_the_answer_into_the_place_of_the_one_before(page):
-    before = page.ask().contents("display_data")[0]["transient"]["display_id"]
+def test_keep_replaces_the_answer_under_its_cell(page):
+    before = displays(page.ask())
     page.again()
-    after = page.click("keep").contents("update_display_data")
-    assert [content["transient"]["display_id"] for content in after] == [before]
+    ran = page.click("keep")
+    assert [bundle["text/plain"].split()[0] for bundle in ran.bundles] == ["second"]
+    assert displays(ran, "update_display_data") == before
 
 
-def test_keep_puts_a_completion_under_its_cell(page):
+def test_keep_replaces_a_completion_under_its_cell(page):
     page.kernel.run("%%qianfan_complete\nx = 1")
     page.again()
     assert page.click("keep").bundles[0]["text/plain"].startswith("second")
 
 
-def test_keep_puts_the_answer_into_the_output_of_its_cell(page):
+def test_keep_replaces_the_answer_in_the_output_widget_of_its_cell(page):
     page.kernel.run("import ipywidgets; box = ipywidgets.Output()")
     kept(page, "--into box")
     result = page.kernel.run("box.outputs[0]['data']['text/plain'].split()[0]")
@@ -502,25 +388,14 @@ def test_keep_binds_the_reply(page):
     assert result["data"]["text/plain"] == "'second'"
 
 
-def test_keep_says_where_the_answer_is(page):
-    assert page.state(kept(page))["message"].startswith("Kept")
-
-
-def test_keep_closes_the_answer_in_the_panel(page):
+def test_answer_is_kept_once_and_closed_in_the_panel(page):
     page.ask()
+    assert page.says("keep").startswith("There is no answer to keep")
     reply = page.state(page.again())["reply"]
     ran = page.click("keep")
-    closed = [content["comm_id"] for content in ran.contents("comm_close")]
-    assert (closed, page.state(ran)["reply"]) == ([reply], "")
-
-
-def test_answer_is_kept_once(page):
-    kept(page)
-    assert page.says("keep").startswith("There is no answer to keep")
-
-
-def test_keep_without_again_says_so(page):
-    page.ask()
+    assert page.state(ran)["said"].startswith("Kept")
+    assert page.state(ran)["reply"] == ""
+    assert closed(ran) == [reply]
     assert page.says("keep").startswith("There is no answer to keep")
 
 
@@ -531,30 +406,24 @@ def test_next_again_can_be_kept_too(page):
     assert page.history() == ["hi", "third"]
 
 
-def test_answer_that_was_kept_goes_along_with_the_next_question(page):
-    kept(page)
-    page.ask("third", cell="next")
-    assert [m["content"] for m in page.bodies[-1]["messages"]] == ["hi", "second", "next"]
-
-
-NEXT = "%%qianfan_chat --no-stream\nnext"
-
-
-@pytest.mark.parametrize(
-    ("cell", "history"),
-    [
-        (NEXT, ["hi", "first", "next", "third"]),
+def test_keep_changes_nothing_once_the_notebook_has_moved_on(page):
+    cases = [
+        ("%%qianfan_chat --no-stream\nnext", ["hi", "first", "next", "third"]),
+        ("%%qianfan_complete --no-stream\nnext", ["hi", "first"]),
         ("%qianfan reset", []),
         ("%qianfan reset --all", []),
-    ],
-)
-def test_keep_changes_no_conversation_that_has_gone_on(page, cell, history):
-    page.ask()
-    page.again()
-    page.answer("third")
-    page.kernel.run(cell)
-    page.click("keep")
-    assert page.history() == history
+    ]
+    for cell, history in cases:
+        page.ask()
+        page.again()
+        page.answer("third")
+        shown = displays(page.kernel.run(cell))
+        page.kernel.server.faults.clear()
+        ran = page.click("keep")
+        assert re.search("asked since|gone on", page.state(ran)["said"]), cell
+        assert page.history() == history, cell
+        assert not set(shown) & set(displays(ran, "update_display_data")), cell
+        page.kernel.run("%qianfan reset --all")
 
 
 def test_keep_changes_no_other_conversation(page):
@@ -566,45 +435,13 @@ def test_keep_changes_no_other_conversation(page):
     assert shown.endswith("third")
 
 
-@pytest.mark.parametrize("cell", [NEXT, "%%qianfan_complete --no-stream\nnext"])
-def test_keep_puts_no_answer_under_the_cell_of_another_question(page, cell):
-    page.ask()
-    page.again()
-    page.answer("third")
-    after = page.kernel.run(cell).contents("display_data")[0]["transient"]["display_id"]
-    updated = page.click("keep").contents("update_display_data")
-    assert after not in [content["transient"]["display_id"] for content in updated]
-
-
-def test_keep_after_the_conversation_has_gone_on_says_so(page):
-    page.ask()
-    page.again()
-    page.ask("third", cell="next")
-    assert re.search("an answer since|continued since", page.says("keep"))
-
-
 # --- the end
 
 
-def test_unload_closes_the_panel(page):
-    ran = page.kernel.run("%unload_ext qianfan_magic")
-    page.kernel.run("%load_ext qianfan_magic")
-    assert page.model in [content["comm_id"] for content in ran.contents("comm_close")]
-
-
-def test_unload_closes_the_answer_in_the_panel(page):
+def test_reload_closes_the_panel_and_its_answer_and_opens_a_new_one(page):
     page.ask()
     reply = page.state(page.again())["reply"]
     ran = page.kernel.run("%reload_ext qianfan_magic")
-    assert reply in [content["comm_id"] for content in ran.contents("comm_close")]
-
-
-def test_panel_after_a_reload_is_a_new_one(page):
-    page.kernel.run("%reload_ext qianfan_magic")
-    assert page.model not in panels(page.kernel.run("%qianfan params"))
-
-
-def test_panel_holds_no_answer_in_its_state(page):
-    page.ask()
-    told = page.state(page.again("a secret answer"))
-    assert "a secret answer" not in json.dumps(told)
+    assert {page.model, reply} <= set(closed(ran))
+    (new,) = panels(page.kernel.run("%qianfan params"))
+    assert new != page.model

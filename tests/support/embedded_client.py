@@ -50,7 +50,11 @@ class Client:
         Keywords replace what is signed: ``key``, ``secret``, ``at``, ``seconds``, ``names`` (of
         the signed headers), ``extra`` (headers).
         """
-        given = {"key": self.keys.access_key, "secret": self.keys.secret_key, "seconds": 300}
+        given: dict[str, Any] = {
+            "key": self.keys.access_key,
+            "secret": self.keys.secret_key,
+            "seconds": 300,
+        }
         given |= {"at": datetime.now(UTC)} | changed
         date = given["at"].strftime("%Y-%m-%dT%H:%M:%SZ")
         headers = {"host": self.server.base_url.removeprefix("http://"), "x-bce-date": date}

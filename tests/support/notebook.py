@@ -96,7 +96,7 @@ class Notebook:
             assert result.success, shown
         return shown
 
-    def fail(self, cell: str) -> tuple[BaseException, str]:
+    def fail(self, cell: str) -> tuple[Any, str]:
         """Run a cell that fails; return its error and what it showed."""
         self._capsys.readouterr()
         result = self.shell.run_cell(cell)
@@ -198,3 +198,7 @@ def assert_fails_cleanly(
 def sent(notebook: Notebook) -> dict[str, Any]:
     """Return the last request's body without its messages or prompt."""
     return {k: v for k, v in notebook.bodies[-1].items() if k not in {"messages", "prompt"}}
+
+
+#: The scripted answers to "hi".
+GREETING = re.compile(r"Hello!|Hi there!")

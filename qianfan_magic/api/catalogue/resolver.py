@@ -8,14 +8,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from qianfan_magic.api.catalogue.cards import CARDS, Card, key_of
+from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
 
 __all__ = ["MODEL_NAME", "Catalogue", "Service", "check_endpoint", "check_length", "did_you_mean"]
 
-#: Credentials that version 2 accepts, for error messages. The catalogue is independent of the
-#: package `config`, whose `needed_variables` says the same.
-NEEDED = "QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY"
 #: A model name as version 2 lists them.
 MODEL_NAME = re.compile(r"\w[-\w.:/]*")
 #: An endpoint as the console allows it: letters of any script, digits, ``_``, ``-`` and ``.``.
@@ -218,7 +216,8 @@ def _preset(cards: Sequence[Card], versions: Collection[ApiVersion]) -> Service:
 def _undecided(card: Card) -> SettingsError:
     return SettingsError(
         f"There are no credentials, and both versions of the API have {card.name}",
-        hint=f"Put into .env, for version 1: QIANFAN_AK and QIANFAN_SK; for version 2: {NEEDED}; "
+        hint=f"Put into .env, for version 1: {needed_variables(ApiVersion.V1)}; "
+        f"for version 2: {needed_variables(ApiVersion.V2)}; "
         "or try %qianfan demo, which needs no key.",
     )
 
@@ -242,7 +241,7 @@ def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
         f"The catalogue has no model {model!r}, so it is unknown which version of the API serves "
         "it",
         hint=f"{did_you_mean(model, cards)}Version 1: name its endpoint, -e NAME. Version 2: it "
-        f"needs {NEEDED}. %qianfan models lists the catalogue.",
+        f"needs {needed_variables(ApiVersion.V2)}. %qianfan models lists the catalogue.",
     )
 
 

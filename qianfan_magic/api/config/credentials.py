@@ -166,9 +166,14 @@ class Credentials:
         """The versions of the API that accept these credentials."""
         return tuple(v for v in ApiVersion if any(v in m.versions for m in self.methods))
 
+    def method(self, version: ApiVersion) -> AuthenticationMethod | None:
+        """Return the authentication method used for a version of the API; None if none is set."""
+        return next((m for m in self.methods if version in m.versions), None)
+
     def way(self, version: ApiVersion) -> str:
         """Return the first field of the method used for a version of the API; empty if none."""
-        return next((m.fields[0] for m in self.methods if version in m.versions), "")
+        method = self.method(version)
+        return method.fields[0] if method else ""
 
     def __repr__(self) -> str:
         present = [name for name, value in self._values.items() if value]

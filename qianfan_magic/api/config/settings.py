@@ -29,10 +29,12 @@ __all__ = [
     "DEFAULT_CONSOLE_API_BASE_URL",
     "DEFAULT_IAM_BASE_URL",
     "VARIABLES",
+    "VARIABLE_OF",
     "Settings",
+    "build_settings",
     "load_settings",
+    "nonempty_variables",
     "read_variable",
-    "remember_proxy",
 ]
 
 #: Server of version 1 of the API, which also issues its access tokens.
@@ -179,10 +181,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         read_variable("QIANFAN_APP_ID", self.app_id or "")
-        remember_proxy(self.proxy or "")
+        _remember_proxy(self.proxy or "")
 
 
-def remember_proxy(address: str) -> None:
+def _remember_proxy(address: str) -> None:
     """Mask the password of a proxy's address from now on, in each form in which it is sent."""
     try:
         parts = urlsplit(address)
@@ -204,6 +206,8 @@ _VARIABLE_FIELDS = {
 #: Every variable that is read, with the field it fills. `DOT_ENV_VARIABLE` is not among them:
 #: it says where to look for the others.
 VARIABLES: dict[str, str] = {name: known.name for name, known in _VARIABLE_FIELDS.items()}
+#: The variable that fills each field.
+VARIABLE_OF: dict[str, str] = {name: variable for variable, name in VARIABLES.items()}
 
 
 def load_settings(
@@ -235,18 +239,43 @@ def load_settings(
         If a variable has a bad value, is half of a pair, or contradicts another. The message
         names variables, never values.
     """
-    environ = os.environ if environ is None else environ
-    outside = {name: value.strip() for name, value in environ.items() if value.strip()}
+    environ = nonempty_variables(os.environ if environ is None else environ)
+    path = find_dot_env((folder or Path.cwd()).absolute(), environ)
+    dot_env = read_dot_env(path) if path else {}
+    return build_settings(dot_env, environ, credentials=credentials)
+
+
+def nonempty_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are not empty, without white space around their values."""
+    return {name: value.strip() for name, value in environ.items() if value.strip()}
+
+
+def build_settings(
+    dot_env: Mapping[str, str],
+    environ: Mapping[str, str],
+    *,
+    credentials: Credentials | None = None,
+) -> Settings:
+    """Build the settings from variables that are already read; raises as `load_settings` does.
+
+    Parameters
+    ----------
+    dot_env
+        Variables of ``.env`` that are not empty.
+    environ
+        Environment variables that are not empty; they take precedence.
+    credentials
+        Credentials to use instead of those that are set.
+    """
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         for spelling in (name, name.upper()):
-            remember_proxy(outside.get(spelling, ""))
-    path = find_dot_env((folder or Path.cwd()).absolute(), outside)
-    texts = (read_dot_env(path) if path else {}) | outside
+            _remember_proxy(environ.get(spelling, ""))
+    texts = {**dot_env, **environ}
     values = {
         VARIABLES[name]: read_variable(name, texts[name]) for name in VARIABLES if name in texts
     }
     keys = {name: values.pop(name) for name in CREDENTIAL_VARIABLES if name in values}
-    return Settings(credentials=credentials or choose_credentials(keys, outside), **values)
+    return Settings(credentials=credentials or choose_credentials(keys, environ), **values)
 
 
 def read_variable(variable: str, text: str) -> Any:

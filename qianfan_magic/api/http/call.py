@@ -19,7 +19,13 @@ from qianfan_magic.api.http.urllib3_workarounds import abort_response, release_c
 from qianfan_magic.api.types import Chunk
 from qianfan_magic.api.wire import WIRES
 from qianfan_magic.api.wire.encoding import join_surrogates
-from qianfan_magic.errors import APIError, QianfanError, StreamError, TokenExpiredError, brief
+from qianfan_magic.errors import (
+    APIError,
+    QianfanError,
+    StreamError,
+    TokenExpiredError,
+    short_interrupt,
+)
 from qianfan_magic.masking import log
 
 __all__ = ["Call"]
@@ -76,14 +82,13 @@ class Call:
         arrived: list[str] = []
         ended = False
         try:
-            first, rest = self._retrying()(self._attempt)
-            with closing(rest):
-                for chunk in chain(first, rest):
-                    arrived.append(chunk.text)
-                    yield chunk
-                    ended = chunk.is_end
-        except KeyboardInterrupt as interrupt:
-            raise brief(interrupt)  # noqa: B904  `brief` returns the same exception
+            with short_interrupt():
+                first, rest = self._retrying()(self._attempt)
+                with closing(rest):
+                    for chunk in chain(first, rest):
+                        arrived.append(chunk.text)
+                        yield chunk
+                        ended = chunk.is_end
         except (StreamError, APIError) as error:
             error.partial = "".join(arrived)
             raise

@@ -40,7 +40,7 @@ __all__ = ["Connection", "no_credentials_error", "user_cache"]
 
 #: Hint for an access token of the settings, which cannot be renewed.
 _REFUSED_HINT = (
-    "Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set QIANFAN_AK and QIANFAN_SK."
+    f"Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set {needed_variables(ApiVersion.V1)}."
 )
 
 
@@ -256,12 +256,10 @@ def _read_models(response: requests.Response) -> list[str]:
 
 def no_credentials_error(version: ApiVersion) -> SettingsError:
     """Make the error for missing credentials, which names the variables to set."""
-    needed = needed_variables(version)
-    needed += "," * (", or " in needed)  # closes what the comma before "or" began
     return SettingsError(
         f"There are no credentials for version {version} of the API",
-        hint=f"Put {needed} into a file .env beside the notebook "
-        "(see .env.example), or try %qianfan demo, which needs no key.",
+        hint="Put into a file .env beside the notebook (see .env.example): "
+        f"{needed_variables(version)}; or try %qianfan demo, which needs no key.",
     )
 
 

@@ -1,7 +1,7 @@
 """What requests cannot do with an open response: reuse its connection early, and abort it.
 
 requests has no public interface for either, so both reach through it into urllib3 and
-http.client. Seen with requests 2.32, urllib3 2.2 to 2.5 and Python 3.11 to 3.13.
+http.client. Seen with requests 2.34, urllib3 2.8 and Python 3.11.
 """
 
 from __future__ import annotations

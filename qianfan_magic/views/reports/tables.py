@@ -17,7 +17,7 @@ from qianfan_magic.views.rendering.math import IGNORED
 __all__ = ["USAGE_HEADERS", "doctor_bundle", "models_bundle", "table_bundle", "usage_bundle"]
 
 DOCTOR_HEADERS = ("", "checked", "found", "what to do")
-MODELS_HEADERS = ("model", "kind", "API", "named by", "characters", "tokens", "can")
+MODELS_HEADERS = ("model", "kind", "API", "flags", "characters", "tokens", "can")
 USAGE_HEADERS = ("model", "answers", "tokens in", "tokens out", "first token, median", "tokens/s")
 
 #: Widest columns, in characters, whose cells are not wrapped: the first column names the row and
@@ -90,7 +90,8 @@ def doctor_bundle(findings: Sequence[Finding]) -> dict[str, str]:
     The ``text/plain`` is what ``qianfan-magic doctor`` prints on the command line.
     """
     rows = [
-        (MARKS[finding.state], finding.what, finding.said, finding.todo) for finding in findings
+        (MARKS[finding.state], finding.subject, finding.message, finding.hint)
+        for finding in findings
     ]
     bundle = table_bundle(DOCTOR_HEADERS, rows)
     lines = [line for finding in findings for line in finding.lines]

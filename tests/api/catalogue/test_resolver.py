@@ -1,12 +1,13 @@
-"""The model cards, and which address is called by whose limits."""
+"""The model cards, and to which service and version a request goes, with which limits."""
 
 import pytest
 
 from qianfan_magic.api.catalogue.cards import CARDS, Card
-from qianfan_magic.api.catalogue.resolver import Catalogue, check_endpoint, check_length
+from qianfan_magic.api.catalogue.resolver import Catalogue, Service, check_endpoint, check_length
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, SettingsError
 
-# Name, kind, preset address, characters, tokens: the API documents of the models.
+# Name, kind, preset endpoint, characters, tokens: the API documents of the models.
 DOCUMENTED = [
     ("Dolly-12B", "chat", "", 4_800, None),
     ("StarCoder", "completion", "", None, None),
@@ -31,8 +32,8 @@ DOCUMENTED = [
     ("CodeLlama-7b", "completion", "codellama_7b_instruct", None, None),
 ]
 
-# Name, tokens of input, whether it takes pictures, how it is told to think: version 2's model
-# list and its page on thinking.
+# Name, tokens of input, whether it takes pictures, the field that makes it think: version 2's
+# model list and its page on thinking.
 DOCUMENTED_2 = [
     ("ernie-5.1", 119_000, False, "enable_thinking"),
     ("ernie-5.0", 119_000, True, "enable_thinking"),
@@ -52,63 +53,66 @@ DOCUMENTED_2 = [
     ("qwen3-coder-480b-a35b-instruct", None, False, ""),
 ]
 CATALOGUE = Catalogue()
+VERSIONS: list[tuple[int, ...]] = [(), (1,), (2,), (1, 2)]
 
 
 def card_of_model(name):
     return CATALOGUE.named(name)[0]
 
 
-def card_of_endpoint(endpoint, kind):
-    return CATALOGUE.of_endpoint(endpoint, kind)
+def resolve(endpoint, model, kind="chat", versions=(1, 2)):
+    """Return the version, the name and the card's name and version of the service."""
+    found = CATALOGUE.resolve(endpoint, model, kind, versions)
+    return found.version, found.name, found.card and (found.card.name, found.card.version)
 
 
-def find_service(endpoint, model, kind):
-    service = CATALOGUE.resolve(endpoint, model, kind, (1,))
-    return service.name, service.card
+def refusal(endpoint, model, kind="chat", versions=(1, 2)):
+    """Return the message and the hint of the error, which must have both."""
+    with pytest.raises(ParameterError) as caught:
+        pytest.fail(f"Resolved to {CATALOGUE.resolve(endpoint, model, kind, versions)}")
+    assert caught.value.hint, caught.value
+    return str(caught.value)
 
 
-def named(card):
-    return card and card.name
+# --- the cards
 
 
-@pytest.mark.parametrize(("name", "kind", "endpoint", "characters", "tokens"), DOCUMENTED)
-def test_card_says_what_the_document_says(name, kind, endpoint, characters, tokens):
-    assert card_of_model(name) == Card(
-        name=name,
-        kinds=(kind,),
-        endpoint=endpoint,
-        max_characters=characters,
-        max_tokens=tokens,
-        json=name in {"ERNIE-4.0-8K", "ERNIE-3.5-8K"},
-    )
+def test_cards_of_version_1_are_those_of_the_documents():
+    documented = [
+        Card(
+            name=name,
+            kinds=(kind,),
+            endpoint=endpoint,
+            max_characters=characters,
+            max_tokens=tokens,
+            json=name in {"ERNIE-4.0-8K", "ERNIE-3.5-8K"},
+        )
+        for name, kind, endpoint, characters, tokens in DOCUMENTED
+    ]
+    assert [card for card in CARDS if card.version == 1] == documented
 
 
-def test_catalogue_has_no_other_cards_of_version_1():
-    assert [card.name for card in CARDS if card.version == 1] == [row[0] for row in DOCUMENTED]
+def test_cards_of_version_2_are_those_of_the_lists():
+    cards = {card.name: card for card in CARDS if card.version == 2}
+    assert sorted(cards) == sorted(row[0] for row in DOCUMENTED_2)
+    for name, tokens, sees, thinks in DOCUMENTED_2:
+        card = cards[name]
+        assert (card.endpoint, card.max_characters, card.max_tokens) == ("", None, tokens), name
+        assert (card.sees, card.thinks) == (sees, thinks), name
 
 
-@pytest.mark.parametrize(("name", "tokens", "sees", "thinks"), DOCUMENTED_2)
-def test_card_of_version_2_says_what_the_lists_say(name, tokens, sees, thinks):
-    card = CATALOGUE.named(name)[-1]
-    assert (card.name, card.version, card.endpoint) == (name, 2, "")
-    assert (card.max_characters, card.max_tokens) == (None, tokens)
-    assert (card.sees, card.thinks) == (sees, thinks)
-
-
-def test_catalogue_has_no_other_cards_of_version_2():
-    names = [card.name for card in CARDS if card.version == 2]
-    assert sorted(names) == sorted(row[0] for row in DOCUMENTED_2)
-
-
-def test_completions_of_version_2_are_of_the_models_that_fill():
+def test_completion_models_of_version_2_are_those_that_fill_in():
     filling = {c.name for c in CARDS if c.version == 2 and "completion" in c.kinds}
     coders = {"qwen3-coder-30b-a3b-instruct", "qwen3-coder-480b-a35b-instruct"}
     assert filling == {"deepseek-v3.2", *coders}
 
 
-@pytest.mark.parametrize(
-    ("typed", "name"),
-    [
+def test_key_of_a_card_is_a_word():
+    assert card_of_model("ERNIE-4.0-8K").key == "ernie_4_0_8k"
+
+
+def test_model_is_found_by_name_and_preset_endpoint_in_any_spelling():
+    cases = [
         ("DOLLY-12B", "Dolly-12B"),
         ("dolly_12b", "Dolly-12B"),
         ("dolly 12b", "Dolly-12B"),
@@ -119,41 +123,15 @@ def test_completions_of_version_2_are_of_the_models_that_fill():
         ("completions_pro", "ERNIE-4.0-8K"),
         ("completions", "ERNIE-3.5-8K"),
         ("bloomz_7b1", "BLOOMZ-7B"),
-    ],
-)
-def test_model_is_found_however_it_is_typed(typed, name):
-    assert card_of_model(typed).name == name
+    ]
+    for typed, name in cases:
+        assert card_of_model(typed).name == name, typed
+    both = [(card.name, card.version) for card in CATALOGUE.named("ernie-4.0-8k")]
+    assert both == [("ERNIE-4.0-8K", 1), ("ernie-4.0-8k", 2)]
 
 
-@pytest.mark.parametrize("typed", ["gpt-4", "", "-", "dolly", "千帆"])
-def test_unknown_model_is_refused(typed):
-    with pytest.raises(ParameterError, match=r"^The catalogue has no model"):
-        find_service(None, typed, "chat")
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"), [("dolly-13b", "Dolly-12B"), ("ernie-speed-129k", "ERNIE-Speed-128K")]
-)
-def test_refusal_of_an_unknown_model_suggests_one(typed, meant):
-    with pytest.raises(ParameterError) as caught:
-        find_service(None, typed, "chat")
-    assert caught.value.hint.startswith(f"Did you mean {meant}? ")
-
-
-def test_refusal_of_an_unknown_model_says_what_is_missing_for_each_version():
-    with pytest.raises(ParameterError) as caught:
-        find_service(None, "gpt-4", "chat")
-    words = ("-e NAME", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY", "%qianfan models")
-    assert [word for word in words if word not in caught.value.hint] == []
-
-
-def test_key_of_a_card_is_a_word():
-    assert card_of_model("ERNIE-4.0-8K").key == "ernie_4_0_8k"
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "kind", "name"),
-    [
+def test_name_of_an_endpoint_may_reveal_its_model():
+    cases = [
         ("dolly_12b", "chat", "Dolly-12B"),
         ("ngxxxol8_dolly_12b", "chat", "Dolly-12B"),
         ("ngxxxol8_Dolly-12B", "chat", "Dolly-12B"),
@@ -162,297 +140,203 @@ def test_key_of_a_card_is_a_word():
         ("prefix_stablelm_alpha_7b", "completion", "StableLM-Alpha-7B"),
         ("completions_pro", "chat", "ERNIE-4.0-8K"),
         ("sqlcoder_7b", "completion", "SQLCoder-7B"),
-    ],
-)
-def test_card_behind_an_endpoint(endpoint, kind, name):
-    assert named(card_of_endpoint(endpoint, kind)) == name
+        ("ngxxxol8_test1", "chat", None),
+        ("prefix_dolly_12b", "completion", None),
+        ("prefix_dolly_12b_v2", "chat", None),
+        ("mydolly_12b", "chat", None),
+        ("completions_pro", "completion", None),
+        ("my_completions_pro", "chat", None),
+    ]
+    for endpoint, kind, name in cases:
+        card = CATALOGUE.of_endpoint(endpoint, kind)
+        assert (card and card.name) == name, (endpoint, kind)
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "kind"),
-    [
-        ("ngxxxol8_test1", "chat"),
-        ("prefix_dolly_12b", "completion"),
-        ("prefix_dolly_12b_v2", "chat"),
-        ("mydolly_12b", "chat"),
-        ("completions_pro", "completion"),
-        ("my_completions_pro", "chat"),
-    ],
-)
-def test_endpoint_that_tells_no_model_has_no_card(endpoint, kind):
-    assert card_of_endpoint(endpoint, kind) is None
+# --- names
 
 
-@pytest.mark.parametrize(
-    "endpoint",
-    ["ngxxxol8_test1", "ernie-lite-8k", "v1.2", "我的服务", "模型_1", "é", "a", "7", "_x"],
-)
-def test_name_is_an_endpoint(endpoint):
-    assert check_endpoint(endpoint) == endpoint
+def test_endpoint_is_one_path_segment():
+    for endpoint in (
+        *("ngxxxol8_test1", "ernie-lite-8k", "v1.2", "我的服务", "模型_1", "é", "a", "7", "_x"),
+    ):
+        assert check_endpoint(endpoint) == endpoint
+    paths = ["", " ", "a/b", "/a", "a/", r"a\b", "a?b", "a#b", "a&b", "a=b", "a:b", "a;b", "a@b"]
+    paths += [".", "..", "../a", "a..b", "a b", " a", "a ", "a\n", "a\nb", "a\r\nHost: b", "a\tb"]
+    paths += ["a\0", "%2e%2e", "a%2Fb", "a\u2028", "\u202ea", "a\uff0fb", "a\ud800", "{a}", "<a>"]
+    for invalid in (*paths, "'a'", None, 5, b"a", ["a"]):
+        with pytest.raises(ParameterError, match="is not one name"):
+            pytest.fail(f"{check_endpoint(invalid)!r} was accepted")
 
 
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        "",
-        " ",
-        "a/b",
-        "/a",
-        "a/",
-        r"a\b",
-        "a?b",
-        "a#b",
-        "a&b",
-        "a=b",
-        "a:b",
-        "a;b",
-        "a@b",
-        ".",
-        "..",
-        "../a",
-        "a..b",
-        "a b",
-        " a",
-        "a ",
-        "a\n",
-        "a\nb",
-        "a\r\nHost: b",
-        "a\tb",
-        "a\0",
-        "%2e%2e",
-        "a%2Fb",
-        "a\u2028",
-        "\u202ea",
-        "a\uff0fb",
-        "a\ud800",
-        "{a}",
-        "<a>",
-        "'a'",
-        None,
-        5,
-        b"a",
-        ["a"],
-    ],
-)
-def test_what_is_no_single_name_is_no_endpoint(endpoint):
-    with pytest.raises(ParameterError, match="is not one name"):
-        check_endpoint(endpoint)
+def test_invalid_endpoint_is_refused_beside_a_model_too():
+    for endpoint, model in (("", None), ("", "Dolly-12B"), ("../oauth", "Dolly-12B")):
+        assert "is not one name" in refusal(endpoint, model), (endpoint, model)
 
 
-def test_endpoint_goes_without_a_model():
-    assert find_service("ngxxxol8_test1", None, "chat") == ("ngxxxol8_test1", None)
+def test_invalid_model_name_is_refused():
+    for kind in ("chat", "completion"):
+        for model in ("", " ", "a b", "a\n", "../x", "-m", "a?b", "a\x00", 5):
+            assert "is not one name" in refusal(None, model, kind), model
+        assert "No service is named" in refusal(None, None, kind)
 
 
-def test_endpoint_that_tells_its_model_brings_its_card():
-    endpoint, card = find_service("prefix_dolly_12b", None, "chat")
-    assert (endpoint, named(card)) == ("prefix_dolly_12b", "Dolly-12B")
+# --- version 1
 
 
-def test_model_alone_is_called_at_its_preset_address():
-    endpoint, card = find_service(None, "ernie-4.0-8k", "chat")
-    assert (endpoint, named(card)) == ("completions_pro", "ERNIE-4.0-8K")
+def test_endpoint_is_a_service_of_version_1_whatever_the_credentials():
+    dolly, ernie = ("Dolly-12B", 1), ("ERNIE-4.0-8K", 1)
+    cases = [
+        ("ngxxxol8_test1", None, "chat", None),
+        ("prefix_dolly_12b", None, "chat", dolly),
+        ("test1", "ernie-4.0-8k", "chat", ernie),
+        # The name of the model takes precedence over what the endpoint reveals.
+        ("prefix_starcoder", "StableLM-Alpha-7B", "completion", ("StableLM-Alpha-7B", 1)),
+    ]
+    for endpoint, model, kind, card in cases:
+        for versions in VERSIONS:
+            service = resolve(endpoint, model, kind, versions)
+            assert service == (1, endpoint, card), (endpoint, model, versions)
 
 
-def test_model_beside_an_endpoint_only_names_the_card():
-    endpoint, card = find_service("test1", "ernie-4.0-8k", "chat")
-    assert (endpoint, named(card)) == ("test1", "ERNIE-4.0-8K")
-
-
-def test_model_wins_over_what_the_endpoint_tells():
-    _, card = find_service("prefix_starcoder", "StableLM-Alpha-7B", "completion")
-    assert named(card) == "StableLM-Alpha-7B"
-
-
-@pytest.mark.parametrize(
-    ("model", "kind"),
-    [
+def test_model_without_a_preset_endpoint_needs_one():
+    for model, kind in (
         ("Dolly-12B", "chat"),
         ("StarCoder", "completion"),
         ("AquilaCode-multi", "completion"),
         ("StableLM-Alpha-7B", "completion"),
-    ],
-)
-def test_model_without_a_preset_address_asks_for_one(model, kind):
-    with pytest.raises(ParameterError, match=f"-m {model} -e NAME"):
-        find_service(None, model, kind)
+    ):
+        assert f"-m {model} -e NAME" in refusal(None, model, kind, (1,)), model
 
 
-@pytest.mark.parametrize(
-    ("model", "kind", "magic"),
-    [
-        ("StarCoder", "chat", "%%qianfan_complete"),
-        ("SQLCoder-7B", "chat", "%%qianfan_complete"),
-        ("Dolly-12B", "completion", "%%qianfan_chat"),
-        ("ERNIE-Speed", "completion", "%%qianfan_chat"),
-    ],
-)
-def test_model_of_the_other_kind_is_refused_with_its_magic(model, kind, magic):
-    with pytest.raises(ParameterError, match=f"Use it with {magic}."):
-        find_service("test1", model, kind)
+def test_model_of_the_other_kind_is_refused_with_its_magic():
+    cases = [
+        ("test1", "StarCoder", "chat", "%%qianfan_complete"),
+        ("test1", "SQLCoder-7B", "chat", "%%qianfan_complete"),
+        ("test1", "Dolly-12B", "completion", "%%qianfan_chat"),
+        ("test1", "ERNIE-Speed", "completion", "%%qianfan_chat"),
+        (None, "ernie-5.1", "completion", "%%qianfan_chat"),
+    ]
+    for endpoint, model, kind, magic in cases:
+        for versions in VERSIONS:
+            words = refusal(endpoint, model, kind, versions)
+            other = "chat" if kind == "completion" else "completion"
+            assert f"{model} is a {other} model" in words
+            assert f"Ask it with {magic}." in words, model
 
 
-@pytest.mark.parametrize(
-    ("kind", "variable"),
-    [("chat", "QIANFAN_CHAT_ENDPOINT"), ("completion", "QIANFAN_COMPLETE_ENDPOINT")],
-)
-def test_naming_nothing_is_refused_with_the_variable_to_set(kind, variable):
-    with pytest.raises(ParameterError, match=variable):
-        find_service(None, None, kind)
+def test_endpoint_beside_a_model_that_version_1_does_not_have_is_refused():
+    for versions in VERSIONS:
+        words = refusal("test1", "ernie-5.1", versions=versions)
+        assert "-e test1 is a service of version 1 of the API, and ernie-5.1 a model" in words
+        words = refusal("test1", "gpt-4", versions=versions)
+        assert "The catalogue has no model 'gpt-4'" in words
 
 
-@pytest.mark.parametrize("model", [None, "Dolly-12B"])
-def test_empty_endpoint_is_not_taken_for_none(model):
-    with pytest.raises(ParameterError, match="is not one name"):
-        find_service("", model, "chat")
+# --- one of both versions
 
 
-def test_bad_endpoint_is_refused_beside_a_model_too():
-    with pytest.raises(ParameterError, match="is not one name"):
-        find_service("../oauth", "Dolly-12B", "chat")
+def test_model_of_one_version_is_called_there_whatever_the_credentials():
+    cases = [
+        ("ernie-lite-8k", "chat", (1, "ernie-lite-8k", ("ERNIE-Lite-8K", 1))),
+        ("completions_pro", "chat", (1, "completions_pro", ("ERNIE-4.0-8K", 1))),
+        ("ernie-5.1", "chat", (2, "ernie-5.1", ("ernie-5.1", 2))),
+        ("ERNIE_5.1", "chat", (2, "ernie-5.1", ("ernie-5.1", 2))),
+        (" Ernie 5-1", "chat", (2, "ernie-5.1", ("ernie-5.1", 2))),
+        ("deepseek-v3.2", "chat", (2, "deepseek-v3.2", ("deepseek-v3.2", 2))),
+        ("deepseek-v3.2", "completion", (2, "deepseek-v3.2", ("deepseek-v3.2", 2))),
+    ]
+    for model, kind, service in cases:
+        for versions in VERSIONS:
+            assert resolve(None, model, kind, versions) == service, (model, kind, versions)
 
 
-@pytest.mark.parametrize("model", ["Dolly-12B", "ERNIE-4.0-8K", "ERNIE-Speed-128K"])
-def test_one_character_more_than_the_card_allows_is_refused(model):
-    card = card_of_model(model)
-    check_length(card.max_characters, card)
-    with pytest.raises(ParameterError, match="Shorten it"):
-        check_length(card.max_characters + 1, card)
+def test_model_of_both_versions_is_called_where_there_are_credentials():
+    v1, v2 = (1, "completions_pro", ("ERNIE-4.0-8K", 1)), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))
+    for versions, service in (((1,), v1), ((2,), v2), ((1, 2), v2)):
+        assert resolve(None, "ERNIE-4.0-8K", versions=versions) == service, versions
 
 
-def test_refusal_of_a_long_text_says_both_numbers():
+def test_model_of_both_versions_without_credentials_is_refused_with_all_variables():
+    with pytest.raises(SettingsError, match=r"^There are no credentials, and both versions") as e:
+        CATALOGUE.resolve(None, "ERNIE-4.0-8K", "chat", ())
+    words = ("QIANFAN_AK", "QIANFAN_SK", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY")
+    assert [word for word in words if word not in e.value.hint] == []
+
+
+def test_model_without_a_card_is_called_as_typed_in_version_2():
+    for model in ("gpt-4", "Qwen/Qwen3-8B", "a.b:c_d", "模型-1", "kimi-k2.5"):
+        for versions in ((2,), (1, 2)):
+            assert resolve(None, model, versions=versions) == (2, model, None), (model, versions)
+
+
+def test_model_without_a_card_is_refused_without_credentials_of_version_2():
+    for model in ("gpt-4", "", "-", "dolly", "千帆"):
+        for versions in ((), (1,)):
+            words = refusal(None, model, versions=versions)
+            assert words.startswith("The catalogue has no model"), model
+            assert "cannot be told which version" in words, model
+    hint = refusal(None, "gpt-4", versions=(1,)).split("\n")[1]
+    words = ("-e NAME", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY", "%qianfan models")
+    assert [word for word in words if word not in hint] == []
+    assert hint.startswith("Version 1: ")
+
+
+def test_refusal_of_an_unknown_model_suggests_a_near_one():
+    for typed, meant in (("dolly-13b", "Dolly-12B"), ("ernie-speed-129k", "ERNIE-Speed-128K")):
+        hint = refusal(None, typed, versions=(1,)).split("\n")[1]
+        assert hint.startswith(f"Did you mean {meant}? "), typed
+
+
+def test_naming_nothing_is_refused_with_the_variable_to_set():
+    for kind, variable in (
+        ("chat", "QIANFAN_CHAT_ENDPOINT"),
+        ("completion", "QIANFAN_COMPLETE_ENDPOINT"),
+    ):
+        assert variable in refusal(None, None, kind)
+
+
+# --- limits
+
+
+def test_text_longer_than_the_card_allows_is_refused():
+    for model in ("Dolly-12B", "ERNIE-4.0-8K", "ERNIE-Speed-128K"):
+        card = card_of_model(model)
+        check_length(card.max_characters, card)
+        with pytest.raises(ParameterError, match="Shorten it"):
+            check_length(card.max_characters + 1, card)
     with pytest.raises(ParameterError, match="4,801 characters, and Dolly-12B takes at most 4,800"):
         check_length(4_801, card_of_model("Dolly-12B"))
 
 
-@pytest.mark.parametrize(
-    "card", [None, Card(name="x", kinds=("chat",))], ids=["no card", "no limit"]
-)
-def test_length_without_a_known_limit_is_allowed(card):
-    assert check_length(10_000_000, card) is None
+def test_text_of_any_length_is_allowed_without_a_known_limit():
+    for card in (None, Card(name="x", kinds=("chat",))):
+        check_length(10_000_000, card)
 
 
-# --- which version is asked
-
-OPEN = [(), (1,), (2,), (1, 2)]
+# --- cards of the user
 
 
-def asked(endpoint, model, kind="chat", versions=(1, 2)):
-    found = CATALOGUE.resolve(endpoint, model, kind, versions)
-    return found.version, found.name, found.card and (found.card.name, found.card.version)
+def test_other_card_replaces_those_of_its_name_in_both_versions():
+    v2 = Card(name="Ernie_5.1", kinds=("chat",), version=2, model="am-1", source="yours")
+    v1 = Card(name="ernie-5.1", kinds=("chat",), endpoint="my_ernie")
+    for card in (v2, v1):
+        catalogue = Catalogue([card])
+        assert catalogue.named("ernie-5.1") == [card]
+        assert len(catalogue.cards) == len(CARDS)
 
 
-def refusal(endpoint, model, kind="chat", versions=(1, 2)):
-    with pytest.raises(ParameterError) as caught:
-        CATALOGUE.resolve(endpoint, model, kind, versions)
-    return str(caught.value)
-
-
-@pytest.mark.parametrize("versions", OPEN)
-def test_endpoint_is_of_version_1_whatever_the_credentials(versions):
-    assert asked("ngxxxol8_test1", None, versions=versions) == (1, "ngxxxol8_test1", None)
-
-
-@pytest.mark.parametrize("versions", OPEN)
-def test_model_of_version_1_alone_is_asked_there(versions):
-    card = ("ERNIE-Lite-8K", 1)
-    assert asked(None, "ernie-lite-8k", versions=versions) == (1, "ernie-lite-8k", card)
-
-
-@pytest.mark.parametrize("versions", OPEN)
-@pytest.mark.parametrize("typed", ["ernie-5.1", "ERNIE_5.1", " Ernie 5-1"])
-def test_model_of_version_2_alone_is_asked_there(versions, typed):
-    assert asked(None, typed, versions=versions) == (2, "ernie-5.1", ("ernie-5.1", 2))
-
-
-@pytest.mark.parametrize(
-    ("versions", "found"),
-    [
-        ((1,), (1, "completions_pro", ("ERNIE-4.0-8K", 1))),
-        ((2,), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
-        ((1, 2), (2, "ernie-4.0-8k", ("ernie-4.0-8k", 2))),
-    ],
-)
-def test_model_of_both_goes_by_the_credentials_and_rather_to_version_2(versions, found):
-    assert asked(None, "ERNIE-4.0-8K", versions=versions) == found
-
-
-def test_model_of_both_without_credentials_says_what_is_missing_for_each():
-    with pytest.raises(
-        SettingsError, match=r"^There are no credentials, and both versions"
-    ) as caught:
-        CATALOGUE.resolve(None, "ERNIE-4.0-8K", "chat", ())
-    words = ("QIANFAN_AK", "QIANFAN_SK", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY")
-    assert [word for word in words if word not in caught.value.hint] == []
-
-
-def test_name_of_a_preset_address_is_of_version_1():
-    assert asked(None, "completions_pro")[0] == 1
-
-
-@pytest.mark.parametrize("versions", [(2,), (1, 2)])
-@pytest.mark.parametrize("model", ["gpt-4", "Qwen/Qwen3-8B", "a.b:c_d", "模型-1", "kimi-k2.5"])
-def test_model_without_a_card_is_asked_as_it_is_typed(model, versions):
-    assert asked(None, model, versions=versions) == (2, model, None)
-
-
-@pytest.mark.parametrize("versions", [(), (1,)])
-def test_model_without_a_card_needs_credentials_of_version_2(versions):
-    assert "unknown which version" in refusal(None, "gpt-4", versions=versions)
-
-
-@pytest.mark.parametrize("model", ["", " ", "a b", "a\n", "../x", "-m", "a?b", "a\x00", 5, None])
-@pytest.mark.parametrize("kind", ["chat", "completion"])
-def test_what_is_no_name_of_a_model_is_refused(model, kind):
-    words = "No service is named" if model is None else "is not one name"
-    assert words in refusal(None, model, kind)
-
-
-@pytest.mark.parametrize("versions", OPEN)
-def test_endpoint_beside_a_model_of_both_has_the_card_of_version_1(versions):
-    assert asked("test1", "ernie-4.0-8k", versions=versions) == (1, "test1", ("ERNIE-4.0-8K", 1))
-
-
-@pytest.mark.parametrize("versions", OPEN)
-def test_endpoint_beside_a_model_of_version_2_is_refused(versions):
-    words = refusal("test1", "ernie-5.1", versions=versions)
-    assert "-e test1 is a service of version 1 of the API, and ernie-5.1 a model" in words
-
-
-@pytest.mark.parametrize("versions", OPEN)
-def test_endpoint_beside_a_model_without_a_card_is_refused(versions):
-    assert "The catalogue has no model 'gpt-4'" in refusal("test1", "gpt-4", versions=versions)
-
-
-@pytest.mark.parametrize("versions", OPEN)
-def test_chat_model_of_version_2_completes_nothing(versions):
-    words = refusal(None, "ernie-5.1", "completion", versions)
-    assert ("ernie-5.1 is a chat model" in words, "%%qianfan_chat" in words) == (True, True)
-
-
-@pytest.mark.parametrize("kind", ["chat", "completion"])
-@pytest.mark.parametrize("versions", OPEN)
-def test_model_of_both_kinds_is_asked_for_either(kind, versions):
-    assert asked(None, "deepseek-v3.2", kind, versions)[:2] == (2, "deepseek-v3.2")
-
-
-# --- cards of others
-
-
-def test_other_card_wins_over_one_of_the_same_name_and_version():
-    mine = Card(name="Ernie_5.1", kinds=("chat",), version=2, model="am-1", source="yours")
-    ours = Catalogue([mine])
-    assert (ours.named("ernie-5.1"), len(ours.cards)) == ([mine], len(CARDS))
-
-
-def test_other_card_wins_over_one_of_the_other_version_too():
-    mine = Card(name="ernie-5.1", kinds=("chat",), endpoint="my_ernie")
-    versions = [card.version for card in Catalogue([mine]).named("ernie-5.1")]
-    assert versions == [1]
-
-
-def test_model_that_goes_by_another_name_is_asked_by_it():
+def test_model_of_another_name_is_called_by_it():
     mine = Card(name="mine", kinds=("chat",), version=2, model="am-abc")
     assert Catalogue([mine]).resolve(None, "Mine", "chat", (2,)).name == "am-abc"
+
+
+def test_model_with_an_endpoint_too_is_called_at_it_with_credentials_of_version_1_alone():
+    mine = Card(name="mine", kinds=("chat",), version=2, model="am-abc", endpoint="ep")
+    for versions in VERSIONS:
+        found = Catalogue([mine]).resolve(None, "mine", "chat", versions)
+        assert found.card == mine
+        service = (1, "ep") if versions == (1,) else (2, "am-abc")
+        assert (found.version, found.name) == service, versions
 
 
 def test_catalogues_share_no_cards():
@@ -460,22 +344,21 @@ def test_catalogues_share_no_cards():
     assert Catalogue().named("mine") == []
 
 
-# --- what the settings name
+# --- defaults of the settings
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "model", "versions", "chosen"),
-    [
+def test_default_is_the_endpoint_or_the_model():
+    cases = [
         (None, None, (1, 2), (None, None)),
         ("ep", None, (1, 2), ("ep", None)),
         ("ep", None, (2,), ("ep", None)),
         (None, "ernie-5.1", (), (None, "ernie-5.1")),
         (None, "gpt-4", (1,), (None, "gpt-4")),
-        # Of version 1, or of both: the endpoint is asked, and has the model's card.
+        # Of version 1, or of both: the endpoint is called, with the limits of the model's card.
         ("ep", "Dolly-12B", (1,), ("ep", "Dolly-12B")),
         ("ep", "Dolly-12B", (1, 2), ("ep", "Dolly-12B")),
         ("ep", "ernie-4.0-8k", (1,), ("ep", "ernie-4.0-8k")),
-        # Of version 2: the model is asked if it can be.
+        # Of version 2: the model is called if there are credentials.
         ("ep", "ernie-5.1", (1,), ("ep", None)),
         ("ep", "ernie-5.1", (2,), (None, "ernie-5.1")),
         ("ep", "ernie-5.1", (1, 2), (None, "ernie-5.1")),
@@ -484,21 +367,45 @@ def test_catalogues_share_no_cards():
         # Of the other kind.
         ("ep", "StarCoder", (1, 2), ("ep", None)),
         (None, "StarCoder", (1, 2), (None, None)),
-    ],
-)
-def test_default_between_endpoint_and_model(endpoint, model, versions, chosen):
-    assert CATALOGUE._default(endpoint, model, "chat", versions) == chosen
+        # A misspelt name is not ignored.
+        ("ep", "dolly-13b", (1,), ("ep", "dolly-13b")),
+    ]
+    for endpoint, model, versions, chosen in cases:
+        default = CATALOGUE._default(endpoint, model, "chat", versions)
+        assert default == chosen, (endpoint, model, versions)
 
 
-def test_misspelt_model_beside_an_endpoint_is_not_dropped_without_a_word():
-    assert CATALOGUE._default("ep", "dolly-13b", "chat", (1,)) == ("ep", "dolly-13b")
-
-
-@pytest.mark.parametrize(
-    ("kind", "chosen"),
-    [("chat", ("ep", None)), ("completion", (None, "qwen3-coder-30b-a3b-instruct"))],
-)
-def test_default_model_of_one_kind_leaves_the_other_to_its_endpoint(kind, chosen):
+def test_default_model_of_one_kind_leaves_the_other_to_its_endpoint():
     mine = Card(name="qwen3-coder-30b-a3b-instruct", kinds=("completion",), version=2)
-    ours = Catalogue([mine])
-    assert ours._default("ep", mine.name, kind, (1, 2)) == chosen
+    catalogue = Catalogue([mine])
+    assert catalogue._default("ep", mine.name, "chat", (1, 2)) == ("ep", None)
+    assert catalogue._default("ep", mine.name, "completion", (1, 2)) == (None, mine.name)
+
+
+def test_first_default_of_the_kind_applies_where_the_caller_names_nothing():
+    defaults = [(None, "StarCoder"), (None, "ernie-5.1"), ("ep", None)]
+    cases = [
+        (None, None, "ernie-5.1"),
+        ("mine", None, "mine"),
+        (None, "ernie-5.0", "ernie-5.0"),
+    ]
+    for endpoint, model, name in cases:
+        service = CATALOGUE.resolve(endpoint, model, "chat", (1, 2), defaults=defaults)
+        assert service.name == name
+
+
+def test_capabilities_of_a_service_without_a_card_are_those_of_its_version():
+    with_json = {
+        Service("ep"): False,
+        Service("m", version=ApiVersion.V2): True,
+        Service("ep", card=card_of_model("ERNIE-4.0-8K")): True,
+        Service("ep", card=card_of_model("Dolly-12B")): False,
+    }
+    assert {service: service.can_json for service in with_json} == with_json
+    thinking = {
+        Service("m", version=ApiVersion.V2): True,
+        Service("m", version=ApiVersion.V2, card=card_of_model("ernie-5.1")): True,
+        Service("m", version=ApiVersion.V2, card=card_of_model("glm-5.3")): True,
+        Service("m", version=ApiVersion.V2, card=card_of_model("qwen3.5-397b-a17b")): False,
+    }
+    assert {service: service.can_think for service in thinking} == thinking

@@ -1,19 +1,20 @@
-"""A user's own model cards: `%config QianfanMagics.models` and `qianfan.toml`, in a real shell."""
+"""The user's model cards: `%config QianfanMagics.models` and `qianfan.toml`, in a real shell."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from support.notebook import Notebook
-from support.requests_seen import JSON, bodies, tried, two_lines, with_keys
+from support.notebook import Notebook, assert_fails_cleanly
+from support.requests_seen import JSON, bodies, tried, with_keys
 
 from qianfan_magic import ParameterError, SettingsError
-from qianfan_magic.api.catalogue.user_cards import FIELDS, FILE, read_cards
+from qianfan_magic.api.catalogue.user_cards import FIELDS, FILE, read_cards, read_file
 
 CONFIG, TOML = "%config QianfanMagics.models", f"[qianfan.models] in {FILE}"
 
@@ -27,265 +28,207 @@ def write(text: str | bytes) -> None:
 
 
 def in_toml(**models: Any) -> None:
-    """Write the file; JSON's texts, numbers and lists are TOML's too."""
+    """Write the file; texts, numbers and lists are the same in JSON and TOML."""
     lines = ["[qianfan.models]"]
-    for name, value in models.items():
-        fields = value.items() if isinstance(value, dict) else ()
-        inner = ", ".join(f"{field} = {json.dumps(one)}" for field, one in fields)
-        written = f"{{ {inner} }}" if isinstance(value, dict) else json.dumps(value)
+    for name, entry in models.items():
+        fields = entry.items() if isinstance(entry, dict) else ()
+        inner = ", ".join(f"{field} = {json.dumps(value)}" for field, value in fields)
+        written = f"{{ {inner} }}" if isinstance(entry, dict) else json.dumps(entry)
         lines.append(f"{json.dumps(name)} = {written}")
     write("\n".join(lines))
 
 
-def set_in(place: str, notebook: Notebook, **models: Any) -> None:
-    if place == "config":
-        configure(notebook, **models)
-    else:
-        in_toml(**models)
-
-
-places = pytest.mark.parametrize("place", ["config", "toml"])
+def each_place(notebook: Notebook, **models: Any) -> Iterator[str]:
+    """Set the models in the configuration alone, then in the file alone; yield the place."""
+    Path(FILE).unlink(missing_ok=True)
+    configure(notebook, **models)
+    yield f"config {models}"
+    configure(notebook)
+    in_toml(**models)
+    yield f"{FILE} {models}"
 
 
 def ask(notebook: Notebook, name: str, flags: str = "", text: str = "hi") -> dict[str, Any]:
-    """Ask a model of one's own; return the body that was sent."""
+    """Ask a model in a new conversation; return the body that was sent."""
     notebook.run(f"%%qianfan_chat -m {name} {flags}\n{text}")
     return bodies(notebook.server)[-1]
 
 
-# --- who is asked
+def dry_run(notebook: Notebook, flags: str) -> dict[str, Any]:
+    return tried(notebook, f"%%qianfan_chat {flags} --dry-run\nhi")
 
 
-@places
-def test_short_name_of_a_model_is_asked(notebook, place):
-    set_in(place, notebook, tutor="ernie-5.1")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.1"
+# --- which service is called
 
 
-@places
-@pytest.mark.parametrize("written", ["Tutor-A", "tutor_a", "TUTOR A"])
-def test_short_name_is_found_in_any_spelling(notebook, place, written):
-    set_in(place, notebook, **{"tutor-a": "ernie-5.1"})
-    assert ask(notebook, f"'{written}'")["model"] == "ernie-5.1"
-
-
-@places
-def test_short_name_may_be_chinese(notebook, place):
-    set_in(place, notebook, 老师="ernie-5.1")
-    assert ask(notebook, "老师")["model"] == "ernie-5.1"
-
-
-@places
-def test_short_name_of_a_model_without_a_card_is_asked(notebook, place):
-    set_in(place, notebook, tutor="brand-new-model")
-    assert tried(notebook, "%%qianfan_chat -m tutor --dry-run\nhi")["model"] == "brand-new-model"
-
-
-@places
-@pytest.mark.parametrize(
-    ("keys", "path"),
-    [
-        ("v1", "/rpc/2.0/ai_custom/v1/wenxinworkshop/chat/completions_pro?access_token=***"),
-        ("v2", "/v2/chat/completions"),
-        ("both", "/v2/chat/completions"),
-    ],
-)
-def test_short_name_is_asked_as_its_model_would_be(monkeypatch, bare, place, keys, path):
-    """Both versions have this one."""
-    with_keys(monkeypatch, keys)
-    set_in(place, bare, tutor="ERNIE-4.0-8K")
-    shown = [
-        bare.run(f"%%qianfan_chat -m {name} --dry-run\nhi").split(" ")[1]
-        for name in ("ERNIE-4.0-8K", "tutor")
+def test_short_name_stands_for_its_model(notebook):
+    cases = [
+        ({"tutor": "ernie-5.1"}, "tutor", "ernie-5.1"),
+        ({"tutor-a": "ernie-5.1"}, "Tutor-A", "ernie-5.1"),
+        ({"tutor-a": "ernie-5.1"}, "tutor_a", "ernie-5.1"),
+        ({"tutor-a": "ernie-5.1"}, "'TUTOR A'", "ernie-5.1"),
+        ({"老师": "ernie-5.1"}, "老师", "ernie-5.1"),
+        ({"tutor": "brand-new-model"}, "tutor", "brand-new-model"),
+        ({"tutor": {"model": "ERNIE_5.1"}}, "tutor", "ernie-5.1"),
+        ({"ernie-5.0": {"max_characters": 5}}, "ernie-5.0", "ernie-5.0"),
+        ({"tutor": {"model": "ernie-5.1", "kind": ["chat", "completion"]}}, "tutor", "ernie-5.1"),
     ]
-    assert shown == [path, path]
+    for models, name, model in cases:
+        for where in each_place(notebook, **models):
+            body = dry_run(notebook, f"-m {name}")
+            assert body["model"] == model, where
+            assert body["messages"] == [{"role": "user", "content": "hi"}], where
 
 
-@places
-def test_model_is_asked_by_its_name_on_the_wire(notebook, place):
-    set_in(place, notebook, tutor={"model": "ERNIE_5.1"})
-    assert ask(notebook, "tutor")["model"] == "ernie-5.1"
+def test_short_name_is_called_at_the_version_that_serves_its_model(monkeypatch, bare):
+    """Both versions serve this one."""
+    v1 = "/rpc/2.0/ai_custom/v1/wenxinworkshop/chat/completions_pro?access_token=***"
+    v2 = "/v2/chat/completions"
+    for keys, path in (("v1", v1), ("v2", v2), ("both", v2)):
+        with monkeypatch.context() as patch:
+            with_keys(patch, keys)
+            for where in each_place(bare, tutor="ERNIE-4.0-8K"):
+                for name in ("ERNIE-4.0-8K", "tutor"):
+                    shown = bare.run(f"%%qianfan_chat -m {name} --dry-run\nhi")
+                    assert shown.split(" ")[1] == path, (keys, where, name)
 
 
-@places
-def test_endpoint_is_asked_in_version_1(notebook, place):
-    set_in(place, notebook, ours={"endpoint": "a_dolly_12b"})
-    ask(notebook, "ours")
-    assert notebook.server.seen[-1].path.endswith("/chat/a_dolly_12b")
+def test_short_name_has_the_limits_of_both_versions_that_serve_its_model():
+    (card,) = read_cards({"tutor": "ERNIE-4.0-8K"}, "here")
+    assert card.max_characters == 20_000
+    assert card.max_tokens == 5_120
 
 
-@places
-def test_name_without_a_model_stands_for_itself(notebook, place):
-    set_in(place, notebook, **{"ernie-5.1": {"max_characters": 5}})
-    assert ask(notebook, "ernie-5.1")["model"] == "ernie-5.1"
+def test_short_name_of_an_endpoint_is_called_in_version_1(notebook):
+    for where in each_place(notebook, ours={"endpoint": "a_dolly_12b"}):
+        notebook.run("%%qianfan_chat -m ours\nhi")
+        assert notebook.server.seen[-1].path.endswith("/chat/a_dolly_12b"), where
 
 
-@places
-def test_conversation_is_said_to_be_with_who_was_asked(notebook, place):
-    set_in(place, notebook, tutor="ernie-5.1")
-    ask(notebook, "tutor")
-    assert notebook.turns()[0].model == "ernie-5.1"
+def test_turn_names_the_model_that_was_called(notebook):
+    for where in each_place(notebook, tutor="ernie-5.1"):
+        assert ask(notebook, "tutor")["model"] == "ernie-5.1", where
+        assert notebook.turns()[-1].model == "ernie-5.1", where
 
 
-@places
-def test_short_name_is_asked_without_a_flag(notebook, place):
-    set_in(place, notebook, tutor="ernie-5.1")
-    notebook.run("%config QianfanMagics.model = 'tutor'", "%%qianfan_chat\nhi")
-    assert bodies(notebook.server)[-1]["model"] == "ernie-5.1"
+def test_short_name_may_be_the_default_model(notebook):
+    for where in each_place(notebook, tutor="ernie-5.1"):
+        notebook.run("%config QianfanMagics.model = 'tutor'")
+        assert dry_run(notebook, "")["model"] == "ernie-5.1", where
+        notebook.run("%config QianfanMagics.model = ''")
 
 
-@places
-def test_short_name_of_qianfan_model_is_asked(monkeypatch, bare, place):
+def test_short_name_may_be_the_model_of_the_environment(monkeypatch, bare):
     monkeypatch.setenv("QIANFAN_MODEL", "tutor")
     monkeypatch.setenv("QIANFAN_BEARER_TOKEN", "bce-v3/ALTAK-made/up")
-    set_in(place, bare, tutor="ernie-5.1")
-    assert tried(bare, "%%qianfan_chat --dry-run\nhi")["model"] == "ernie-5.1"
+    for where in each_place(bare, tutor="ernie-5.1"):
+        assert dry_run(bare, "")["model"] == "ernie-5.1", where
 
 
-@places
-def test_short_names_can_be_compared(notebook, place):
-    set_in(place, notebook, one="ernie-5.1", two={"endpoint": "dolly_12b"})
-    shown = notebook.run("%%qianfan_chat --compare model=one,two\nhi")
-    assert re.findall(r"^model=\w+$|^\[[\w.-]+ · done", shown, re.MULTILINE) == [
-        *("model=one", "[ernie-5.1 · done"),
-        *("model=two", "[dolly_12b · done"),
-    ]
-
-
-@places
-def test_card_counts_for_its_endpoint(notebook, place):
-    set_in(place, notebook, ours={"endpoint": "a_dolly_12b", "max_characters": 5})
-    error, _ = notebook.fail("%%qianfan_chat -e a_dolly_12b\nlonger")
-    assert "ours takes at most 5" in error.message
+def test_short_names_can_be_compared(notebook):
+    for where in each_place(notebook, one="ernie-5.1", two={"endpoint": "dolly_12b"}):
+        shown = notebook.run("%%qianfan_chat --compare model=one,two\nhi")
+        columns = re.findall(r"^model=\w+$|^\[[\w.-]+ · done", shown, re.MULTILINE)
+        one, two = ["model=one", "[ernie-5.1 · done"], ["model=two", "[dolly_12b · done"]
+        assert columns == [*one, *two], where
 
 
 # --- each field
 
 
-@places
-def test_max_characters_refuses_a_question(notebook, place):
-    set_in(place, notebook, tutor={"model": "ernie-5.1", "max_characters": 5})
-    error, shown = notebook.fail("%%qianfan_chat -m tutor\nlonger")
-    assert ("tutor takes at most 5" in error.message, shown.splitlines()) == (
-        True,
-        two_lines(error),
-    )
+def test_max_characters_refuses_a_longer_question(notebook):
+    cases = [
+        ({"tutor": {"model": "ernie-5.1", "max_characters": 5}}, "-m tutor", "tutor"),
+        ({"ours": {"endpoint": "a_dolly_12b", "max_characters": 5}}, "-m ours", "ours"),
+        ({"ours": {"endpoint": "a_dolly_12b", "max_characters": 5}}, "-e a_dolly_12b", "ours"),
+        ({"ernie-5.1": {"max_characters": 5}}, "-m ernie-5.1", "ernie-5.1"),
+    ]
+    for models, flags, name in cases:
+        for _ in each_place(notebook, **models):
+            cell = f"%%qianfan_chat {flags}\nlonger"
+            assert_fails_cleanly(notebook, cell, f"{name} takes at most 5", ParameterError)
 
 
-@places
-@pytest.mark.parametrize(
-    ("limit", "reason"),
-    [
-        ({"max_characters": 30}, "tutor takes at most 30 characters"),
-        ({"max_tokens": 20}, "tutor takes at most 20 tokens"),
-    ],
-)
-def test_limit_cuts_the_conversation(notebook, place, limit, reason):
-    set_in(place, notebook, tutor={"model": "ernie-5.1"} | limit)
-    ask(notebook, "tutor")
-    shown = notebook.run("%%qianfan_chat -m tutor\nhello again")
-    told = f"The oldest turn was not sent: {reason}." in shown
-    assert (told, len(bodies(notebook.server)[-1]["messages"])) == (True, 1)
+def test_limit_omits_the_oldest_turns(notebook):
+    cases = [
+        ({"model": "ernie-5.1", "max_characters": 30}, "at most 30 characters"),
+        ({"model": "ernie-5.1", "max_tokens": 20}, "at most 20 tokens"),
+        ({"endpoint": "a_dolly_12b", "max_characters": 30}, "at most 30 characters"),
+    ]
+    for card, reason in cases:
+        for where in each_place(notebook, tutor=card):
+            notebook.run("%qianfan reset --all")
+            ask(notebook, "tutor")
+            shown = notebook.run("%%qianfan_chat -m tutor\nhello again")
+            assert f"The oldest turn was not sent: tutor takes {reason}." in shown, where
+            assert len(bodies(notebook.server)[-1]["messages"]) == 1, where
 
 
-@places
-def test_limit_cuts_the_conversation_with_an_endpoint(notebook, place):
-    set_in(place, notebook, ours={"endpoint": "a_dolly_12b", "max_characters": 30})
-    ask(notebook, "ours")
-    assert len(ask(notebook, "ours", text="hello again")["messages"]) == 1
-
-
-@places
-def test_sees_lets_pictures_through(notebook, place):
-    set_in(place, notebook, eyes={"model": "brand-new", "sees": True})
+def test_sees_decides_whether_pictures_are_sent(notebook):
     notebook.shell.user_ns["red"] = Image.new("RGB", (12, 8), "red")
-    shown = notebook.run("%%qianfan_chat -m eyes -i red --dry-run\nhi")
-    assert "data:image/png;base64,***" in shown
+    for where in each_place(notebook, eyes={"model": "brand-new", "sees": True}):
+        shown = notebook.run("%%qianfan_chat -m eyes -i red --dry-run\nhi")
+        assert "data:image/png;base64,***" in shown, where
+    for card in ({"model": "ernie-5.0", "sees": False}, {"model": "brand-new"}):
+        for _ in each_place(notebook, blind=card):
+            cell = "%%qianfan_chat -m blind -i red\nhi"
+            assert_fails_cleanly(notebook, cell, "blind takes no pictures", notes=1)
 
 
-@places
-@pytest.mark.parametrize("card", [{"model": "ernie-5.0", "sees": False}, {"model": "brand-new"}])
-def test_card_that_does_not_see_keeps_pictures_back(notebook, place, card):
-    set_in(place, notebook, blind=card)
-    notebook.shell.user_ns["red"] = Image.new("RGB", (12, 8), "red")
-    error, _ = notebook.fail("%%qianfan_chat -m blind -i red\nhi")
-    assert "blind takes no pictures" in error.message
-
-
-@places
-@pytest.mark.parametrize(
-    ("thinks", "sent"),
-    [
+def test_thinks_names_the_field_of_the_request(notebook):
+    cases = [
         ("thinking", {"thinking": {"type": "enabled"}}),
         ("enable_thinking", {"enable_thinking": True}),
-    ],
-)
-def test_thinks_says_by_which_field(notebook, place, thinks, sent):
-    set_in(place, notebook, tutor={"model": "brand-new", "thinks": thinks})
-    body = tried(notebook, "%%qianfan_chat -m tutor --enable-thinking --dry-run\nhi")
-    assert {k: v for k, v in body.items() if "thinking" in k} == sent
+    ]
+    for thinks, fields in cases:
+        for where in each_place(notebook, tutor={"model": "brand-new", "thinks": thinks}):
+            body = dry_run(notebook, "-m tutor --enable-thinking")
+            assert {k: v for k, v in body.items() if "thinking" in k} == fields, where
 
 
-@places
-@pytest.mark.parametrize("can", [True, False])
-@pytest.mark.parametrize("model", ["ernie-5.1", "brand-new"])
-def test_json_says_whether_to_ask_for_it(notebook, place, can, model):
-    set_in(place, notebook, tutor={"model": model, "json": can})
-    body = tried(notebook, "%%qianfan_chat -m tutor --format json --dry-run\nhi")
-    assert body.get("response_format") == (JSON if can else None)
+def test_json_decides_whether_the_format_is_requested(notebook):
+    cases = [
+        ({"model": "ernie-5.1", "json": True}, JSON),
+        ({"model": "ernie-5.1", "json": False}, None),
+        ({"model": "brand-new", "json": True}, JSON),
+        ({"model": "brand-new", "json": False}, None),
+        ({"endpoint": "dolly_12b", "json": True}, "json_object"),
+    ]
+    for card, response_format in cases:
+        for where in each_place(notebook, tutor=card):
+            body = dry_run(notebook, "-m tutor --format json")
+            assert body.get("response_format") == response_format, where
 
 
-@places
-def test_json_of_an_endpoint_is_asked_for_as_version_1_does(notebook, place):
-    set_in(place, notebook, ours={"endpoint": "dolly_12b", "json": True})
-    body = tried(notebook, "%%qianfan_chat -m ours --format json --dry-run\nhi")
-    assert body["response_format"] == "json_object"
-
-
-@places
-@pytest.mark.parametrize("kind", ["completion", ["completion"], ["chat", "completion"]])
-@pytest.mark.parametrize(
-    ("card", "path"),
-    [
+def test_model_of_kind_completion_completes(notebook):
+    cases = [
         ({"model": "qwen3-coder-30b-a3b-instruct"}, "/v2/completions"),
         ({"endpoint": "a_starcoder"}, "/completions/a_starcoder"),
-    ],
-)
-def test_kind_completion_completes(notebook, place, kind, card, path):
-    set_in(place, notebook, coder=card | {"kind": kind})
-    notebook.run("%%qianfan_complete -m coder\nx = 1")
-    assert notebook.server.seen[-1].path.endswith(path)
+    ]
+    for card, path in cases:
+        for kind in ("completion", ["completion"], ["chat", "completion"]):
+            for where in each_place(notebook, coder=card | {"kind": kind}):
+                notebook.run("%%qianfan_complete -m coder\nx = 1")
+                assert notebook.server.seen[-1].path.endswith(path), where
 
 
-@places
-@pytest.mark.parametrize(("kind", "magic"), [("completion", "chat"), ("chat", "complete")])
-def test_kind_that_is_not_asked_for_is_refused(notebook, place, kind, magic):
-    set_in(place, notebook, tutor={"model": "brand-new", "kind": kind})
-    error, shown = notebook.fail(f"%%qianfan_{magic} -m tutor\nhi")
-    assert (error.message, shown.splitlines()) == (f"tutor is a {kind} model", two_lines(error))
+def test_model_of_the_other_kind_is_refused(notebook):
+    for kind, magic in (("completion", "chat"), ("chat", "complete")):
+        for _ in each_place(notebook, tutor={"model": "brand-new", "kind": kind}):
+            cell = f"%%qianfan_{magic} -m tutor\nhi"
+            assert_fails_cleanly(notebook, cell, f"^tutor is a {kind} model$")
 
 
-@places
-def test_both_kinds_chat_too(notebook, place):
-    set_in(place, notebook, tutor={"model": "ernie-5.1", "kind": ["chat", "completion"]})
-    assert ask(notebook, "tutor")["messages"] == [{"role": "user", "content": "hi"}]
+def test_omitted_fields_are_those_of_the_packages_card(notebook):
+    card = {"model": "deepseek-v3.2", "max_characters": 500}
+    for where in each_place(notebook, tutor=card):
+        body = dry_run(notebook, "-m tutor --enable-thinking")
+        assert body["thinking"] == {"type": "enabled"}, where
+    for _ in each_place(notebook, ours={"endpoint": "test1", "model": "Dolly-12B"}):
+        assert_fails_cleanly(notebook, f"%%qianfan_chat -m ours\n{'x' * 4_801}", "4,800")
 
 
-@places
-def test_card_of_the_package_counts_where_the_table_says_nothing(notebook, place):
-    set_in(place, notebook, tutor={"model": "deepseek-v3.2", "max_characters": 500})
-    body = ask(notebook, "tutor", "--enable-thinking")
-    assert body["thinking"] == {"type": "enabled"}
-
-
-@places
-def test_card_of_version_1_counts_for_an_endpoint_of_that_model(notebook, place):
-    set_in(place, notebook, ours={"endpoint": "test1", "model": "Dolly-12B"})
-    error, _ = notebook.fail(f"%%qianfan_chat -m ours\n{'x' * 4_801}")
-    assert "4,800" in error.message
-
-
-def test_numbers_of_a_short_name_stand_in_the_table(notebook):
+def test_limits_of_a_short_name_are_in_the_table_of_models(notebook):
     configure(notebook, tutor={"model": "ernie-5.1", "max_characters": 5_000, "sees": True})
     row = re.search(r"^tutor .*$", notebook.run("%qianfan models"), re.MULTILINE)[0]
     assert row.split() == [
@@ -293,251 +236,182 @@ def test_numbers_of_a_short_name_stand_in_the_table(notebook):
     ]
 
 
-# --- which counts
+# --- precedence
 
 
-def test_file_wins_over_the_package(notebook):
-    in_toml(**{"ernie-5.1": {"max_characters": 5}})
-    error, _ = notebook.fail("%%qianfan_chat -m ernie-5.1\nlonger")
-    assert "at most 5" in error.message
-
-
-def test_config_wins_over_the_file(notebook):
-    in_toml(tutor="ernie-5.1")
+def test_configuration_takes_precedence_over_the_file(notebook):
+    in_toml(tutor="ernie-5.1", other="ernie-5.1")
     configure(notebook, tutor="ernie-5.0")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.0"
-
-
-def test_config_wins_though_the_file_is_written_later(notebook):
-    configure(notebook, tutor="ernie-5.0")
+    assert dry_run(notebook, "-m tutor")["model"] == "ernie-5.0"
+    assert dry_run(notebook, "-m other")["model"] == "ernie-5.1"
     in_toml(tutor="ernie-5.1")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.0"
+    assert dry_run(notebook, "-m tutor")["model"] == "ernie-5.0"
 
 
-def test_config_leaves_other_names_of_the_file(notebook):
-    in_toml(tutor="ernie-5.1")
-    configure(notebook, other="ernie-5.0")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.1"
+def test_configuration_takes_precedence_over_a_card_of_the_other_version(notebook):
+    model, endpoint = "ernie-5.1", {"endpoint": "a_dolly_12b"}
+    for file, config, path in (
+        (model, endpoint, "/chat/a_dolly_12b"),
+        (endpoint, model, "/v2/chat/completions"),
+    ):
+        in_toml(tutor=file)
+        configure(notebook, tutor=config)
+        notebook.run("%%qianfan_chat -m tutor\nhi")
+        assert notebook.server.seen[-1].path.endswith(path), config
 
 
-@pytest.mark.parametrize(
-    ("file", "config"),
-    [("ernie-5.1", {"endpoint": "a_dolly_12b"}), ({"endpoint": "a_dolly_12b"}, "ernie-5.1")],
-)
-def test_config_wins_over_the_file_in_the_other_version_too(notebook, file, config):
-    in_toml(tutor=file)
-    configure(notebook, tutor=config)
-    notebook.run("%%qianfan_chat -m tutor\nhi")
-    is_new = notebook.server.seen[-1].path.startswith("/v2/")
-    assert is_new == (config == "ernie-5.1")
+def test_card_of_the_user_takes_precedence_over_the_packages_of_both_versions(notebook):
+    for name in ("ERNIE-Speed-128K", "ernie-4.0-8k"):
+        configure(notebook, **{name: {"endpoint": "a_dolly_12b"}})
+        notebook.run(f"%%qianfan_chat -m {name}\nhi")
+        assert notebook.server.seen[-1].path.endswith("/chat/a_dolly_12b"), name
 
 
-@pytest.mark.parametrize("name", ["ERNIE-Speed-128K", "ernie-4.0-8k"])
-def test_own_card_wins_over_the_packages_of_the_other_version(notebook, name):
-    """One that the package has in version 2 too."""
-    configure(notebook, **{name: {"endpoint": "a_dolly_12b"}})
-    notebook.run(f"%%qianfan_chat -m {name}\nhi")
-    assert notebook.server.seen[-1].path.endswith("/chat/a_dolly_12b")
-
-
-def test_config_can_be_emptied(notebook):
+def test_configuration_can_be_emptied(notebook):
     configure(notebook, tutor="ernie-5.1")
     configure(notebook)
-    assert tried(notebook, "%%qianfan_chat -m tutor --dry-run\nhi")["model"] == "tutor"
+    assert dry_run(notebook, "-m tutor")["model"] == "tutor"
 
 
-def test_file_beside_the_notebook_counts_wherever_its_cells_have_gone(notebook, tmp_path):
+def test_file_is_read_beside_the_notebook_whatever_the_working_directory(notebook, tmp_path):
     in_toml(tutor="ernie-5.1")
     (tmp_path / "elsewhere").mkdir()
     notebook.run("import os; os.chdir('elsewhere')")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.1"
+    assert dry_run(notebook, "-m tutor")["model"] == "ernie-5.1"
 
 
-def test_file_counts_from_the_next_cell(notebook):
-    ask(notebook, "ernie-5.1")
+def test_file_is_read_anew_for_each_cell(notebook):
+    assert dry_run(notebook, "-m tutor")["model"] == "tutor"
     in_toml(tutor="ernie-5.1")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.1"
-
-
-def test_file_that_is_changed_counts_from_the_next_cell(notebook):
-    in_toml(tutor="ernie-5.1")
-    ask(notebook, "tutor")
+    assert dry_run(notebook, "-m tutor")["model"] == "ernie-5.1"
     in_toml(tutor="ernie-5.0")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.0"
-
-
-def test_file_that_is_removed_counts_no_longer(notebook):
-    in_toml(tutor="ernie-5.1")
-    ask(notebook, "tutor")
-    Path(FILE).unlink()
-    assert tried(notebook, "%%qianfan_chat -m tutor --dry-run\nhi")["model"] == "tutor"
-
-
-def test_file_that_is_corrected_counts_from_the_next_cell(notebook):
+    assert dry_run(notebook, "-m tutor")["model"] == "ernie-5.0"
     write("[qianfan.models\n")
     notebook.fail("%%qianfan_chat -m tutor\nhi")
     in_toml(tutor="ernie-5.1")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.1"
+    assert dry_run(notebook, "-m tutor")["model"] == "ernie-5.1"
+    Path(FILE).unlink()
+    assert dry_run(notebook, "-m tutor")["model"] == "tutor"
 
 
-@pytest.mark.parametrize("text", ["", "[qianfan]\n", "[qianfan.models]\n"])
-def test_file_without_models_changes_nothing(notebook, text):
-    write(text)
-    assert ask(notebook, "ernie-5.1")["model"] == "ernie-5.1"
-
-
-@places
-def test_tab_offers_own_names(notebook, place):
-    set_in(place, notebook, tutor="ernie-5.1", tutti={"endpoint": "dolly_12b"})
-    assert notebook.complete("%%qianfan_chat -m tu") == ["tutor", "tutti"]
-
-
-def test_tab_does_not_fail_where_the_file_is_wrong(notebook):
+def test_tab_offers_short_names(notebook):
+    for where in each_place(notebook, tutor="ernie-5.1", tutti={"endpoint": "dolly_12b"}):
+        assert notebook.complete("%%qianfan_chat -m tu") == ["tutor", "tutti"], where
     write("[qianfan.models\n")
     assert notebook.complete("%%qianfan_chat --temp") == ["--temperature"]
 
 
-# --- what is wrong
+# --- invalid cards
 
-WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown field": ({"tutor": {"max_caracters": 5}}, "'max_caracters'"),
-    "nothing said": ({"tutor": {}}, "neither a name nor a table"),
-    "number": ({"tutor": 5}, "neither a name nor a table"),
-    "empty model": ({"tutor": ""}, "'' is not the name of a model"),
-    "blank name": ({" ": "ernie-5.1"}, "has no name"),
-    "model that is none": ({"tutor": {"model": 5}}, "5 is not the name of a model"),
-    "endpoint with a path": ({"tutor": {"endpoint": "../x"}}, "'../x'"),
-    "endpoint that is none": ({"tutor": {"endpoint": 5}}, "endpoint 5"),
-    "unknown kind": ({"tutor": {"kind": "picture"}}, "kind is 'picture'"),
-    "no kind": ({"tutor": {"kind": []}}, "kind is []"),
-    "one unknown kind": ({"tutor": {"kind": ["chat", "x"]}}, "kind is ['chat', 'x']"),
-    "no characters": ({"tutor": {"max_characters": 0}}, "max_characters is 0"),
-    "characters in words": ({"tutor": {"max_characters": "5"}}, "max_characters is '5'"),
-    "true characters": ({"tutor": {"max_characters": True}}, "max_characters is True"),
-    "half a token": ({"tutor": {"max_tokens": 1.5}}, "max_tokens is 1.5"),
-    "sees in words": ({"tutor": {"sees": "yes"}}, "sees is 'yes'"),
-    "json in words": ({"tutor": {"json": 1}}, "json is 1"),
-    "thinks": ({"tutor": {"thinks": "often"}}, "thinks is 'often'"),
-    "thinks a list": ({"tutor": {"thinks": ["always"]}}, "thinks is ['always']"),
-    "second of two": ({"good": "ernie-5.1", "tutor": {"sees": 1}}, "'tutor': sees is 1"),
-}
-wrong = pytest.mark.parametrize(("models", "words"), WRONG.values(), ids=WRONG)
-
-
-@wrong
-def test_wrong_card_of_the_file_is_named(notebook, models, words):
-    in_toml(**models)
-    error, shown = notebook.fail("%%qianfan_chat -m ernie-5.1\nhi")
-    assert (type(error), error.message.startswith(f"{TOML}: ")) == (SettingsError, True)
-    assert (words in error.message, shown.splitlines()) == (True, two_lines(error))
+INVALID: list[tuple[dict[str, Any], str]] = [
+    ({"tutor": {"max_caracters": 5}}, "'max_caracters'"),
+    ({"tutor": {}}, "neither a name nor a table"),
+    ({"tutor": 5}, "neither a name nor a table"),
+    ({"tutor": ""}, "'' is not the name of a model"),
+    ({" ": "ernie-5.1"}, "has no name"),
+    ({"tutor": {"model": 5}}, "5 is not the name of a model"),
+    ({"tutor": {"endpoint": "../x"}}, "'../x'"),
+    ({"tutor": {"endpoint": 5}}, "endpoint 5"),
+    ({"tutor": {"kind": "picture"}}, "kind is 'picture'"),
+    ({"tutor": {"kind": []}}, "kind is []"),
+    ({"tutor": {"kind": ["chat", "x"]}}, "kind is ['chat', 'x']"),
+    ({"tutor": {"max_characters": 0}}, "max_characters is 0"),
+    ({"tutor": {"max_characters": "5"}}, "max_characters is '5'"),
+    ({"tutor": {"max_characters": True}}, "max_characters is True"),
+    ({"tutor": {"max_tokens": 1.5}}, "max_tokens is 1.5"),
+    ({"tutor": {"sees": "yes"}}, "sees is 'yes'"),
+    ({"tutor": {"json": 1}}, "json is 1"),
+    ({"tutor": {"thinks": "often"}}, "thinks is 'often'"),
+    ({"tutor": {"thinks": ["always"]}}, "thinks is ['always']"),
+    ({"good": "ernie-5.1", "tutor": {"sees": 1}}, "'tutor': sees is 1"),
+]
+MENTIONS = "(?s)^{}.*{}"
 
 
-@wrong
-def test_wrong_card_of_config_is_told(notebook, caplog, models, words):
-    configure(notebook, **models)  # IPython writes it into the log and lets the cell pass
-    assert (CONFIG in caplog.text, words in caplog.text) == (True, True)
+def test_invalid_card_of_the_file_fails_the_cell(notebook):
+    for models, words in INVALID:
+        in_toml(**models)
+        message = MENTIONS.format(re.escape(f"{TOML}: "), re.escape(words))
+        assert_fails_cleanly(notebook, "%%qianfan_chat -m ernie-5.1\nhi", message, SettingsError)
 
 
-@wrong
-def test_wrong_card_of_config_changes_nothing(notebook, models, words):
+def test_invalid_card_of_the_configuration_is_logged_and_changes_nothing(notebook, caplog):
     configure(notebook, tutor="ernie-5.1")
-    configure(notebook, **models)
-    assert ask(notebook, "tutor")["model"] == "ernie-5.1"
+    for models, words in INVALID:
+        caplog.clear()
+        configure(notebook, **models)  # IPython logs the error and lets the cell pass
+        assert CONFIG in caplog.text, models
+        assert words in caplog.text, models
+        assert notebook.magics.models == {"tutor": "ernie-5.1"}, models
+    assert dry_run(notebook, "-m tutor")["model"] == "ernie-5.1"
 
 
-@wrong
-def test_wrong_card_says_what_to_do(models, words):
-    with pytest.raises(ParameterError) as caught:
-        read_cards(models, "here")
-    assert caught.value.hint
+def test_hint_on_an_unknown_field_suggests_a_near_one_or_lists_all():
+    hints = {"max_caracters": "Did you mean max_characters?", "colour": ", ".join(FIELDS)}
+    for field, hint in hints.items():
+        with pytest.raises(ParameterError) as caught:
+            read_cards({"tutor": {field: 5}}, "here")
+        assert hint in caught.value.hint, field
 
 
-def test_misspelt_field_is_guessed():
-    with pytest.raises(ParameterError) as caught:
-        read_cards({"tutor": {"max_caracters": 5}}, "here")
-    assert caught.value.hint == "Did you mean max_characters?"
+def test_configuration_that_is_no_table_is_logged(notebook, caplog):
+    for value in ("'ernie-5.1'", "['ernie-5.1']", "5", "None", "{5: 'ernie-5.1'}"):
+        caplog.clear()
+        notebook.run(f"{CONFIG} = {value}")
+        assert CONFIG in caplog.text, value
+        assert notebook.magics.models == {}, value
 
 
-def test_fields_are_listed_where_none_is_near():
-    with pytest.raises(ParameterError) as caught:
-        read_cards({"tutor": {"colour": 5}}, "here")
-    assert all(field in caught.value.hint for field in FIELDS)
-
-
-@pytest.mark.parametrize("value", ["'ernie-5.1'", "['ernie-5.1']", "5", "None", "{5: 'ernie-5.1'}"])
-def test_config_that_is_no_table_is_told(notebook, caplog, value):
-    notebook.run(f"{CONFIG} = {value}")
-    assert (CONFIG in caplog.text, notebook.magics.models) == (True, {})
-
-
-def folder() -> None:
-    Path(FILE).mkdir()
-
-
-FILES: dict[str, tuple[Any, str]] = {
-    "no TOML": ("[qianfan.models\n", "is not TOML"),
-    "half a line": ("[qianfan.models]\ntutor =", "is not TOML"),
-    "name twice": ("[qianfan.models]\na = 'x'\na = 'y'\n", "is not TOML"),
-    "no UTF-8": ("[qianfan.models]\n'é' = 'ernie-5.1'".encode("latin-1"), "not UTF-8"),
-    "UTF-16": ("[qianfan.models]\n".encode("utf-16"), "not UTF-8"),
-    "folder": (folder, "cannot be read"),
-    "qianfan a text": ("qianfan = 'x'\n", "is not a table"),
-    "qianfan a number": ("qianfan = 5\n", "is not a table"),
-    "qianfan a list": ("qianfan = ['x']\n", "is not a table"),
-    "models a text": ("[qianfan]\nmodels = 'ernie-5.1'\n", "is not a table"),
-    "models a list": ("[[qianfan.models]]\ntutor = 'ernie-5.1'\n", "is not a table"),
-    "nested without end": ("a = " + "[" * 5_000 + "]" * 5_000, "is not TOML"),
-    "another table": ("[models]\ntutor = 'ernie-5.1'\n", "unknown table"),
-    "misspelt table": ("[qianfan.model]\ntutor = 'ernie-5.1'\n", "has [qianfan.model]"),
-    "digits": (f"[qianfan.models.x]\nmax_tokens = {'9' * 5_000}\n", "too long"),
-    "date": ("[qianfan.models]\ntutor = 2026-01-01\n", "neither a name nor a table"),
-}
-files = pytest.mark.parametrize(("content", "words"), FILES.values(), ids=FILES)
-
-
-def put(content: Any) -> None:
-    if callable(content):
-        content()
-    else:
+def test_invalid_file_fails_the_cell(notebook):
+    contents: list[tuple[str | bytes, str]] = [
+        ("[qianfan.models\n", "is not TOML"),
+        ("[qianfan.models]\ntutor =", "is not TOML"),
+        ("[qianfan.models]\na = 'x'\na = 'y'\n", "is not TOML"),
+        ("[qianfan.models]\ngood = 'ernie-5.1'\ntutor =\n", "line 3"),
+        ("[qianfan.models]\n'é' = 'ernie-5.1'".encode("latin-1"), "not UTF-8"),
+        ("[qianfan.models]\n".encode("utf-16"), "not UTF-8"),
+        ("qianfan = 'x'\n", "is not a table"),
+        ("qianfan = 5\n", "is not a table"),
+        ("qianfan = ['x']\n", "is not a table"),
+        ("[qianfan]\nmodels = 'ernie-5.1'\n", "is not a table"),
+        ("[[qianfan.models]]\ntutor = 'ernie-5.1'\n", "is not a table"),
+        ("a = " + "[" * 5_000 + "]" * 5_000, "is not TOML"),
+        ("[models]\ntutor = 'ernie-5.1'\n", "which nothing reads"),
+        ("[qianfan.model]\ntutor = 'ernie-5.1'\n", "has [qianfan.model]"),
+        (f"[qianfan.models.x]\nmax_tokens = {'9' * 5_000}\n", "too long"),
+        ("[qianfan.models]\ntutor = 2026-01-01\n", "neither a name nor a table"),
+    ]
+    for content, words in contents:
         write(content)
+        message = MENTIONS.format(f".*{re.escape(FILE)}", re.escape(words))
+        for cell in ("%%qianfan_chat -m ernie-5.1\nhi", "%%qianfan_chat\nhi"):
+            assert_fails_cleanly(notebook, cell, message, SettingsError)
+        assert_lines_fail_cleanly_if_at_all(notebook, str(content[:80]))
 
 
-@files
-def test_wrong_file_is_told(notebook, content, words):
-    put(content)
-    error, shown = notebook.fail("%%qianfan_chat -m ernie-5.1\nhi")
-    told = (type(error), FILE in error.message, words in error.message, bool(error.hint))
-    assert (told, shown.splitlines()) == ((SettingsError, True, True, True), two_lines(error))
+def assert_lines_fail_cleanly_if_at_all(notebook: Notebook, where: str) -> None:
+    for line in ("%qianfan models", "%qianfan", "%qianfan history"):
+        error = notebook.shell.run_cell(line).error_in_exec
+        if error is not None:
+            assert type(error) is SettingsError, (where, line)
+            assert FILE in error.message, (where, line)
 
 
-@files
-def test_wrong_file_sends_nothing(notebook, content, words):
-    put(content)
-    notebook.fail("%%qianfan_chat\nhi")
-    assert notebook.server.seen == []
+def test_folder_with_the_name_of_the_file_fails_the_cell(notebook):
+    Path(FILE).mkdir()
+    message = f"{re.escape(FILE)} cannot be read"
+    assert_fails_cleanly(notebook, "%%qianfan_chat\nhi", message, SettingsError)
+    assert_lines_fail_cleanly_if_at_all(notebook, "folder")
 
 
-@files
-@pytest.mark.parametrize("line", ["%qianfan models", "%qianfan", "%qianfan history"])
-def test_wrong_file_fails_other_lines_in_two_lines_if_at_all(notebook, content, words, line):
-    put(content)
-    result = notebook.shell.run_cell(line)
-    error = result.error_in_exec
-    assert error is None or (type(error), FILE in error.message) == (SettingsError, True)
+def test_file_of_windows_is_read():
+    """Its editor ends lines with CR and LF, and may begin with a byte order mark."""
+    for start, end in (("\ufeff", "\n"), ("", "\r\n")):
+        write(f"{start}[qianfan.models]{end}tutor = 'ernie-5.1'{end}")
+        assert [card.model for card in read_file(Path())] == ["ernie-5.1"], (start, end)
 
 
-def test_file_with_a_byte_order_mark_is_read(notebook):
-    """Windows' editor writes one."""
-    write("\ufeff[qianfan.models]\ntutor = 'ernie-5.1'\n")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.1"
-
-
-def test_file_of_windows_is_read(notebook):
-    write("[qianfan.models]\r\ntutor = 'ernie-5.1'\r\n")
-    assert ask(notebook, "tutor")["model"] == "ernie-5.1"
-
-
-def test_status_of_a_wrong_file_is_told_by_the_line_that_is_wrong(notebook):
-    write("[qianfan.models]\ngood = 'ernie-5.1'\ntutor =\n")
-    error, _ = notebook.fail("%%qianfan_chat\nhi")
-    assert "line 3" in error.message
+def test_file_without_models_has_no_cards():
+    for text in ("", "[qianfan]\n", "[qianfan.models]\n"):
+        write(text)
+        assert read_file(Path()) == [], text

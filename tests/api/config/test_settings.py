@@ -1,8 +1,9 @@
-"""Environment and .env to settings: which wins, what is refused, and that no value shows."""
+"""Settings from the environment and .env: precedence, refusals, and that no value is shown."""
 
 import re
 import traceback
 from dataclasses import FrozenInstanceError
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,8 @@ def refusal(folder, dot_env=None, /, **environ):
     return caught.value
 
 
-def everything_told(error):
-    """The error as any front end or log may show it, its causes and contexts included."""
+def all_texts(error):
+    """Return all that a front end or log may show of an error, its causes and contexts included."""
     chain = [error]
     while chain[-1].__context__:
         chain.append(chain[-1].__context__)
@@ -45,7 +46,7 @@ def everything_told(error):
     )
 
 
-# Each variable, a text, and where it goes as what.
+# Each variable with a text, the field that it fills, and the value.
 READ = [
     ("QIANFAN_BASE_URL", "http://127.0.0.1:8080", "base_url", "http://127.0.0.1:8080"),
     ("QIANFAN_BASE_URL", "https://gate/way/", "base_url", "https://gate/way"),
@@ -76,27 +77,21 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize(("variable", "text", "name", "value"), READ)
-def test_environment_fills(variable, text, name, value, tmp_path):
-    assert getattr(load(tmp_path, **{variable: text}), name) == value
+def test_environment_and_dot_env_fill_the_settings(tmp_path):
+    for variable, text, name, value in READ:
+        for settings in (load(tmp_path, "", **{variable: text}), load(tmp_path, {variable: text})):
+            assert getattr(settings, name) == value, (variable, text)
 
 
-@pytest.mark.parametrize(("variable", "text", "name", "value"), READ)
-def test_dot_env_fills(variable, text, name, value, tmp_path):
-    assert getattr(load(tmp_path, {variable: text}), name) == value
-
-
-@pytest.mark.parametrize(
-    ("variables", "credentials"),
-    [
+def test_credentials_are_read(tmp_path):
+    cases = [
         (PAIR, Credentials(ak="ak-of-the-app", sk="sk-of-the-app")),
         (SIGNATURE, Credentials(access_key="key-of-account", secret_key="secret-of-account")),
         (TOKEN, Credentials(access_token="token-fetched")),
         ({"QIANFAN_BEARER_TOKEN": "bce-v3/x"}, Credentials(bearer_token="bce-v3/x")),
-    ],
-)
-def test_credentials_are_read(variables, credentials, tmp_path):
-    assert load(tmp_path, **variables).credentials == credentials
+    ]
+    for variables, credentials in cases:
+        assert load(tmp_path, **variables).credentials == credentials, list(variables)
 
 
 def test_nothing_set_gives_the_defaults(tmp_path):
@@ -108,20 +103,17 @@ def test_no_other_variable_is_read():
     assert set(VARIABLES) == keys | {row[0] for row in READ}
 
 
-def test_environment_wins_over_dot_env(tmp_path):
+def test_environment_takes_precedence_over_dot_env_unless_blank(tmp_path):
     assert load(tmp_path, "QIANFAN_MODEL=file", QIANFAN_MODEL="outside").model == "outside"
-
-
-def test_blank_variable_of_the_environment_counts_as_unset(tmp_path):
     assert load(tmp_path, "QIANFAN_MODEL=file", QIANFAN_MODEL=" ").model == "file"
 
 
-@pytest.mark.parametrize("text", ["QIANFAN_MODEL=\n", "QIANFAN_MODEL=' '\n", "QIANFAN_MODEL\n"])
-def test_blank_variable_of_dot_env_counts_as_unset(text, tmp_path):
-    assert load(tmp_path, text).model is None
+def test_blank_variable_of_dot_env_is_ignored(tmp_path):
+    for text in ("QIANFAN_MODEL=\n", "QIANFAN_MODEL=' '\n", "QIANFAN_MODEL\n"):
+        assert load(tmp_path, text).model is None, text
 
 
-def test_spaces_around_a_value_are_dropped(tmp_path):
+def test_spaces_around_a_value_are_removed(tmp_path):
     assert load(tmp_path, QIANFAN_AK=" a-long-key\n", QIANFAN_SK="b").credentials.ak == "a-long-key"
 
 
@@ -130,13 +122,13 @@ def test_dot_env_is_found_in_a_folder_above(tmp_path):
     assert load_settings(tmp_path / "a" / "b", {}).model == "above"
 
 
-def test_dot_env_nearest_to_the_notebook_counts(tmp_path):
+def test_dot_env_nearest_to_the_notebook_is_read(tmp_path):
     (tmp_path / ".env").write_text("QIANFAN_MODEL=above", encoding="utf-8")
     (tmp_path / "a").mkdir()
     assert load(tmp_path / "a", "QIANFAN_MODEL=beside").model == "beside"
 
 
-def test_folder_called_dot_env_is_passed_over(tmp_path):
+def test_folder_called_dot_env_is_ignored(tmp_path):
     (tmp_path / ".env").write_text("QIANFAN_MODEL=above", encoding="utf-8")
     (tmp_path / "a" / ".env").mkdir(parents=True)
     assert load(tmp_path / "a").model == "above"
@@ -155,24 +147,24 @@ def test_dot_env_is_found_above_a_relative_folder(tmp_path, monkeypatch):
     assert load_settings(Path(), {}).model == "above"
 
 
-def test_named_file_is_read_in_the_place_of_dot_env(tmp_path):
+def test_named_file_is_read_instead_of_dot_env(tmp_path):
     other = tmp_path / "other"
     other.write_text("QIANFAN_MODEL=other", encoding="utf-8")
     settings = load(
         tmp_path, "QIANFAN_MODEL=file\nQIANFAN_APP_ID=1", QIANFAN_DOT_ENV_CONFIG_FILE=str(other)
     )
-    assert (settings.model, settings.app_id) == ("other", None)
+    assert settings.model == "other"
+    assert settings.app_id is None
 
 
-@pytest.mark.parametrize("name", ["missing-file", ".", "long" * 75], ids=len)
-def test_named_file_that_is_not_there_is_refused(name, tmp_path):
-    error = refusal(tmp_path, QIANFAN_DOT_ENV_CONFIG_FILE=str(tmp_path / name))
-    assert "QIANFAN_DOT_ENV_CONFIG_FILE" in error.message
+def test_named_file_that_is_missing_is_refused(tmp_path):
+    for name in ("missing-file", ".", "long" * 75):
+        error = refusal(tmp_path, QIANFAN_DOT_ENV_CONFIG_FILE=str(tmp_path / name))
+        assert "QIANFAN_DOT_ENV_CONFIG_FILE" in error.message, name
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
+def test_syntax_of_dot_env(tmp_path):
+    cases = [
         ('QIANFAN_MODEL="a b"', "a b"),
         ("QIANFAN_MODEL='a'  # mine", "a"),
         ("export QIANFAN_MODEL=a", "a"),
@@ -182,51 +174,36 @@ def test_named_file_that_is_not_there_is_refused(name, tmp_path):
         ("\ufeffQIANFAN_MODEL=a", "a"),
         ("QIANFAN_MODEL=千帆", "千帆"),
         ("OTHER=1\nQIANFAN_MODEL=a", "a"),
-    ],
-)
-def test_dot_env_may_be_written_so(text, value, tmp_path):
-    assert load(tmp_path, text).model == value
+    ]
+    for text, value in cases:
+        assert load(tmp_path, text).model == value, text
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
+def test_bad_line_of_dot_env_is_named_by_its_number_and_not_shown(tmp_path):
+    cases = [
         ("QIANFAN_SK hush", 1),
         ("QIANFAN_MODEL=a\nQIANFAN_SK: hush\n", 2),
         ("# mine\n\nQIANFAN_SK='hush\n", 3),
         ("QIANFAN_MODEL=a\n\n\n\nQIANFAN_SK hush\n", 5),
-    ],
-)
-def test_bad_line_of_dot_env_is_named_by_its_number(text, line, tmp_path):
-    assert refusal(tmp_path, text).message.startswith(f"Line {line} of .env is not")
+    ]
+    for text, line in cases:
+        error = refusal(tmp_path, text)
+        assert error.message.startswith(f"Line {line} of .env is not"), text
+        assert "hush" not in all_texts(error), text
 
 
-def test_bad_line_of_dot_env_is_not_shown(tmp_path):
-    assert "hush" not in everything_told(refusal(tmp_path, "QIANFAN_SK hush-hush"))
+def test_dot_env_that_is_not_utf_8_is_refused(tmp_path):
+    for encoding in ("utf-16", "gbk"):
+        error = refusal(tmp_path, "QIANFAN_MODEL=千帆大模型".encode(encoding))
+        assert str(error) == "The file .env is not UTF-8\nSave it as UTF-8.", encoding
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "gbk"])
-def test_dot_env_that_is_not_utf_8_is_refused(encoding, tmp_path):
-    error = refusal(tmp_path, "QIANFAN_MODEL=千帆大模型".encode(encoding))
-    assert str(error) == "The file .env is not UTF-8\nSave it as UTF-8."
-
-
-@pytest.mark.parametrize(
-    ("present", "missing"),
-    [
-        ("QIANFAN_AK", "QIANFAN_SK"),
-        ("QIANFAN_SK", "QIANFAN_AK"),
-        ("QIANFAN_ACCESS_KEY", "QIANFAN_SECRET_KEY"),
-        ("QIANFAN_SECRET_KEY", "QIANFAN_ACCESS_KEY"),
-    ],
-)
-def test_half_of_a_pair_names_the_missing_half(present, missing, tmp_path):
-    assert refusal(tmp_path, **{present: "x"}).message == f"{present} is set, but {missing} is not"
-
-
-@pytest.mark.parametrize("variable", [*PAIR, *SIGNATURE])
-def test_half_of_a_pair_does_not_show(variable, tmp_path):
-    assert "hush-hush" not in everything_told(refusal(tmp_path, **{variable: "hush-hush"}))
+def test_half_of_a_pair_names_the_missing_half_and_is_not_shown(tmp_path):
+    for first, second in (PAIR, SIGNATURE):
+        for present, missing in ((first, second), (second, first)):
+            error = refusal(tmp_path, **{present: "hush-hush"})
+            assert error.message == f"{present} is set, but {missing} is not"
+            assert "hush-hush" not in all_texts(error), present
 
 
 def test_halves_of_a_pair_may_come_from_both_places(tmp_path):
@@ -234,61 +211,49 @@ def test_halves_of_a_pair_may_come_from_both_places(tmp_path):
     assert settings.credentials == Credentials(ak="a", sk="b")
 
 
-@pytest.mark.parametrize("key", ["sk hush", "sk\thush", "ключ-hush", "sk\0hush", "sk-hush\udcff"])
-def test_key_with_a_character_that_no_key_has_is_refused(key, tmp_path):
-    error = refusal(tmp_path, QIANFAN_AK="a", QIANFAN_SK=key)
-    assert error.message == "QIANFAN_SK holds a character that no key has"
+def test_key_with_a_character_that_no_key_has_is_refused_and_not_shown(tmp_path):
+    for key in ("sk hush", "sk\thush", "ключ-hush", "sk\0hush", "sk-hush\udcff"):
+        error = refusal(tmp_path, QIANFAN_AK="a", QIANFAN_SK=key)
+        assert error.message == "QIANFAN_SK holds a character that no key has", repr(key)
+        assert "hush" not in all_texts(error), repr(key)
 
 
-@pytest.mark.parametrize("key", ["sk hush", "ключ-hush", "sk\0hush"])
-def test_key_with_a_character_that_no_key_has_does_not_show(key, tmp_path):
-    assert "hush" not in everything_told(refusal(tmp_path, QIANFAN_AK="a", QIANFAN_SK=key))
+def test_two_ways_to_authenticate_contradict_each_other(tmp_path):
+    for variables in (PAIR | SIGNATURE, PAIR | TOKEN, SIGNATURE | TOKEN, PAIR | SIGNATURE | TOKEN):
+        for error in (refusal(tmp_path, "", **variables), refusal(tmp_path, variables)):
+            missing = [name for name in variables if name not in error.message]
+            assert missing == [], list(variables)
+            assert not re.search("of-the-app|of-account|fetched", all_texts(error)), list(variables)
 
 
-@pytest.mark.parametrize(
-    "variables", [PAIR | SIGNATURE, PAIR | TOKEN, SIGNATURE | TOKEN, PAIR | SIGNATURE | TOKEN]
-)
-@pytest.mark.parametrize("outside", [True, False], ids=["environment", "dot_env"])
-def test_two_ways_to_be_let_in_contradict_each_other(variables, outside, tmp_path):
-    error = refusal(tmp_path, **variables) if outside else refusal(tmp_path, variables)
-    assert all(name in error.message for name in variables)
-
-
-def test_contradiction_shows_no_value(tmp_path):
-    told = everything_told(refusal(tmp_path, PAIR | SIGNATURE | TOKEN))
-    assert not re.search("of-the-app|of-account|fetched", told)
-
-
-@pytest.mark.parametrize(
-    ("inside", "outside", "way"),
-    [
+def test_way_of_the_environment_takes_precedence_over_that_of_dot_env(tmp_path):
+    cases = [
         (PAIR, TOKEN, ("access_token",)),
         (PAIR, SIGNATURE, ("access_key", "secret_key")),
         (SIGNATURE, PAIR, ("ak", "sk")),
         (PAIR | SIGNATURE, TOKEN, ("access_token",)),
-    ],
-)
-def test_way_of_the_environment_wins_over_that_of_dot_env(inside, outside, way, tmp_path):
-    assert load(tmp_path, inside, **outside).credentials.ways == [way]
+    ]
+    for inside, outside, way in cases:
+        ways = load(tmp_path, inside, **outside).credentials.ways
+        assert ways == [way], (list(inside), list(outside))
 
 
 def test_bearer_token_contradicts_nothing(tmp_path):
-    settings = load(tmp_path, PAIR, QIANFAN_BEARER_TOKEN="bce-v3/x")
-    assert (settings.credentials.ways, settings.credentials.bearer_token) == (
-        [("ak", "sk")],
-        "bce-v3/x",
-    )
+    bearer = {"QIANFAN_BEARER_TOKEN": "bce-v3/x"}
+    for inside, outside, way in (
+        (PAIR, bearer, ("ak", "sk")),
+        (PAIR | bearer, TOKEN, ("access_token",)),
+    ):
+        credentials = load(tmp_path, inside, **outside).credentials
+        assert credentials.bearer_token == "bce-v3/x", way
+        assert credentials.ways == [way]
 
 
-def test_bearer_token_of_dot_env_stays_beside_a_way_of_the_environment(tmp_path):
-    settings = load(tmp_path, PAIR | {"QIANFAN_BEARER_TOKEN": "bce-v3/x"}, **TOKEN)
-    assert settings.credentials.bearer_token == "bce-v3/x"
-
-
-@pytest.mark.parametrize("variables", [PAIR | TOKEN, {"QIANFAN_AK": "half"}])
-def test_given_credentials_are_used_in_the_place_of_those_outside(variables, tmp_path):
+def test_given_credentials_are_used_instead_of_those_that_are_set(tmp_path):
     given = Credentials(access_token="given-token")
-    assert load_settings(tmp_path, variables, credentials=given).credentials is given
+    for variables in (PAIR | TOKEN, {"QIANFAN_AK": "half"}):
+        settings = load_settings(tmp_path, variables, credentials=given)
+        assert settings.credentials is given, list(variables)
 
 
 BAD = [
@@ -327,58 +292,47 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("variable", "value"), BAD)
-def test_bad_value_is_refused_by_the_name_of_its_variable(variable, value, tmp_path):
-    assert refusal(tmp_path, **{variable: value}).message.startswith(f"{variable} must ")
+def test_bad_value_is_refused_by_the_name_of_its_variable_and_not_shown(tmp_path):
+    for variable, value in BAD:
+        error = refusal(tmp_path, **{variable: value})
+        assert error.message.startswith(f"{variable} must "), (variable, value)
+        assert "hush" not in all_texts(error), (variable, value)
 
 
-@pytest.mark.parametrize(("variable", "value"), [row for row in BAD if "hush" in row[1]])
-def test_bad_value_does_not_show(variable, value, tmp_path):
-    assert "hush" not in everything_told(refusal(tmp_path, **{variable: value}))
-
-
-@pytest.mark.parametrize(
-    "names", [("ak", "sk"), ("access_key", "secret_key"), ("access_token",), ("bearer_token",)]
-)
-def test_repr_of_settings_shows_no_secret(names):
-    settings = Settings(credentials=Credentials(**dict.fromkeys(names, "hush-hush")))
-    assert "hush" not in repr(settings)
-
-
-def test_repr_of_credentials_says_which_there_are():
-    assert repr(Credentials(ak="a", sk="b")) == "Credentials(ak=***, sk=***)"
-
-
-def test_repr_of_settings_does_not_show_the_proxy():
+def test_repr_of_settings_shows_no_secret():
+    pairs = [("ak", "sk"), ("access_key", "secret_key"), ("access_token",), ("bearer_token",)]
+    for names in pairs:
+        credentials = Credentials(**dict.fromkeys(names, "hush-hush"))
+        assert "hush" not in repr(Settings(credentials=credentials)), names
     assert "hush" not in repr(Settings(proxy="http://user:hush@proxy:3128"))
-
-
-def test_repr_of_settings_shows_what_is_no_secret():
     assert "model='Dolly-12B'" in repr(Settings(model="Dolly-12B"))
 
 
-@pytest.mark.parametrize(("values", "name"), [(Settings(), "model"), (Credentials(), "ak")])
-def test_values_are_frozen(values, name):
-    with pytest.raises(FrozenInstanceError):
-        setattr(values, name, "other")
+def test_repr_of_credentials_names_those_that_are_set():
+    assert repr(Credentials(ak="a", sk="b")) == "Credentials(ak=***, sk=***)"
 
 
-@pytest.mark.parametrize(
-    ("keys", "versions"),
-    [
+def test_values_are_frozen():
+    for values, name in ((Settings(), "model"), (Credentials(), "ak")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(values, name, "other")
+
+
+def test_versions_that_accept_the_credentials():
+    pair, signature = {"ak": "a", "sk": "b"}, {"access_key": "a", "secret_key": "b"}
+    cases: list[tuple[dict[str, str], tuple[int, ...]]] = [
         ({}, ()),
-        ({"ak": "a", "sk": "b"}, (1,)),
+        (pair, (1,)),
         ({"access_token": "a"}, (1,)),
-        ({"access_key": "a", "secret_key": "b"}, (1, 2)),
+        (signature, (1, 2)),
         ({"bearer_token": "a"}, (2,)),
-        ({"bearer_token": "a", "ak": "a", "sk": "b"}, (1, 2)),
+        ({"bearer_token": "a"} | pair, (1, 2)),
         ({"bearer_token": "a", "access_token": "a"}, (1, 2)),
-        ({"bearer_token": "a", "access_key": "a", "secret_key": "b"}, (1, 2)),
+        ({"bearer_token": "a"} | signature, (1, 2)),
         ({"bearer_token": "", "access_token": ""}, ()),
-    ],
-)
-def test_versions_that_credentials_are_good_for(keys, versions):
-    assert Credentials(**keys).versions == versions
+    ]
+    for keys, versions in cases:
+        assert Credentials(**keys).versions == versions, keys
 
 
 class TestExample:
@@ -387,14 +341,13 @@ class TestExample:
     setting = re.compile(r"# ([A-Z_]+)=(.*)")
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
 
-    def test_lists_each_variable_once(self):
-        found = [match[1] for line in self.lines if (match := self.setting.fullmatch(line))]
+    def test_explains_each_variable_once_in_the_line_above(self):
+        found = []
+        for above, line in pairwise(self.lines):
+            if match := self.setting.fullmatch(line):
+                found.append(match[1])
+                assert re.fullmatch(r"# [A-Z][^=]{20,}\.", above), line
         assert sorted(found) == sorted([*VARIABLES, DOT_ENV_VARIABLE])
-
-    @pytest.mark.parametrize("variable", [*VARIABLES, DOT_ENV_VARIABLE])
-    def test_explains_the_variable_in_the_line_above(self, variable):
-        place = next(i for i, line in enumerate(self.lines) if line.startswith(f"# {variable}="))
-        assert re.fullmatch(r"# [A-Z][^=]{20,}\.", self.lines[place - 1])
 
     def test_sets_nothing(self):
         assert [line for line in self.lines if line and not line.startswith("#")] == []

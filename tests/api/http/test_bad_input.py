@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import ssl
+from typing import Any
 
 import pytest
 import trustme
@@ -205,7 +206,8 @@ def test_foreign_event_is_an_error_with_the_text_so_far(raw_server, make_client,
     raw_server.script += [stream_answer({"result": "he"}, sent)]
     with pytest.raises(QianfanError) as caught:
         text_of(make_client())
-    assert caught.value.partial == "he"
+    error: Any = caught.value
+    assert error.partial == "he"
 
 
 def test_html_says_that_it_is_not_qianfans(raw_server, make_client):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["write_text"]
 
-#: What is written may be private: only its owner may read a new file.
+#: Permissions of a new file: its content may be private, so only its owner may read it.
 _NEW_FILE_MODE = 0o600
 
 
@@ -43,7 +43,7 @@ def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
     ...     path.read_text(encoding="utf-8")
     'second'
     """
-    # In the same folder: a rename across file systems is not atomic.
+    # The temporary file is in the same folder: a rename across file systems is not atomic.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".qianfan-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

@@ -35,10 +35,12 @@ __all__ = [
     "short_interrupt",
 ]
 
-#: Characters of a message or hint; the rest is cut off.
+#: Largest number of characters of a message or hint; the rest is cut off.
 LONGEST_MESSAGE = 500
 #: Codes of both versions of the API for more characters or tokens than the model accepts.
 TOO_LONG = frozenset({336007, 336103, "characters_too_long", "tokens_too_long"})
+#: What an interrupted cell shows after ``KeyboardInterrupt:``.
+STOPPED = "stopped; what had arrived is kept"
 
 
 class QianfanError(Exception):
@@ -95,11 +97,17 @@ class SettingsError(QianfanError):
 
 
 class ParameterError(QianfanError, ValueError):
-    """An argument is out of range, of the wrong type, too long or in the wrong order."""
+    """An argument is out of range, of the wrong type, too long or in the wrong order.
+
+    It is a `ValueError` too, which is what callers of Python functions expect for a bad argument.
+    """
 
 
 class TransportError(QianfanError):
-    """The request failed on its way: no connection, time-out, TLS, or a foreign response."""
+    """The request never reached the service, or its response came from another server.
+
+    Causes are a missing connection, a time-out, TLS, or a proxy that responds with a login page.
+    """
 
 
 class StreamError(QianfanError):

@@ -25,8 +25,10 @@ __all__ = [
     "remember",
 ]
 
+#: Text that replaces a secret.
 MASK = "***"
-#: Characters. Shorter values are not remembered: replacing them would garble ordinary words.
+#: Smallest number of characters of a secret. Shorter values are not remembered: replacing them
+#: would garble ordinary words.
 SHORTEST_SECRET = 6
 
 #: Text that looks like a credential. The named groups match what stands before the secret and
@@ -45,6 +47,7 @@ _LOOKS_SECRET = re.compile(
     | (?P<userinfo> \b (?: https? | socks[45][ah]? ):// ) [^\s/"'<>:]* : [^\s/"'<>]+ (?= @ )
     """
 )
+#: A pattern for each secret. Global: secrets are per process, and every layer masks.
 _remembered: dict[str, re.Pattern[str]] = {}
 
 
@@ -54,7 +57,7 @@ def remember(*secrets: str | None) -> None:
     Parameters
     ----------
     *secrets
-        Keys, tokens or passwords. None and values of less than 6 characters are ignored.
+        Keys, tokens or passwords. None and values of fewer than 6 characters are ignored.
 
     Examples
     --------
@@ -160,9 +163,9 @@ class MaskedStream:
         return text[:end]
 
     def rest(self) -> str:
-        """Return what is held back of a text that was cut off.
+        """Return the text that is held back, for a stream that ended without a last piece.
 
-        At 6 characters or more it is masked, since it is then most likely part of a secret.
+        If it has 6 characters or more it is masked, since it is then most likely part of a secret.
         """
         held_back, self._held_back = self._held_back, ""
         return held_back if len(held_back) < SHORTEST_SECRET else MASK

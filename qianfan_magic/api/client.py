@@ -22,7 +22,7 @@ from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
 
 __all__ = ["QianfanClient"]
 
-#: Requests that `QianfanClient.map` sends at the same time.
+#: Number of requests that `QianfanClient.map` sends at the same time by default.
 MAP_WORKERS = 4
 #: Options that are not part of a request's body.
 _NOT_IN_BODY = {"endpoint", "model", *(parameter.name for parameter in SENDING)}
@@ -61,8 +61,11 @@ class QianfanClient:
 
     Examples
     --------
-    >>> with QianfanClient() as client:                                     # doctest: +SKIP
-    ...     client.complete("def fibonacci(n):", endpoint="starcoder").text
+    >>> from qianfan_magic.embedded.server import EmbeddedServer  # instead of Qianfan
+    >>> with EmbeddedServer() as server, QianfanClient(server.settings()) as client:
+    ...     reply = client.complete("def fibonacci(n):", endpoint="starcoder")
+    >>> print(reply.text.splitlines()[-1])
+        return a
     """
 
     def __init__(
@@ -156,7 +159,9 @@ class QianfanClient:
             In the order of the prompts; a failed request does not affect the others.
         """
         if isinstance(prompts, str):
-            raise ParameterError("prompts is one text", hint="Give a list of texts.")
+            raise ParameterError(
+                "prompts is a str, but must be a list", hint="Give a list of texts."
+            )
         pool = executor or ThreadPoolExecutor(MAP_WORKERS)
         futures: list[Future[Reply | QianfanError]] = []
         try:
@@ -236,6 +241,11 @@ class QianfanClient:
             Where the request goes, if that is known already; by default the options decide.
         stream
             Whether the answer is to arrive in chunks.
+
+        Raises
+        ------
+        ParameterError, SettingsError
+            As `start` does.
         """
         service = service or self.service(kind, options)
         wire, settings = WIRES[service.version], self.settings
@@ -262,7 +272,12 @@ class QianfanClient:
     ) -> Call:
         """Check a request; return its call, which sends it and which another thread may abort.
 
-        Takes what `prepare` takes.
+        The parameters are those of `prepare`.
+
+        Raises
+        ------
+        ParameterError, SettingsError
+            If the request is invalid, or there are no credentials to decide where it goes.
         """
         sending = {
             parameter.name: parameter.check(options[parameter.name])
@@ -299,7 +314,7 @@ class QianfanClient:
 
 
 def _with_arguments(settings: Settings | None, arguments: dict[str, Any]) -> Settings:
-    """Let arguments take precedence over the settings; other keys are then not even read."""
+    """Let arguments take precedence over the settings, whose credentials are then not read."""
     base_url = arguments.pop("base_url", None)
     given = {name: value for name, value in arguments.items() if value is not None}
     credentials = one_way(Credentials(**given)) if given else None

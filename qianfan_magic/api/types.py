@@ -21,8 +21,9 @@ __all__ = [
     "token_count",
 ]
 
-#: Kind of a service.
+#: Kind of a service, and of the requests that it answers.
 Kind = Literal["chat", "completion"]
+#: Kinds of a service that answers both.
 BOTH: tuple[Kind, ...] = ("chat", "completion")
 
 
@@ -40,7 +41,10 @@ Content = str | list[dict[str, Any]]
 
 
 class Message(TypedDict):
-    """One message of a conversation; ``role`` is ``user`` or ``assistant``."""
+    """One message of a conversation.
+
+    ``role`` is ``user`` or ``assistant``; version 2 also has ``system`` and ``tool``.
+    """
 
     role: str
     content: Content
@@ -100,9 +104,9 @@ class Reply:
         Number of the turn that was found unsafe, from 1; -1 is the current question; None if
         there is no such turn.
     is_safe
-        False if the input was found unsafe; None if the service does not tell.
+        False if the input was found unsafe; None if the response does not say.
     finish_reason
-        The service's word for why the answer ended; may be empty.
+        Why the answer ended, as the service names it, such as ``stop``; may be empty.
     raw
         The service's JSON; for a stream, that of its last chunk.
     reasoning
@@ -127,7 +131,7 @@ class Reply:
     reasoning: str = field(default="", repr=False)
 
 
-#: Exclusive limit of a number of tokens; larger numbers are taken for an error of the server.
+#: Exclusive limit of a number of tokens: larger ones are errors of the server, and read as 0.
 LARGEST_COUNT = 2**63
 
 

@@ -41,7 +41,7 @@ class Rewound:
     conversation
         The conversation before the cell.
     replaced
-        Numbers, from 1, of the turns that an earlier run of the cell asked.
+        Numbers, from 1, of the turns that earlier runs of the cell had added.
     dropped
         Numbers and labels of the other turns that were removed.
     gone
@@ -102,12 +102,12 @@ class Conversation:
         return _messages(self.turns, question)
 
     def append(self, turn: Turn) -> Conversation:
-        """Return it with one more turn, whose system message becomes the conversation's."""
+        """Return it with one more turn, whose system message it takes over."""
         turns = (*self.turns, replace(turn, after=self.head))
         return replace(self, system=turn.system, turns=turns)
 
     def truncate(self, count: int) -> Conversation:
-        """Return it as it was after so many turns; after none, the system message is kept."""
+        """Return it as it was after a number of turns; for 0, it keeps its system message."""
         turns = self.turns[: max(count, 0)]
         return replace(self, turns=turns, system=turns[-1].system if turns else self.system)
 
@@ -119,14 +119,14 @@ class Conversation:
         Parameters
         ----------
         run
-            The run that is about to ask. The first turn that an earlier run of its cell asked is
-            removed, with all turns after it.
+            The run that is about to send a request. The first turn that an earlier run of its cell
+            added is removed, with all turns after it.
         below
             Ids of the cells below this one. A notebook is read from the top down, so the first
-            turn that one of them asked is removed too, with all turns after it.
+            turn of one of them is removed too, with all turns after it.
         to_continue
-            The cell continues an unfinished answer. If that is the last turn, it is kept as it
-            is; else only what the cell itself added to the answer is removed.
+            The cell continues an unfinished answer. If that is the last turn, the conversation
+            stays as it is; otherwise only what the cell itself added to the answer is removed.
         """
         turns = self.turns
         if to_continue and turns and turns[-1].is_unfinished and turns[-1].cell not in below:
@@ -139,12 +139,27 @@ class Conversation:
         return Rewound(self)
 
     def without(self, cells: Collection[str]) -> tuple[Conversation, tuple[tuple[int, str], ...]]:
-        """Remove the turns that deleted cells asked; return their numbers and labels, too."""
-        asked = [(number, turn, turn.steps()[0].cell) for number, turn in enumerate(self.turns, 1)]
-        gone = tuple((number, turn.label) for number, turn, cell in asked if cell in cells)
-        kept = tuple(turn for _, turn, cell in asked if cell not in cells)
-        system = kept[-1].system if kept else ""
-        return (replace(self, turns=kept, system=system), gone) if gone else (self, ())
+        """Remove the turns of deleted cells.
+
+        Parameters
+        ----------
+        cells
+            Ids of the deleted cells. A turn belongs to the cell that asked its question, even if
+            another cell has continued its answer.
+
+        Returns
+        -------
+        conversation : Conversation
+            The conversation without these turns.
+        removed : tuple
+            Numbers, from 1, and labels of the turns that were removed.
+        """
+        owners = [turn.steps()[0].cell for turn in self.turns]
+        numbered = list(zip(range(1, len(owners) + 1), self.turns, owners, strict=True))
+        removed = tuple((number, turn.label) for number, turn, cell in numbered if cell in cells)
+        remaining = tuple(turn for _, turn, cell in numbered if cell not in cells)
+        system = remaining[-1].system if remaining else ""
+        return (replace(self, turns=remaining, system=system), removed) if removed else (self, ())
 
     def without_unsafe(self, ban_round: int | None, left_out: int) -> Conversation:
         """Remove the turns that the service asked to remove (``need_clear_history``).
@@ -153,8 +168,8 @@ class Conversation:
         ----------
         ban_round
             Number of the unsafe turn among those that were sent, from 1; it is removed with all
-            turns after it. -1 is the question that was just asked, which is not a turn yet
-            (Dolly-12B's document). None, where the service does not tell it, removes all turns.
+            turns after it. -1 is the question that was just sent, which is not a turn yet
+            (Dolly-12B's document). None, if the response has no such number, removes all turns.
         left_out
             Number of turns that were not sent.
         """
@@ -188,24 +203,24 @@ class Conversation:
             How many turns fewer than fit are sent: the service has refused more, since it counts
             tokens exactly.
         """
-        kept, reason = _newest(self.turns, question + self.system, card, max_turns)
+        count, reason = _newest(self.turns, question + self.system, card, max_turns)
         if drop:
-            kept, reason = kept - drop, "the service found more too long"
-        kept = min(max(kept, min_turns), len(self.turns))
-        left_out = len(self.turns) - kept
+            count, reason = count - drop, "the service found more too long"
+        count = min(max(count, min_turns), len(self.turns))
+        left_out = len(self.turns) - count
         return Fit(_messages(self.turns[left_out:], question), left_out, reason * bool(left_out))
 
     def _cut(self, index: int, steps: list[Turn], run: CellRun) -> Rewound:
-        """Keep the turns before an index, and of the turn at that index its first steps."""
-        kept = (*self.turns[:index], *steps[-1:])
+        """Rewind to the turns before an index, and of the turn at that index the given steps."""
+        remaining = (*self.turns[:index], *steps[-1:])
         own, others = [], []
         for number, turn in enumerate(self.turns[index:], index + 1):
             if run.had_asked(turn):
                 own.append(number)
-            elif number > len(kept):
+            elif number > len(remaining):
                 others.append((number, turn.label))
-        system = kept[-1].system if kept else ""
-        return Rewound(Conversation(self.name, system, kept), tuple(own), tuple(others))
+        system = remaining[-1].system if remaining else ""
+        return Rewound(Conversation(self.name, system, remaining), tuple(own), tuple(others))
 
 
 def _messages(turns: Collection[Turn], question: str | None) -> list[Message]:
@@ -224,13 +239,13 @@ def _newest(
     """Return how many of the newest turns fit, and which limit leaves out the others."""
     # Only newest turns without a gap: an answer must not follow another question.
     limits = list(_limits(always, card))
-    for kept, turn in enumerate(reversed(turns)):
-        if kept == max_turns:
-            return kept, f"max_turns is {max_turns}"
+    for count, turn in enumerate(reversed(turns)):
+        if count == max_turns:
+            return count, f"max_turns is {max_turns}"
         for limit in limits:
             limit.remaining -= limit.size(turn)
             if limit.remaining < 0:
-                return kept, limit.reason
+                return count, limit.reason
     return len(turns), ""
 
 

@@ -17,8 +17,8 @@ from qianfan_magic.errors import QianfanError
 
 __all__ = ["FORMAT", "CellOrder", "Output", "notebook_path", "read_outputs"]
 
-#: The ``nbformat`` that is read, in use since IPython 3 (2015); notebooks of older formats cannot
-#: hold records. The file is read without the nbformat package, which takes a second to import.
+#: The ``nbformat`` that is read, in use since IPython 3 (2015); older notebooks hold no records.
+#: The file is read without the nbformat package, which takes a second to import.
 FORMAT = 4
 
 
@@ -48,7 +48,7 @@ class Output:
 
 
 def notebook_path(variables: Mapping[str, Any]) -> Path | None:
-    """Return the path of this kernel's notebook, or None where the front end does not tell it.
+    """Return the path of this kernel's notebook, or None if the front end does not provide it.
 
     Parameters
     ----------
@@ -130,28 +130,31 @@ class CellOrder:
         self.recorded: set[str] = set()
         self.is_lost = False
 
-    def below(self, cell: str, asked: Collection[str] = ()) -> frozenset[str]:
-        """Return the ids of the cells below a cell; none if it is not in the saved notebook.
+    def below(self, cell: str, used: Collection[str] = ()) -> frozenset[str]:
+        """Return the ids of the cells below a cell; empty if it is not in the saved notebook.
 
         Parameters
         ----------
         cell
             Id of the cell.
-        asked
+        used
             Ids of cells that have sent a request. Those that have never been saved were added
-            after the last save, and count as the last cells of the notebook.
+            after the last save, and are taken for the last cells of the notebook.
         """
         self.refresh()
         if not cell or cell not in self._cells:
             return frozenset()
         below = self._cells[self._cells.index(cell) + 1 :]
-        return frozenset({*below, *(set(asked) - self._seen)} - {""})
+        return frozenset({*below, *(set(used) - self._seen)} - {""})
 
     def gone(self, cell: str) -> frozenset[str]:
         """Return the ids of cells that were saved once and have been deleted since.
 
-        None if the given cell, which is running, is not in the saved notebook: then the file may
-        be that of another notebook.
+        Parameters
+        ----------
+        cell
+            The cell that is running. If it is not in the saved notebook, the file may be that of
+            another notebook, and the result is empty.
         """
         return frozenset(self._seen - set(self._cells)) if cell in self._cells else frozenset()
 
@@ -180,8 +183,8 @@ class CellOrder:
         self._cells = [_id(cell) for cell in notebook["cells"]]
         self._seen.update(self._cells)
         for output in _outputs(notebook):
-            # Never taken away again: a front end that saves while a cell runs saves it without
-            # its outputs, which had a record all the same.
+            # Never removed again: a front end that saves the notebook while a cell runs saves it
+            # without the outputs of that cell, whose last run did have a record.
             self.recorded.add(output.cell)
             with suppress(InvalidRecord):
                 self.clock = max(self.clock, clock_of(output.record))

@@ -57,14 +57,14 @@ __all__ = [
     "with_digest",
 ]
 
-#: Version of the format of records and files. It is raised when an older reader would misread the
-#: new format; fields that it may ignore are added without.
+#: Version of the format of records and files. It changes only if an older reader would misread the
+#: new format, not for fields that it may ignore.
 VERSION = 1
 #: Key of a record in an output's metadata, by the package's name as nbformat asks for.
 KEY = "qianfan_magic"
-#: Number of conversations that a record names, at most: each gets lines in the summary.
+#: Largest number of conversations that a record may name: each gets lines in the summary.
 MAX_NAMES = 1_000
-#: Milliseconds (one day) by which a record's clock may be ahead of this computer's time.
+#: Largest number of milliseconds (one day) that a record's clock may be ahead of this computer's.
 MAX_SKEW = 86_400_000
 
 
@@ -122,7 +122,7 @@ class Record:
     turns
         The recorded turns that are valid.
     unreadable
-        For each of the others, why it is not.
+        For each invalid turn, what is wrong with it.
     """
 
     clock: int
@@ -254,7 +254,8 @@ def clock_of(written: Any) -> int:
 def _recorded_turn(written: Any, heads: Mapping[str, Any]) -> RecordedTurn:
     turn = turn_from_json(written)
     id_, name = text_field(written, "id"), nonempty_field(written, "conversation")
-    # The second: recorded before a key in its text was known, when nothing was masked.
+    # The second id is that of a turn recorded before the package knew a key in its text, so that
+    # nothing was masked.
     if id_ not in (turn.id, turn.digest(str)):
         raise InvalidRecord("it has been edited by hand")
     if name not in heads:

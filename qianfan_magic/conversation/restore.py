@@ -19,7 +19,7 @@ from qianfan_magic.conversation.turn import Turn, excerpt, short_name
 
 __all__ = ["Entry", "Restoration", "restore"]
 
-#: Number of turns that were left out, and of images, that the summary names.
+#: Largest number of turns that were left out, and of images, that the summary names.
 _MAX_NAMED = 5
 
 
@@ -132,11 +132,11 @@ class _Records:
             history.heads.append((record.clock, output.place, head))
         for number, first in self._add_turns(record, output):
             self.problems.append(
-                f"{where}: turn {number} stands in cell {first} too; it counts once."
+                f"{where}: turn {number} is in cell {first} too; it is restored once."
             )
         if record.turns and is_edited(output.record, output.text):
             self.problems.append(
-                f"{where}: the text that is shown was edited; the answer counts as it came."
+                f"{where}: the text that is shown was edited; the answer is restored as it arrived."
             )
 
     def _add_turns(self, record: Record, output: Output) -> Iterable[tuple[int, int]]:
@@ -193,13 +193,14 @@ class _History:
             listed = ", ".join(images[:_MAX_NAMED]) + ", \u2026" * (len(images) > _MAX_NAMED)
             yield f"A notebook keeps no pictures: later questions go without {listed}."
         yield from _gaps([0, *(entry.number for entry in entries), head.count + 1])
-        kept = {step.id for entry in entries for step in entry.turn.steps()}
-        left = [entry for entry in dict.fromkeys(self.known.values()) if entry.turn.id not in kept]
-        if left:
-            named = [f"turn {one.number} ({one.turn.label}, cell {one.place})" for one in left]
-            more = [f"{len(left) - _MAX_NAMED} more"] * (len(left) > _MAX_NAMED)
+        restored = {step.id for entry in entries for step in entry.turn.steps()}
+        known = dict.fromkeys(self.known.values())  # each entry once: it may have two ids
+        left_out = [entry for entry in known if entry.turn.id not in restored]
+        if left_out:
+            named = [f"turn {e.number} ({e.turn.label}, cell {e.place})" for e in left_out]
+            more = [f"{len(left_out) - _MAX_NAMED} more"] * (len(left_out) > _MAX_NAMED)
             listed = ", ".join(named[:_MAX_NAMED] + more)
-            yield f"left out, since the conversation had gone back: {listed}."
+            yield f"left out, since the conversation had been rewound: {listed}."
 
     def _reach(self, entries: list[Entry], head: Head) -> list[Entry]:
         """Return the turns up to a head, starting from those up to the head before it."""
@@ -217,10 +218,11 @@ class _History:
             older = entries[: indices[entry] + 1]
         else:
             # The output with the turn of this number is gone; the turns before it are unchanged.
-            older = [one for one in entries if id_ and one.number < number]
+            older = [existing for existing in entries if id_ and existing.number < number]
         return older + newer[::-1]
 
     def _find(self, id_: str) -> Entry | None:
+        """Return a turn, or a step of one, by its id."""
         return self.known.get(id_) or self.steps.get(id_)
 
 
@@ -236,7 +238,7 @@ def _gaps(numbers: Sequence[int]) -> Iterable[str]:
 def _in_cell(turn: Turn, output: Output) -> Turn:
     """Return a turn and its steps with the id of a cell that the notebook has.
 
-    The cell that asked may have been copied, and the original deleted; a notebook from before
+    The recorded cell may have been copied, and the original deleted; a notebook from before
     format 4.5 gets new ids when it is saved.
     """
     cell = turn.cell if turn.cell in output.cells else output.cell

@@ -1,4 +1,4 @@
-"""The conversations of one notebook, and the records by which its outputs remember them."""
+"""The conversations of one notebook, and the records of them that its outputs hold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ConversationStore"]
 
 
 class ConversationStore:
-    """Keeps the conversations of one notebook by name, and writes their records.
+    """The conversations of one notebook by name; writes their records.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ class ConversationStore:
         return self._clock
 
     def get(self, name: str) -> Conversation:
-        """Return a conversation; an empty one, which is not kept yet, if the name is new."""
+        """Return a conversation; if the name is new, an empty one that is not stored yet."""
         return self._conversations.get(name) or Conversation(name)
 
     def keep(self, *conversations: Conversation) -> None:
-        """Keep conversations under their names, replacing earlier ones."""
-        self._conversations |= {one.name: one for one in conversations}
+        """Store conversations under their names, replacing earlier ones."""
+        self._conversations |= {conversation.name: conversation for conversation in conversations}
 
     def forget(self, *conversations: Conversation) -> None:
         """Forget conversations; their names stay in later records, with no turns."""
@@ -72,7 +72,7 @@ class ConversationStore:
     def rewind(
         self, name: str, run: CellRun, *, to_continue: bool = False
     ) -> tuple[Rewound, list[Rewound]]:
-        """Compute the conversations as they were before a cell ran; nothing is kept yet.
+        """Compute the conversations as they were before a cell ran; nothing is stored yet.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class ConversationStore:
 
     def rewind_others(self, name: str, run: CellRun) -> list[Rewound]:
         """Rewind all other conversations in which an earlier run of the cell took part."""
-        others = [one.rewind(run) for one in self if one.name != name]
+        others = [other.rewind(run) for other in self if other.name != name]
         return [other for other in others if other.replaced]
 
     def record(self, *heads: Conversation, run: CellRun, last: int | None = 0) -> dict[str, Any]:

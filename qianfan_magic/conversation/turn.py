@@ -1,4 +1,4 @@
-"""One exchange of a conversation, and the run of a cell that asked it."""
+"""A turn of a conversation, and the run of a cell that it comes from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 ID_LENGTH = 16
 #: A cell's id, as nbformat 4.5 defines it (JEP 62).
 CELL_ID = re.compile(r"[-\w]{1,64}", re.ASCII)
-#: Characters of an excerpt or of a conversation's name in a message, at most.
+#: Largest number of characters of an excerpt or of a conversation's name in a message.
 _MAX_SHOWN = 40
 
 
@@ -75,8 +75,8 @@ class Turn:
     tokens
         Tokens of the prompt and of the completion, as the service counted them.
     cell
-        Id of the cell that asked, or that continued the answer last; empty if the front end sends
-        none.
+        Id of the cell that sent the question, or that continued the answer last; empty if the
+        front end sends no ids.
     run
         Id of that run of the cell; known in this process only.
     after
@@ -156,7 +156,7 @@ class Turn:
         return self.stopped or self.truncated
 
     def steps(self) -> list[Turn]:
-        """Return the turn as it was asked and after each ``--continue``; the last is itself."""
+        """Return the turn as first answered and after each ``--continue``; the last is itself."""
         return [*(self.continues.steps() if self.continues else ()), self]
 
 

@@ -20,8 +20,8 @@ from qianfan_magic.masking import mask_known
 
 __all__ = ["MAX_STEPS", "masked_json", "turn_from_json", "turn_to_json"]
 
-#: How often an answer may be continued at most. Reading is recursive, and a forged record may be
-#: nested as deep as Python's stack.
+#: Largest number of times that an answer may be continued. Reading is recursive, and a forged
+#: record may be nested as deep as Python's stack.
 MAX_STEPS = 100
 
 

@@ -1,4 +1,4 @@
-"""Authentication: by access token, by bearer token, or by signature."""
+"""Authentication of requests by access token, bearer token or signature, as the service does it."""
 
 from __future__ import annotations
 

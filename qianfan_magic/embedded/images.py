@@ -15,7 +15,7 @@ from qianfan_magic.embedded.faults import ServiceError
 
 __all__ = ["ReceivedImage", "read_image"]
 
-#: Bytes of one image, at most.
+#: Largest image in bytes.
 MAX_BYTES = 10 * 1024 * 1024
 #: Pixels of each side: the minimum (inclusive) and the limit (exclusive), from the service's
 #: document of error codes.

@@ -15,8 +15,9 @@ __all__ = ["Answer", "truncate"]
 
 #: A Chinese character, line ends, or a word with the spaces after it.
 _TOKENS = re.compile(r"[\u3000-\u9fff\uff00-\uffef]|\n+|[^\s\u3000-\u9fff\uff00-\uffef]+[ \t]*|\s+")
+#: Characters of an answer's id.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz0123456789"
-#: Tokens per chunk, at most.
+#: Largest number of tokens per chunk.
 _MAX_CHUNK_TOKENS = 4
 
 

@@ -37,6 +37,7 @@ from qianfan_magic.masking import guard_logs
 
 __all__ = ["EmbeddedServer"]
 
+#: The server answers this computer only.
 HOST = "127.0.0.1"
 # tornado logs URLs, whose query contains the access token.
 guard_logs("tornado.access", "tornado.general", "tornado.application")

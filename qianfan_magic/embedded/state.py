@@ -14,7 +14,7 @@ from qianfan_magic.embedded.request import ServerRequest
 
 __all__ = ["RateLimits", "ReceivedRequest", "ServerState"]
 
-#: What may be used per minute, by the last part of the headers' names.
+#: Requests and tokens per minute that the headers claim as limits, by the last part of their names.
 LIMITS = {"Requests": 3_000, "Input-Tokens": 300_000, "Output-Tokens": 100_000}
 #: Seconds after which the counts start from zero.
 PERIOD = 60.0

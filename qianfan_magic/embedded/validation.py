@@ -1,6 +1,7 @@
 """Validation that both versions share; each responds with its own error codes.
 
-It is as strict as the API documents, and like the service ignores unknown fields.
+It is as strict as the API documents, and like the service ignores unknown fields. Every function
+here raises a `ServiceError` with one of the given `ErrorCodes` for an invalid value.
 """
 
 from __future__ import annotations

@@ -17,9 +17,11 @@ from qianfan_magic.api.types import Kind
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.session.cell_options import FORMATS, CellOptions
 
-#: Columns that one cell may stream at once.
-MOST_COLUMNS = 6
-#: What may be different in them: a parameter, or who is asked.
+__all__ = ["CHAT", "COMPARED", "check_name", "flags", "flags_of", "parse"]
+
+#: Largest number of columns of a comparison; each has a connection of its own.
+MAX_COLUMNS = 6
+#: The options that ``--compare`` can vary; None for those that name the service.
 COMPARED: dict[str, Parameter | None] = {
     **{parameter.name: parameter for parameter in FLAGGED},
     "model": None,
@@ -27,20 +29,24 @@ COMPARED: dict[str, Parameter | None] = {
 }
 
 
-def _row(parameter: Parameter) -> Any:
-    several: dict[str, Any] = {"action": "append"} if parameter.type is list else {}
+def _flag(parameter: Parameter) -> Any:
+    """Make the decorator that adds a parameter's flags."""
+    action: dict[str, Any] = {"action": "append"} if parameter.type is list else {}
     if parameter.type is bool:
-        several = {"action": argparse.BooleanOptionalAction}
-    described = f"{parameter.help} ({parameter.range})".replace("%", "%%")
-    return argument(*parameter.flags, dest=parameter.name, help=described, **several)
+        action = {"action": argparse.BooleanOptionalAction}
+    # argparse formats the help with %.
+    help_text = f"{parameter.help} ({parameter.range})".replace("%", "%%")
+    return argument(*parameter.flags, dest=parameter.name, help=help_text, **action)
 
 
+#: Flags that name the service.
 _SERVICE = (
     argument("-e", "--endpoint", help="version 1: the last part of the service's address"),
     argument("-m", "--model", help="a model, see %%qianfan models; with -e, only its limits apply"),
 )
+#: Flags for how a request is sent and its answer shown.
 _SHOWING = (
-    *(_row(parameter) for parameter in SENDING),
+    *(_flag(parameter) for parameter in SENDING),
     argument("--no-stream", action="store_true", help="wait for the whole answer"),
     argument("-o", "--output", help="also put the Reply into this variable"),
     argument("--into", help="show the answer in this ipywidgets.Output of the notebook"),
@@ -58,9 +64,10 @@ _SHOWING = (
     argument("--dry-run", action="store_true", help="show what would be sent, and send nothing"),
     argument("-h", "--help", action="store_true", help="show this help"),
 )
+#: Flags that only chats have.
 CHAT = (
-    argument("-n", "--conversation", default="default", help="which conversation goes on"),
-    argument("-s", "--system", help="how the model is to behave, kept for the conversation"),
+    argument("-n", "--conversation", default="default", help="which conversation to continue"),
+    argument("-s", "--system", help="how the model is to behave, for the whole conversation"),
     argument(
         "--continue",
         dest="continues",
@@ -84,101 +91,114 @@ CHAT = (
 
 
 def flags(name: str, kind: Kind, *more: Any) -> Callable[[Any], Any]:
-    """Give the cell magic of a name the flags of its kind of service, and more of its own."""
-    rows = [_row(parameter) for parameter in FLAGGED if kind in parameter.kinds]
+    """Make a decorator that gives a cell magic its flags.
+
+    Parameters
+    ----------
+    name
+        Name of the magic, without percent signs.
+    kind
+        The kind of requests it sends; it gets the flags of the parameters for this kind.
+    *more
+        Further flags, made by `argument`.
+    """
+    parameters = [_flag(parameter) for parameter in FLAGGED if kind in parameter.kinds]
 
     def decorate(magic: Any) -> Any:
-        # IPython puts one % before the name; a cell magic has two.
-        common = (*_SERVICE, *rows, *_SHOWING)
-        for one in reversed((magic_arguments(f"%{name}"), *common, *more)):
-            magic = one(magic)
+        # IPython puts one % before the name; a cell magic has two. Its decorators build the
+        # parser from the bottom up, so the last flag is added first.
+        common = (*_SERVICE, *parameters, *_SHOWING)
+        for decorator in reversed((magic_arguments(f"%{name}"), *common, *more)):
+            magic = decorator(magic)
         return magic
 
     return decorate
 
 
 def parse(magic: Any, line: str) -> CellOptions | None:
-    """Read a magic's line.
+    """Parse the line of a cell magic.
 
     Parameters
     ----------
     magic
-        A function that `flags` decorated.
+        A method that `flags` decorated.
     line
-        What stands behind its name.
+        The text behind the magic's name.
 
     Returns
     -------
-    Ask or None
-        None if help is asked for.
+    CellOptions or None
+        None if the line asks for help.
 
     Raises
     ------
     ParameterError
-        For an unknown flag, a missing or impossible value, or a quote that is not closed.
+        For an unknown flag, a missing or invalid value, or a quote that is not closed.
     """
     name = "%%" + magic.__name__
     try:
         # IPython's own parse_argstring would leave the quotes around a quoted value.
-        read = magic.parser.parse_args(shlex.split(line))
+        parsed = magic.parser.parse_args(shlex.split(line))
     except (UsageError, ValueError, argparse.ArgumentError) as error:
         raise ParameterError(f"{name}: {error}", hint=f"{name} -h lists the flags.") from None
-    if read.help:
+    if parsed.help:
         return None
-    conversation = getattr(read, "conversation", "default")
+    conversation = getattr(parsed, "conversation", "default")
     if not conversation.strip():
         raise ParameterError(f"{name}: -n needs a name", hint="Such as -n tutor.")
-    if getattr(read, "continues", False) and read.image:
+    if getattr(parsed, "continues", False) and parsed.image:
         raise ParameterError(
-            f"{name}: --continue and -i do not go together",
-            hint="The answer goes on with the pictures that it had.",
+            f"{name}: --continue and -i exclude each other",
+            hint="The answer continues with the pictures that its question had.",
         )
     return CellOptions(
-        request=_options(read),
-        compare=_variants(read),
-        stream=not read.no_stream,
-        output=check_name(read.output),
-        into=read.into,
-        format=read.format,
-        fill=read.fill,
-        dry_run=read.dry_run,
+        request=_options(parsed),
+        compare=_variants(parsed),
+        stream=not parsed.no_stream,
+        output=check_name(parsed.output),
+        into=parsed.into,
+        format=parsed.format,
+        fill=parsed.fill,
+        dry_run=parsed.dry_run,
         conversation=conversation,
-        system=getattr(read, "system", None),
-        append=getattr(read, "append", False),
-        continues=getattr(read, "continues", False),
-        images=tuple(getattr(read, "image", ())),
+        # Only chats have these flags, see `CHAT`.
+        system=getattr(parsed, "system", None),
+        append=getattr(parsed, "append", False),
+        continues=getattr(parsed, "continues", False),
+        images=tuple(getattr(parsed, "image", ())),
     )
 
 
-def _options(read: argparse.Namespace) -> dict[str, Any]:
-    options = {name: getattr(read, name) for name in ("endpoint", "model")}
+def _options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return the client's options that the line gives, checked."""
+    options = {name: getattr(parsed, name) for name in ("endpoint", "model")}
     for parameter in (*FLAGGED, *SENDING):
-        typed = getattr(read, parameter.name, None)
-        options[parameter.name] = None if typed is None else parameter.parse(typed)
+        text = getattr(parsed, parameter.name, None)
+        options[parameter.name] = None if text is None else parameter.parse(text)
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _variants(read: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Read ``--compare``: the options that are different in each column, by its title."""
-    if read.compare is None:
+def _variants(parsed: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Parse ``--compare``: for each column, by its title, the option that differs."""
+    if parsed.compare is None:
         return {}
-    name, _, values = read.compare.partition("=")
+    name, _, values = parsed.compare.partition("=")
     name = name.strip().replace("-", "_")
     texts = [text.strip() for text in values.split(",") if text.strip()]
     if name not in COMPARED:
         raise ParameterError(
-            f"--compare {read.compare!r}: {name!r} cannot be compared",
+            f"--compare {parsed.compare!r}: {name!r} cannot be compared",
             hint=f"Such as --compare temperature=0.1,0.9; also: {', '.join(COMPARED)}.",
         )
-    if not 2 <= len(set(texts)) == len(texts) <= MOST_COLUMNS:  # noqa: PLR2004  one is no comparison
+    if not 2 <= len(set(texts)) == len(texts) <= MAX_COLUMNS:  # noqa: PLR2004  one is no comparison
         raise ParameterError(
-            f"--compare {read.compare!r} has {len(texts)} values, {len(set(texts))} of them "
-            f"different, but must have 2 to {MOST_COLUMNS} different ones",
+            f"--compare {parsed.compare!r} has {len(texts)} values, {len(set(texts))} of them "
+            f"different, but must have 2 to {MAX_COLUMNS} different ones",
             hint=f"Such as --compare {name}=first,second.",
         )
-    if read.format == "code":
+    if parsed.format == "code":
         raise ParameterError(
-            "--compare and --format code do not go together", hint="Leave one of them out."
+            "--compare and --format code exclude each other", hint="Leave one of them out."
         )
     return {f"{name}={text}": {name: _value(COMPARED[name], text)} for text in texts}
 
@@ -190,7 +210,7 @@ def _value(parameter: Parameter | None, text: str) -> Any:
 
 
 def check_name(name: str | None) -> str | None:
-    """Return what ``-o`` names, None if nothing; raise a `ParameterError` if it is no variable."""
+    """Return the argument of ``-o``; raise a `ParameterError` if it cannot name a variable."""
     if name is None:
         return None
     if not name.isidentifier() or keyword.iskeyword(name):
@@ -199,10 +219,10 @@ def check_name(name: str | None) -> str | None:
 
 
 def flags_of(parser: argparse.ArgumentParser) -> list[str]:
-    """List a parser's long flags, or short ones that have no long form."""
-    actions = parser._actions  # noqa: SLF001  argparse shows them nowhere else
-    offered: list[str] = []
+    """List a parser's flags for completion: long ones, and short ones without a long form."""
+    actions = parser._actions  # noqa: SLF001  argparse has no public list of them
+    listed: list[str] = []
     for action in actions:
-        long = [flag for flag in action.option_strings if flag.startswith("--")]
-        offered += long or action.option_strings[-1:]
-    return offered
+        long_flags = [flag for flag in action.option_strings if flag.startswith("--")]
+        listed += long_flags or action.option_strings[-1:]
+    return listed

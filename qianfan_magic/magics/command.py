@@ -36,6 +36,6 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None] = _no_arguments
 
 
-def add_output(parser: argparse.ArgumentParser, described: str) -> None:
-    """Add ``-o VAR``, which also binds a result to a variable of the notebook."""
-    parser.add_argument("-o", "--output", metavar="VAR", help=described)
+def add_output(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """Add the flag ``-o VAR``, which also binds the result to a variable of the notebook."""
+    parser.add_argument("-o", "--output", metavar="VAR", help=help_text)

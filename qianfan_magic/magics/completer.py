@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["make_matcher"]
 
+#: A line of one of our magics, up to the cursor.
 _LINE = re.compile(r"^\s*%{1,2}(?P<name>qianfan_chat|qianfan_complete|qianfan)\s+(?P<rest>.*)$")
 
 
@@ -36,7 +37,7 @@ def make_matcher(
     cell_parsers: Mapping[str, argparse.ArgumentParser],
     line_magic: LineMagic,
 ) -> Any:
-    """Make the matcher of one notebook, for IPython's list of custom matchers.
+    """Make the matcher of one notebook, for IPython's list of custom matchers (IPython 8.6).
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ def make_matcher(
             parser = cell_parsers.get(line["name"])
             offers = flags_of(parser) if parser else _subcommand_offers(line_magic, words)
         matches = [SimpleCompletion(text=o, type="param") for o in offers if o.startswith(typed)]
-        # IPython replaces its own token, which begins behind the last of its delimiters.
+        # By default IPython replaces its own token, which begins behind the last delimiter, such
+        # as the "=" of "--compare model=".
         return SimpleMatcherResult(
             completions=matches, suppress=True, matched_fragment=typed, ordered=True
         )
@@ -93,6 +95,7 @@ def _models(context: MagicContext) -> list[str]:
 
 
 def _subcommand_offers(line_magic: LineMagic, words: list[str]) -> Iterable[str]:
+    """List subcommands, or what may follow the one that has been typed."""
     if not words:
         return line_magic.commands
     if words[0] == "params":

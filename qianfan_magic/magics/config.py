@@ -50,6 +50,7 @@ class ModelsTrait(traitlets.TraitType[Any, Any]):
         return value
 
 
+#: A class with a trait for each parameter, made from the table as a class body cannot be.
 _ParameterTraits = traitlets.MetaHasTraits(
     "_ParameterTraits",
     (traitlets.HasTraits,),
@@ -58,7 +59,7 @@ _ParameterTraits = traitlets.MetaHasTraits(
 
 
 class MagicsConfig(_ParameterTraits):  # type: ignore[misc,valid-type]
-    """Settings of a notebook for every cell whose flags do not say otherwise."""
+    """Settings of a notebook, which apply to every cell whose flags do not override them."""
 
     chat_endpoint = traitlets.Unicode(
         help="Endpoint that %%qianfan_chat uses without -e and -m."

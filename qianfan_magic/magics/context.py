@@ -1,4 +1,4 @@
-"""What the magics and subcommands of one notebook share."""
+"""The context that the magics and subcommands of one notebook share."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Defaults", "MagicContext"]
 
-#: Seconds between two chunks of the embedded server if somebody is watching: a reader's pace.
+#: Seconds between two chunks of the embedded server if somebody is watching, so that the stream
+#: can be seen; otherwise there is no pause.
 READING_PACE = 0.04
-#: Set for every cell, they are left out where the model does not think.
+#: Parameters that are left out for a model that cannot think, unless a flag gives them.
 _THINKING = {"enable_thinking", "thinking_budget"}
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConversationCommands"]
 
-#: Lines of a summary that are shown; a notebook may hold thousands of answers.
+#: Largest number of lines of a summary that are shown; a notebook may hold thousands of answers.
 MAX_SUMMARY_LINES = 20
 
 
@@ -143,7 +143,8 @@ class ConversationCommands:
     def _load(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.conversation.save_file import load_conversations
 
-        loaded = {one.name: one for one in load_conversations(Path(arguments.file))}
+        conversations = load_conversations(Path(arguments.file))
+        loaded = {conversation.name: conversation for conversation in conversations}
         name = arguments.conversation
         if name:
             if name not in loaded:
@@ -152,7 +153,7 @@ class ConversationCommands:
                     hint=f"It has: {', '.join(sorted(loaded))}.",
                 )
             loaded = {name: loaded[name]}
-        replaced = [one for one in self._store if one.name in loaded]
+        replaced = [existing for existing in self._store if existing.name in loaded]
         self._store.keep(*loaded.values())
         lines = [f"Loaded from {arguments.file}:", *map(_conversation_line, loaded.values())]
         lines += ["Replaced:", *map(_conversation_line, replaced)] if replaced else []
@@ -172,24 +173,24 @@ class ConversationCommands:
             )
         restored = restore(read_outputs(path))
         is_own = own is not None and _is_same_file(path, own)
-        taken = self._restorable(restored, path, is_own=is_own, force=arguments.force)
-        self._store.keep(*taken)
+        accepted = self._restorable(restored, path, is_own=is_own, force=arguments.force)
+        self._store.keep(*accepted)
         self._store.advance_clock(restored.clock)
         # The notebook's own outputs hold the records already, unless anything has changed since.
         last = 0 if is_own and not self._store.has_records else None
         run = self._context.current_run()
-        record = self._store.record(*taken, run=run, last=last) if taken else {}
+        record = self._store.record(*accepted, run=run, last=last) if accepted else {}
         lines = restored.summary
         show(_shortened(lines) or f"{path.name} holds no answers of a conversation.", record)
 
     def _restorable(
         self, restored: Restoration, path: Path, *, is_own: bool, force: bool
     ) -> list[Conversation]:
-        """Choose the conversations to take, and say why others are left as they are.
+        """Choose the conversations to restore, and note why others are left as they are.
 
         Turns that only this kernel has are never replaced without ``--force``.
         """
-        taken = []
+        accepted = []
         for name, conversation in restored.conversations.items():
             unsaved = restored.lacks(self._store.get(name))
             if unsaved and not force:
@@ -201,8 +202,8 @@ class ConversationCommands:
                 )
                 restored.lines[name] = [note]
             elif conversation.turns or is_own:
-                taken.append(conversation)
-        return taken
+                accepted.append(conversation)
+        return accepted
 
     def _existing(self, name: str) -> Conversation:
         """Return a conversation that exists; the default one always does."""
@@ -255,7 +256,7 @@ def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _column_line(last: LastAnswer, number: int) -> str:
-    """Describe a column in one line: its number, whether it is kept, and how it begins."""
+    """Describe a column in one line: its number, whether it was chosen, and how it begins."""
     column = last.columns[number - 1]
     state = "" if column.state == "done" else f" ({column.state})"
     kept = ", kept" * (number == last.kept)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InspectCommands"]
 
-#: A program of more characters is shown without the data of its images.
+#: Largest number of characters of a program that is shown with the data of its images.
 MAX_PROGRAM = 20_000
 
 
@@ -59,6 +59,7 @@ class InspectCommands:
         ]
 
     def _models(self, arguments: argparse.Namespace) -> None:
+        from qianfan_magic.api.config.credentials import needed_variables
         from qianfan_magic.views.reports.tables import models_bundle
 
         listed, notes = None, []
@@ -71,7 +72,7 @@ class InspectCommands:
                 listed = client.models(fresh=arguments.fresh)
                 self._session.listed_models = listed
             except QianfanError as error:
-                notes.append(f"Version 2 could not be asked for its list: {error.message}")
+                notes.append(f"The list of version 2 could not be requested: {error.message}")
         else:
             notes.append(
                 f"The model list of version 2 needs credentials: {needed_variables(ApiVersion.V2)}."
@@ -153,12 +154,12 @@ def _snippet_request(sender: RequestSender) -> SnippetRequest:
 
 
 def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fresh", action="store_true", help="ask the service now, not once a day")
+    parser.add_argument("--fresh", action="store_true", help="request the list now, not once a day")
 
 
 def _add_request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("column", nargs="?", type=int, metavar="N", help="after --compare, from 1")
     parser.add_argument(
-        "--as", dest="language", choices=LANGUAGES, help="a program that sends it once more"
+        "--as", dest="language", choices=LANGUAGES, help="a program that sends it again"
     )
     add_output(parser, "also bind it: a dict, or the program's text")

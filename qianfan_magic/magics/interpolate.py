@@ -20,50 +20,56 @@ _FIELD = re.compile(r"([^\W\d]\w*)(?:\.[^\W\d]\w*|\[[^\[\]]+\])*")
 
 
 def interpolate(text: str, variables: Mapping[str, Any]) -> str:
-    """Replace ``{name}``, ``{name.attribute}`` and ``{name[key]}`` by what the notebook holds.
+    """Replace ``{name}``, ``{name.attribute}`` and ``{name[key]}`` by the notebook's values.
 
-    Nothing is called or evaluated: attributes and keys are looked up, and the value is written as
-    ``str`` writes it; a pandas DataFrame as a Markdown table.
+    No function of the user is called and no expression evaluated: attributes and keys are looked
+    up, and ``str`` converts the value; a pandas DataFrame becomes a Markdown table.
 
     Parameters
     ----------
     text
-        ``{{`` and ``}}`` stand for braces. A key of digits is a number, or else text like any.
+        The text. ``{{`` and ``}}`` stand for braces. A key that consists of digits is tried as a
+        number first, then as text.
     variables
-        Of the notebook.
+        The notebook's variables.
 
     Raises
     ------
     ParameterError
-        For a name, attribute or key that there is not, with names that are near; for an attribute
-        that begins with an underscore, a function, and braces that hold anything else.
+        For a name, attribute or key that does not exist, with similar ones as the hint; for an
+        attribute that begins with an underscore, for a function, and for any other field.
+
+    Examples
+    --------
+    >>> interpolate("{city[name]} has {{many}} towers", {"city": {"name": "Beijing"}})
+    'Beijing has {many} towers'
     """
     try:
         parts = list(Formatter().parse(text))
     except ValueError as error:
         raise ParameterError(f"--fill: {error}", hint=_BRACES) from None
-    return "".join(literal + _filled(part, variables) for literal, *part in parts)
+    return "".join(literal + _field_text(part, variables) for literal, *part in parts)
 
 
-def _filled(part: list[str | None], variables: Mapping[str, Any]) -> str:
-    field, layout, conversion = part
+def _field_text(part: list[str | None], variables: Mapping[str, Any]) -> str:
+    """Return the text of one replacement field, a result of `Formatter.parse`."""
+    field, format_spec, conversion = part
     if field is None:
         return ""
     found = _FIELD.fullmatch(field)
-    if found is None or layout or conversion:
-        written = (
-            field + (f"!{conversion}" if conversion else "") + (f":{layout}" if layout else "")
-        )
+    if found is None or format_spec or conversion:
+        source = field + (f"!{conversion}" if conversion else "")
+        source += f":{format_spec}" if format_spec else ""
         raise ParameterError(
             f"--fill takes a variable, {{name}}, {{name.attribute}} or {{name[key]}}, not "
-            f"{{{written}}}",
+            f"{{{source}}}",
             hint=_BRACES,
         )
     try:
-        return _written(_look_up(field, found[1], variables), field)
+        return _to_text(_look_up(field, found[1], variables), field)
     except ParameterError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever an object of the notebook's own raises
+    except Exception as error:  # noqa: BLE001  an object of the notebook may raise anything
         raise ParameterError(
             f"--fill: {{{field}}} cannot be written as text: {type(error).__name__}",
             hint="Convert it to text and put that into a variable.",
@@ -76,62 +82,66 @@ def _look_up(field: str, name: str, variables: Mapping[str, Any]) -> Any:
     value = variables[name]
     for step in _STEP.finditer(field, len(name)):
         attribute, key = step.groups()
-        value = _item(value, key, field) if attribute is None else _get(value, attribute, field)
+        if attribute is None:
+            value = _item(value, key, field)
+        else:
+            value = _attribute(value, attribute, field)
     return value
 
 
-def _get(value: Any, attribute: str, field: str) -> Any:
+def _attribute(value: Any, attribute: str, field: str) -> Any:
     if attribute.startswith("_"):
-        raise ParameterError(f"--fill: {{{field}}} asks for the private {attribute}", hint=_BRACES)
+        raise ParameterError(f"--fill: {{{field}}} uses the private {attribute}", hint=_BRACES)
     try:
         return getattr(value, attribute)
     except AttributeError:
-        what = f"{{{field}}}: {type(value).__name__} has no {attribute}"
-        raise _unknown(what, attribute, dir(value)) from None
+        problem = f"{{{field}}}: {type(value).__name__} has no {attribute}"
+        raise _unknown(problem, attribute, dir(value)) from None
 
 
 def _item(value: Any, key: str, field: str) -> Any:
     try:
         return value[int(key) if key.isdecimal() else key]
     except (LookupError, TypeError, ValueError):
-        texts = [one for one in _keys(value) if isinstance(one, str)]
-        if key in texts:  # "7" is a text there, and no number
+        text_keys = [existing for existing in _keys(value) if isinstance(existing, str)]
+        if key in text_keys:  # digits that are a text key, such as "7"
             return value[key]
-        what = f"{{{field}}}: this {type(value).__name__} has no [{key}]"
-        raise _unknown(what, key, texts) from None
+        problem = f"{{{field}}}: this {type(value).__name__} has no [{key}]"
+        raise _unknown(problem, key, text_keys) from None
 
 
 def _keys(value: Any) -> Iterable[Any]:
-    """Return what can stand in brackets behind a value, if it tells."""
+    """Return the keys of a mapping or the columns of a DataFrame; empty for other values."""
     if _is_frame(value):
         return list(value.columns)
     return value if isinstance(value, Mapping) else ()
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> ParameterError:
-    near = difflib.get_close_matches(name, [one for one in known if not one.startswith("_")])
+def _unknown(problem: str, name: str, known: Iterable[str]) -> ParameterError:
+    public = [existing for existing in known if not existing.startswith("_")]
+    near = difflib.get_close_matches(name, public)
     hint = f"Did you mean {', '.join(near)}?" if near else _BRACES
-    return ParameterError(f"--fill: {what}", hint=hint)
+    return ParameterError(f"--fill: {problem}", hint=hint)
 
 
-def _written(value: Any, field: str) -> str:
+def _to_text(value: Any, field: str) -> str:
     if inspect.isroutine(value):
         raise ParameterError(
-            f"--fill: {{{field}}} is a function, and nothing is called",
+            f"--fill: {{{field}}} is a function, which is not called",
             hint="Put its result into a variable first.",
         )
     return _table(value) if _is_frame(value) else str(value)
 
 
 def _is_frame(value: Any) -> bool:
-    # Who has a DataFrame has imported pandas.
+    # Not imported here: if the value is a DataFrame, the notebook has imported pandas.
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def _table(frame: Any) -> str:
-    """Write a DataFrame as a Markdown table; its index too, unless it only counts the rows."""
-    shown = frame.head(MOST_ROWS)
+    """Return a DataFrame as a Markdown table; with its index unless that only counts the rows."""
+    shown = frame.head(MAX_ROWS)
     rows = [tuple(shown.columns), *shown.itertuples(index=False, name=None)]
     if not _only_counts(frame.index):
         names = ["" if name is None else name for name in frame.index.names]
@@ -147,6 +157,7 @@ def _table(frame: Any) -> str:
 
 
 def _only_counts(index: Any) -> bool:
+    """Tell whether an index is the default one of pandas, which counts from 0."""
     counts = type(index).__name__ == "RangeIndex" and index.name is None
     return counts and (index.start, index.step) == (0, 1)
 

@@ -19,7 +19,7 @@ __all__ = ["LineMagic"]
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors fail the cell with two lines, while argparse's would exit."""
+    """A parser whose errors are raised; those of argparse would exit the interpreter."""
 
     def error(self, message: str) -> NoReturn:
         """Raise a `ParameterError`."""
@@ -90,10 +90,10 @@ def _make_parsers(
     group = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", title="subcommands")
     parsers: dict[str, argparse.ArgumentParser] = {}
     for command in registry:
-        made = group.add_parser(
+        subparser = group.add_parser(
             command.name, help=command.help, description=command.help, add_help=False
         )
-        made.add_argument("-h", "--help", action="store_true", help="show this help")
-        command.add_arguments(made)
-        parsers[command.name] = made
+        subparser.add_argument("-h", "--help", action="store_true", help="show this help")
+        command.add_arguments(subparser)
+        parsers[command.name] = subparser
     return parser, parsers

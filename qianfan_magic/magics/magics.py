@@ -34,7 +34,7 @@ __all__ = ["QianfanMagics", "load", "unload"]
 
 @magics_class
 class QianfanMagics(Magics, MagicsConfig):
-    """Settings of this notebook, for every cell whose flags say nothing else."""
+    """Settings of this notebook, which apply to every cell whose flags do not override them."""
 
     shell: InteractiveShell
 
@@ -56,7 +56,7 @@ class QianfanMagics(Magics, MagicsConfig):
     @cell_magic
     @short_interrupt()
     def qianfan_complete(self, line: str, cell: str) -> None:
-        """Have the model go on with the cell's text."""
+        """Have the model continue the cell's text."""
         with self._preserving_record():
             self._run("completion", self._parse("qianfan_complete", line), cell)
 
@@ -82,6 +82,7 @@ class QianfanMagics(Magics, MagicsConfig):
         magic = getattr(self, name)
         options = parse(magic, line)
         if options is None:
+            # magic_arguments begins the help with "::", for Sphinx.
             show(magic.__doc__.removeprefix("::\n\n"))
         return options
 

@@ -43,7 +43,7 @@ class SliderPanel:
         self._session = context.session
         self._panel: Panel | None = None
         self._area: PanelOutput
-        #: Outputs that show the widget and not yet the table that stays in the notebook.
+        #: Outputs in which the table, which stays in the notebook, has not replaced the widget yet.
         self._unsettled: list[CellOutput] = []
         #: The last answer of a cell, and the one that "Again" got for the same request.
         self._again: tuple[LastAnswer, AnswerStream] | None = None
@@ -84,11 +84,12 @@ class SliderPanel:
                 )
             texts.setdefault(name, []).append(value)
         values = dict(self._session.sliders)
-        for name, given in texts.items():
+        for name, repeated in texts.items():
             values.pop(name, None)
-            if given[-1].lower() != "none":
+            if repeated[-1].lower() != "none":
                 parameter = SLIDER_PARAMETERS[name]
-                values[name] = parameter.parse(given if parameter.type is list else given[-1])
+                text = repeated if parameter.type is list else repeated[-1]
+                values[name] = parameter.parse(text)
         self._session.sliders = values
         self._refresh()
 
@@ -115,7 +116,9 @@ class SliderPanel:
         from qianfan_magic.views.panel import Panel, row_of
 
         if self._panel is None:
-            self._panel = Panel(rows=[row_of(one) for one in SLIDER_PARAMETERS.values()])
+            self._panel = Panel(
+                rows=[row_of(parameter) for parameter in SLIDER_PARAMETERS.values()]
+            )
             self._area = PanelOutput(self._panel)
             self._panel.observe(self._on_values, "values")
             self._panel.on_msg(self._on_message)
@@ -129,9 +132,10 @@ class SliderPanel:
         if self._panel:
             values = self._session.sliders
             self._panel.values, self._panel.advice = values, advice(values)
-            self._panel.said = message
+            self._panel.message = message
 
     def _on_values(self, change: dict[str, Any]) -> None:
+        """Check values that the page sets; if one is invalid, the page gets the old ones back."""
         try:
             values = {name: _parameter(name).check(v) for name, v in change["new"].items()}
         except ParameterError as error:
@@ -141,7 +145,7 @@ class SliderPanel:
             self._refresh()
 
     def _on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Do what a button asks for, and show the result in the panel: no cell is running."""
+        """Run the action of a button; the result goes into the panel, since no cell is running."""
         actions = {"shown": self._settle, "again": self._ask_again, "keep": self._keep}
         try:
             self._refresh(actions[content["click"]]())
@@ -155,7 +159,7 @@ class SliderPanel:
         for area in self._unsettled:
             area.put(self._table())
         self._unsettled.clear()
-        return self._panel.said if self._panel else ""
+        return self._panel.message if self._panel else ""
 
     def _ask_again(self) -> str:
         """Send the last cell's request once more, with the values of the sliders."""
@@ -164,7 +168,7 @@ class SliderPanel:
         last = self._session.last_answer
         if last is None or last.columns:
             raise QianfanError(
-                "There is no answer to ask for again", hint="Run a cell that asks for one first."
+                "There is no answer to request again", hint="Run a cell that gets one first."
             )
         self._again = None
         self._open().can_keep = False
@@ -191,7 +195,7 @@ class SliderPanel:
     def _keep(self) -> str:
         """Replace the last cell's answer by the new one."""
         if self._again is None:
-            raise QianfanError("There is no answer to keep", hint="Ask for one with Again.")
+            raise QianfanError("There is no answer to keep", hint="Request one with Again.")
         last, again = self._again
         if last is not self._session.last_answer:
             raise QianfanError(

@@ -54,7 +54,7 @@ class ServiceCommands:
         credentials = client.settings.credentials
         keys = repr(credentials) if credentials.ways else "none"
         parameters = [f"{name}={value}" for name, value in context.parameters().items()]
-        conversations = [f"{short_name(one.name)} ({one.counted})" for one in session.conversations]
+        conversations = [f"{short_name(c.name)} ({c.counted})" for c in session.conversations]
         rows = {
             "Version 1": self._server(client, ApiVersion.V1),
             "Version 2": self._server(client, ApiVersion.V2),

@@ -73,7 +73,7 @@ class AnswerStream:
         self._builder.add(chunk)
 
     def end(self, state: State, error: BaseException | None = None) -> None:
-        """Note how the answer ended; an answer that ended early may hold text back."""
+        """Record how the answer ended, and append the text that masking held back until then."""
         self.state, self.error = state, error
         held_back = None if state == "done" else self.sender.held_back()
         if held_back:
@@ -82,7 +82,7 @@ class AnswerStream:
     def read(self, view: View) -> None:
         """Read the answer to its end and show it as it arrives.
 
-        An interrupt ends it as stopped and is kept in `interrupt`; any other error is raised.
+        An interrupt ends it as stopped and is stored in `interrupt`; any other error is raised.
         """
         try:
             with closing(self.sender.chunks()) as chunks:
@@ -117,7 +117,7 @@ class AnswerStream:
         )
 
     def _notes(self) -> list[str]:
-        """Say what a reader should know of the answer besides its text."""
+        """Return notes on how the answer ended, what it lacks, and which turns were not sent."""
         from qianfan_magic.views.notes import left_out_note, reply_notes
 
         if self.has_failed:  # a single answer's error is shown as the cell's traceback

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CellRequest", "default_format"]
 
-#: Asks for the rest of an unfinished answer, in the language of its question.
+#: Question that requests the rest of an unfinished answer, in the language of the first question.
 CONTINUE = "Go on exactly where you stopped; repeat nothing."
 CONTINUE_CHINESE = "请从停下的地方继续"
 
@@ -51,7 +51,7 @@ class CellRequest:
     rewound
         The conversation of a chat as it was before its cell ran; None for a completion.
     others
-        Other conversations in which an earlier run of the cell took part, without that.
+        Other conversations in which an earlier run of the cell took part, without its turns.
     continues
         The last turn of the conversation if its unfinished answer is to be continued.
     max_turns
@@ -149,7 +149,7 @@ class CellRequest:
 
     @property
     def sent_parameters(self) -> dict[str, Any]:
-        """The parameters that are sent: for ``--format json`` the service is asked for JSON."""
+        """The parameters that are sent, with ``response_format`` for ``--format json``."""
         asks_for_json = self.format == "json" and self.kind == "chat" and self.service.can_json
         return ({"response_format": "json_object"} if asks_for_json else {}) | self.parameters
 
@@ -228,13 +228,13 @@ def _unfinished_turn(conversation: Conversation) -> Turn:
         state = "has no answer yet" if last is None else "ends with a whole answer"
         raise ParameterError(
             f"--continue: the conversation {conversation.name!r} {state}",
-            hint="It goes on with an answer that was cut off at a limit, or stopped.",
+            hint="It continues an answer that was cut off at a limit, or stopped.",
         )
     return last
 
 
 def _continuation(text: str, turn: Turn) -> str:
-    """Return what asks for the rest of an answer: the cell's own words, if they are new."""
+    """Return the question that requests the rest of an answer: the cell's text, if it is new."""
     if text.strip() and text != turn.user:
         return text
     return CONTINUE_CHINESE if is_chinese(turn.user) else CONTINUE

@@ -1,4 +1,4 @@
-"""The last cell's request and answer, and what the conversation keeps of them."""
+"""The last cell's request and answer, which can be requested again or replaced."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class LastAnswer:
         """
         if self.after is not None and store.get(self.after.name) != self.after:
             raise ParameterError(
-                f"The conversation {self.after.name!r} has gone on since",
-                hint="Only the answer to its last question can be exchanged.",
+                f"The conversation {self.after.name!r} has been continued since",
+                hint="Only the answer to its last question can be replaced.",
             )
         return self.add_to_conversation(answer, store)
 
@@ -110,13 +110,14 @@ def keep_column(last: LastAnswer, number: int, store: ConversationStore) -> Conv
     conversation = last.request.conversation
     if conversation is None:
         raise ParameterError(
-            "A completion has no conversation to go on with",
+            "A completion has no conversation to continue",
             hint="Compare in a chat: %%qianfan_chat --compare.",
         )
     column = columns[number - 1]
     if column.has_failed or not column.reply.text.strip():
         raise ParameterError(
-            f"Column {number} has no answer to go on from", hint="%qianfan keep lists the columns."
+            f"Column {number} has no answer to continue from",
+            hint="%qianfan keep lists the columns.",
         )
     record = last.replace_with(column, store)
     last.kept = number

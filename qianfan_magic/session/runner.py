@@ -96,7 +96,8 @@ class CellRunner:
 
     def _compare(self, request: CellRequest, area: OutputArea) -> None:
         """Get several answers at once; a chat continues from the first, if it succeeds."""
-        columns = tuple(self._start(one, title) for title, one in request.variants().items())
+        variants = request.variants().items()
+        columns = tuple(self._start(variant, title) for title, variant in variants)
         self._session.sent = [column.sender for column in columns]
         services = {column.title: column.request.service.name for column in columns}
         view = self._view(request, services, area)
@@ -127,7 +128,7 @@ class CellRunner:
         from qianfan_magic.views.factory import make_view
 
         live = self._client.settings.live
-        return make_view(self._shell, live, columns, form=request.view_format, place=area)
+        return make_view(self._shell, live, columns, form=request.view_format, area=area)
 
     def _bind(self, request: CellRequest, value: Any) -> None:
         if request.options.output:
@@ -140,7 +141,7 @@ def _raise(error: BaseException | None) -> None:
 
 
 def _json_error(answer: AnswerStream) -> QianfanError | None:
-    """Say what is wrong with an answer that should be JSON, if anything is."""
+    """Return the error of an answer that should be JSON and is not; None for all others."""
     from qianfan_magic.views.rendering.formats import pretty
 
     if answer.request.format != "json":
@@ -150,13 +151,13 @@ def _json_error(answer: AnswerStream) -> QianfanError | None:
     except ValueError as error:
         return QianfanError(
             f"The answer is not JSON: {error}",
-            hint="It is kept as it came. Ask for JSON and nothing else, or use --format text.",
+            hint="It is shown as it arrived. Ask for JSON and nothing else, or use --format text.",
         )
     return None
 
 
 def _with_column(error: BaseException, column: str) -> BaseException:
-    """Put the column that an error belongs to before its message."""
+    """Prefix an error's message with the column that it belongs to."""
     if isinstance(error, QianfanError):
         error.message = f"{column}: {error.message}"
         error.args = (error.message,)

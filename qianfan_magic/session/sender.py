@@ -90,7 +90,7 @@ class RequestSender:
                 if self._has_chunks or self._is_aborted or not error.is_too_long:
                     raise
                 if not self._shorten():
-                    error.hint = "It was sent without the conversation at last: shorten the cell."
+                    error.hint = "It is too long even without the conversation: shorten the cell."
                     raise
             else:
                 return

@@ -136,5 +136,5 @@ class Session:
 
 
 def read_live(folder: Path) -> str:
-    """Read QIANFAN_LIVE alone: the demo needs no credentials, and these may be wrong."""
+    """Read QIANFAN_LIVE, ignoring credentials: the demo needs none, and those set may be wrong."""
     return load_settings(folder, credentials=Credentials()).live

@@ -1,4 +1,4 @@
-"""What the cells of a notebook have used so far."""
+"""Statistics of the answers so far, which ``%qianfan usage`` shows."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from typing import Any
 
 from qianfan_magic.api.types import Usage
 
+__all__ = ["AnswerStats", "Total", "totals_by_model"]
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerStats:
-    """One answer, whole or not.
+    """Statistics of one answer, complete or not.
 
     Attributes
     ----------
     model
         The endpoint or model that answered.
     usage
-        As the service counted.
+        Numbers of tokens, as the service counted them.
     first
-        Seconds until the first of it came.
+        Seconds until its first chunk arrived.
     streamed
-        Seconds from then to its end; 0 for an answer that came in one piece.
+        Seconds from the first chunk to the end; 0 for an answer that arrived in one piece.
     """
 
     model: str
@@ -34,20 +36,20 @@ class AnswerStats:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """All answers of one model.
+    """Sums over all answers of one model.
 
     Attributes
     ----------
     model
         The endpoint or model.
     calls
-        Answers.
+        Number of answers.
     prompt_tokens, completion_tokens
-        In and out, as the service counted them.
+        Numbers of tokens, as the service counted them.
     first_token
-        Seconds to the first of an answer: the median.
+        Median of the seconds until an answer's first chunk arrived.
     tokens_per_second
-        Of the streamed answers, from the first token on; None where nothing was streamed.
+        Rate of the streamed answers from their first chunk on; None if no answer was streamed.
     """
 
     model: str
@@ -58,23 +60,35 @@ class Total:
     tokens_per_second: float | None
 
 
-def totals_by_model(used: Iterable[AnswerStats]) -> list[dict[str, Any]]:
-    """Add up by model, in the order in which they were asked first; see `Total`."""
+def totals_by_model(stats: Iterable[AnswerStats]) -> list[dict[str, Any]]:
+    """Add up statistics by model, in the order in which the models were first used.
+
+    Returns
+    -------
+    list of dict
+        The fields of a `Total` for each model.
+
+    Examples
+    --------
+    >>> stats = [AnswerStats("ernie-5.1", Usage(5, 40, 45), first=0.5, streamed=2.0)]
+    >>> totals_by_model(stats)[0]["tokens_per_second"]
+    20.0
+    """
     by_model: dict[str, list[AnswerStats]] = {}
-    for one in used:
-        by_model.setdefault(one.model, []).append(one)
-    return [asdict(_total(model, ones)) for model, ones in by_model.items()]
+    for answer in stats:
+        by_model.setdefault(answer.model, []).append(answer)
+    return [asdict(_total(model, answers)) for model, answers in by_model.items()]
 
 
-def _total(model: str, ones: list[AnswerStats]) -> Total:
-    streamed = [one for one in ones if one.streamed > 0]
-    seconds = sum(one.streamed for one in streamed)
-    tokens = sum(one.usage.completion_tokens for one in streamed)
+def _total(model: str, answers: list[AnswerStats]) -> Total:
+    streamed = [answer for answer in answers if answer.streamed > 0]
+    seconds = sum(answer.streamed for answer in streamed)
+    tokens = sum(answer.usage.completion_tokens for answer in streamed)
     return Total(
         model=model,
-        calls=len(ones),
-        prompt_tokens=sum(one.usage.prompt_tokens for one in ones),
-        completion_tokens=sum(one.usage.completion_tokens for one in ones),
-        first_token=median(one.first for one in ones),
+        calls=len(answers),
+        prompt_tokens=sum(answer.usage.prompt_tokens for answer in answers),
+        completion_tokens=sum(answer.usage.completion_tokens for answer in answers),
+        first_token=median(answer.first for answer in answers),
         tokens_per_second=tokens / seconds if streamed else None,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class View(Protocol):
-    """Shows answers while they arrive, one or several side by side, and then as they stay."""
+    """Shows answers while they arrive, one or several side by side, and their final output."""
 
     def begin(self) -> None:
         """Show that an answer is being waited for."""
@@ -27,7 +27,7 @@ class View(Protocol):
         """Show the next chunk of an answer."""
 
     def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = ...) -> None:
-        """Show how the answers ended; the metadata is saved with that output."""
+        """Show the final output of the answers; the metadata is saved with it."""
 
 
 def is_watched(shell: InteractiveShell, live: str) -> bool:
@@ -59,7 +59,7 @@ def make_view(
     columns: Mapping[str, str] | str,
     *,
     form: str,
-    place: OutputArea,
+    area: OutputArea,
 ) -> View:
     """Make the view of one answer, or of several side by side.
 
@@ -73,7 +73,7 @@ def make_view(
         Name of the endpoint or model; for several answers, these names by the column's title.
     form
         Format of the answer: ``markdown``, ``text``, ``json`` or ``html``.
-    place
+    area
         The output area, for a notebook.
     """
     from qianfan_magic.views.plain import FinalView, TerminalColumns, TerminalView
@@ -82,13 +82,13 @@ def make_view(
     if not hasattr(shell, "kernel"):
         return TerminalColumns() if several else TerminalView()
     if not is_watched(shell, live):
-        return FinalView(place)
+        return FinalView(area)
     from qianfan_magic.views.live import LiveView
 
     markdown = form == "markdown"
     if isinstance(columns, str):
-        return LiveView(place, [columns], markdown=markdown)
-    return LiveView(place, list(columns.values()), list(columns), markdown=markdown)
+        return LiveView(area, [columns], markdown=markdown)
+    return LiveView(area, list(columns.values()), list(columns), markdown=markdown)
 
 
 def make_output_area(shell: InteractiveShell, into: str | None) -> OutputArea:

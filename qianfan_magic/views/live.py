@@ -49,7 +49,7 @@ class LiveReply(anywidget.AnyWidget):
 
     _esm = _HERE / "reply.js"
     _css = (_HERE / "reply.css").read_text() + style_sheet(".qianfan-reply")
-    asked = traitlets.List(
+    services = traitlets.List(
         traitlets.Unicode(), help="Name of the endpoint or model, for each column."
     ).tag(sync=True)
     titles = traitlets.List(
@@ -110,14 +110,16 @@ class LiveColumn:
         """
         now = time.monotonic()
         self._estimate += estimate_tokens(self._text) + estimate_tokens(self._reasoning)
-        made = self._stream.frame(self._text)
+        change = self._stream.frame(self._text)
         frame: dict[str, Any] = {"column": self._index} if self._index else {}
         frame |= {"thinking": escape_invisible(self._reasoning)} if self._reasoning else {}
-        frame |= {"closed": made.closed} if made.closed else {}
-        frame |= delta(self._open, made.open) if made.more is None else {"more": made.more}
+        frame |= {"closed": change.closed} if change.closed else {}
+        frame |= (
+            {"more": change.more} if change.more is not None else delta(self._open, change.open)
+        )
         # Some services count tokens only in the last event (Dolly-12B).
         frame |= {"tokens": self._tokens} if self._tokens else {"about": self._estimate}
-        self._text, self._reasoning, self._open, self._sent = "", "", made.open, now
+        self._text, self._reasoning, self._open, self._sent = "", "", change.open, now
         self._render_seconds = time.monotonic() - now
         took, first = round(now - self._first, 1), round(self._first - self._started, 1)
         return frame | {"took": took, "first": first}
@@ -169,7 +171,7 @@ class LiveView:
     ----------
     area
         The output area that shows the widget and, after it, the plain output.
-    asked
+    services
         Name of the endpoint or model, for each column.
     titles
         Title of each column; empty for a single answer.
@@ -178,13 +180,19 @@ class LiveView:
     """
 
     def __init__(
-        self, area: OutputArea, asked: Sequence[str], titles: Sequence[str] = (), *, markdown: bool
+        self,
+        area: OutputArea,
+        services: Sequence[str],
+        titles: Sequence[str] = (),
+        *,
+        markdown: bool,
     ) -> None:
         self._area = area
         self.widget = LiveReply(
-            asked=list(map(escape_invisible, asked)), titles=list(map(escape_invisible, titles))
+            services=list(map(escape_invisible, services)),
+            titles=list(map(escape_invisible, titles)),
         )
-        self._columns = [LiveColumn(index, markdown=markdown) for index in range(len(asked))]
+        self._columns = [LiveColumn(index, markdown=markdown) for index in range(len(services))]
         self._is_shown = False
         self._sent = -INTERVAL  # time of the last message
         self._lock = threading.Lock()  # the timer's thread sends, too
@@ -214,9 +222,9 @@ class LiveView:
         if self._area.keeps_widget:
             self.widget.send({"frames": frames, "end": output.lines()})
             return
-        # The page is told first, so that it can keep its height and selection while the outputs
-        # change (`preparePlainOutput` in reply.js). The widget is closed last: JupyterLab 4.6 then
-        # logs no error.
+        # The message comes first, so that the page can keep its height and selection while the
+        # outputs change (`preparePlainOutput` in reply.js). The widget is closed last: JupyterLab
+        # 4.6 then logs no error.
         self.widget.send({"end": output.lines()})
         self._area.put(output.bundle(), metadata)
         self.widget.close()

@@ -1,4 +1,4 @@
-"""Notes below an answer, in plain words."""
+"""Notes below an answer: what the service reported, and how the conversation changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNORDERED = (
     "The saved notebook is no longer where it was when the kernel started: from now on, the "
     "order of the cells is the order in which they are run. Restart the kernel to find it again."
 )
-#: Number of dropped turns that are named; the others are counted.
+#: Largest number of dropped turns that are named; of the others only the number is given.
 MAX_NAMED = 3
 
 
@@ -68,7 +68,7 @@ def rewound_notes(rewound: Rewound | None, others: Sequence[Rewound] = ()) -> li
     rewound
         The rewound conversation of this cell; None if the cell has none.
     others
-        Other conversations, in which an earlier run of this cell asked.
+        Other conversations that an earlier run of this cell had added turns to.
     """
     if rewound is None:
         return []

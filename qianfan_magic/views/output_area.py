@@ -113,9 +113,9 @@ class WidgetOutput:
 
     def show(self, widget: DOMWidget) -> None:
         """Show a widget."""
-        made = widget._repr_mimebundle_()
+        result = widget._repr_mimebundle_()
         # IPython allows a bundle, or a bundle with its metadata.
-        self._set(made[0] if isinstance(made, tuple) else made)
+        self._set(result[0] if isinstance(result, tuple) else result)
 
     def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show a MIME bundle in the Output, and record the metadata under the cell."""

@@ -80,7 +80,7 @@ function mount(host, model) {
   keep.addEventListener("click", () => model.send({ click: "keep" }));
   const buttons = part("div", "qianfan-buttons");
   buttons.append(again, keep);
-  controls.append(...rows.map((row) => row.element), advice, buttons, said);
+  controls.append(...rows.map((row) => row.element), advice, buttons, message);
   const answer = part("div", "qianfan-again");
   host.append(controls, answer);
 
@@ -90,7 +90,7 @@ function mount(host, model) {
     if (wasAttached && isRemoved(host)) return removeListeners();
     rows.forEach((row) => row.show(model.get("values")));
     advice.textContent = model.get("advice");
-    said.textContent = model.get("said");
+    message.textContent = model.get("message");
     keep.disabled = !model.get("can_keep");
   };
   const enableAgain = () => {
@@ -98,8 +98,8 @@ function mount(host, model) {
   };
   const showReply = () => embed(model, answer);
   const events = [
-    ["change:values change:advice change:said change:can_keep", update],
-    ["change:said change:can_keep", enableAgain],
+    ["change:values change:advice change:message change:can_keep", update],
+    ["change:message change:can_keep", enableAgain],
     ["change:reply", showReply],
   ];
   const removeListeners = () =>

@@ -22,11 +22,12 @@ from qianfan_magic.views.rendering.math import IGNORED
 __all__ = ["Panel", "advice", "panel_bundle", "row_of"]
 
 _HERE = Path(__file__).parent
-#: Number of steps of a slider whose parameter is a float.
+#: Number of steps of a slider whose parameter is a float; a page needs discrete positions.
 STEPS = 20
 #: Largest maximum for which a whole number gets a slider; with more steps than a slider has
 #: pixels, a number field is the better control.
 MAX_SLIDER = 10_000
+#: Value of a parameter that is not set, as the table shows it.
 UNSET = "the service decides"
 
 
@@ -39,7 +40,7 @@ class Panel(anywidget.AnyWidget):
         The parameters' controls, see `row_of`.
     values
         Values by parameter name; a parameter without one is left to the service.
-    said
+    message
         Result of the last click, in one line.
     advice
         The service's advice on these values, see `advice`.
@@ -53,7 +54,7 @@ class Panel(anywidget.AnyWidget):
     _css = _HERE / "panel.css"
     rows = traitlets.List(traitlets.Dict()).tag(sync=True)
     values = traitlets.Dict(key_trait=traitlets.Unicode()).tag(sync=True)
-    said = traitlets.Unicode().tag(sync=True)
+    message = traitlets.Unicode().tag(sync=True)
     advice = traitlets.Unicode().tag(sync=True)
     can_keep = traitlets.Bool(default_value=False).tag(sync=True)
     reply = traitlets.Unicode().tag(sync=True)
@@ -83,7 +84,7 @@ def row_of(parameter: Parameter) -> dict[str, Any]:
 
 
 def advice(values: Mapping[str, Any]) -> str:
-    """Return what Baidu's documents advise on these values; empty if nothing."""
+    """Return the advice of Baidu's documents on these values; empty if there is none."""
     if {"temperature", "top_p"} <= values.keys():
         return "The service recommends that you set only one of temperature and top_p."
     return ""

@@ -1,4 +1,4 @@
-"""Show finished output under the running cell: plain text, or a bundle made elsewhere."""
+"""Show finished output under the running cell: plain text, or a MIME bundle."""
 
 from __future__ import annotations
 

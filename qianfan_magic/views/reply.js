@@ -20,7 +20,8 @@ export default () => {
     const typeset = typesetter(model);
     el.classList.add("qianfan-reply", "jp-RenderedHTMLCommon");
     el.classList.toggle("qianfan-columns", titles.length > 0);
-    const columns = model.get("asked").map((asked, i) => new Column(asked, titles[i], typeset));
+    const services = model.get("services");
+    const columns = services.map((service, i) => new Column(service, titles[i], typeset));
     el.append(...columns.map((column) => column.element));
     const stop = stopButton(model);
     if (stop) columns.at(-1).state.append(stop);
@@ -45,15 +46,15 @@ export default () => {
 };
 
 class Column {
-  constructor(asked, title, typeset) {
-    this.asked = asked;
+  constructor(service, title, typeset) {
+    this.service = service;
     this.typeset = typeset;
     this.closed = 0; // number of the body's nodes that belong to closed blocks
     this.open = ""; // HTML of the open block
     this.element = part("section", "qianfan-column");
     this.body = part("div", "qianfan-body");
     this.state = part("div", "qianfan-state");
-    this.status = part("span", "qianfan-waiting", `${asked}: waiting …`);
+    this.status = part("span", "qianfan-waiting", `${service}: waiting …`);
     this.status.setAttribute("role", "status"); // screen readers announce its changes
     this.figures = part("span", "qianfan-figures");
     this.state.append(this.status, this.figures);
@@ -70,7 +71,7 @@ class Column {
     if (!hasAnswer) return;
     if (this.thoughts?.open && !this.answered) this.thoughts.open = this.pinned;
     this.answered = true;
-    this.setStatus(`${this.asked}: streaming`);
+    this.setStatus(`${this.service}: streaming`);
     if (typeof frame.more === "string") {
       this.open = "";
       appendText(this.body, frame.more);
@@ -102,7 +103,7 @@ class Column {
       this.body.before(this.thoughts);
     }
     this.thoughts.lastChild.append(text);
-    if (!this.answered) this.setStatus(`${this.asked}: thinking`);
+    if (!this.answered) this.setStatus(`${this.service}: thinking`);
   }
 
   end(line) {

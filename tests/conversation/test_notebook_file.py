@@ -280,7 +280,7 @@ def test_no_cells_are_below_one_that_was_never_saved(order):
 
 def test_cells_that_were_never_saved_are_below_all_others(order):
     write(cell("a"), cell("b"))
-    assert order.below("b", asked=["a", "new"]) == {"new"}
+    assert order.below("b", used=["a", "new"]) == {"new"}
 
 
 def test_notebook_is_read_again_when_it_has_been_saved(order):

@@ -137,7 +137,7 @@ def notebook() -> Notebook:
 
 def left_out(*turns: tuple[int, str, int]) -> str:
     named = [f"turn {number} (\u201c{said}\u201d, cell {cell})" for number, said, cell in turns]
-    return f"default: left out, since the conversation had gone back: {', '.join(named)}."
+    return f"default: left out, since the conversation had been rewound: {', '.join(named)}."
 
 
 # --- there and back
@@ -501,7 +501,7 @@ def test_answer_whose_shown_text_was_edited_counts_as_it_came(notebook):
 def test_edited_text_is_named(notebook):
     notebook.cells["b"][0]["data"]["text/plain"] = "edited"
     assert notebook.summary()[1:] == [
-        "Cell 2: the text that is shown was edited; the answer counts as it came."
+        "Cell 2: the text that is shown was edited; the answer is restored as it arrived."
     ]
 
 
@@ -575,7 +575,7 @@ def test_copied_cell_counts_once(notebook):
 
 def test_copied_cell_is_named(notebook):
     duplicate(notebook, "b", "copy", 2)
-    assert notebook.summary()[1:] == ["Cell 3: turn 2 stands in cell 2 too; it counts once."]
+    assert notebook.summary()[1:] == ["Cell 3: turn 2 is in cell 2 too; it is restored once."]
 
 
 def test_turn_of_a_copied_cell_stays_its_cells(notebook):

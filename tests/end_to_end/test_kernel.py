@@ -140,7 +140,7 @@ def test_answer_is_in_no_state_of_the_widget(watched):
 
 def test_widget_says_who_is_waited_for(watched):
     opened = next(c for c in watched.contents("comm_open") if is_view(c))
-    assert "dolly_12b" in opened["data"]["state"]["asked"]
+    assert "dolly_12b" in opened["data"]["state"]["services"]
 
 
 # Each piece at once, where it would otherwise wait for the eye.

@@ -1023,7 +1023,7 @@ def test_question_that_is_too_long_by_itself_fails(page, code):
 @too_long
 def test_question_that_is_too_long_by_itself_fails_with_a_hint(page, code):
     (error,) = refuse_length(page, code, 4).contents("error")
-    hint = "It was sent without the conversation at last: shorten the cell."
+    hint = "It is too long even without the conversation: shorten the cell."
     assert hint in error["traceback"][-1]
 
 
@@ -1156,7 +1156,7 @@ def test_history_that_fits_is_not_cut(page, most):
 def test_history_of_which_nothing_is_sent_says_so(page):
     page.talk("one")
     page.say("%config QianfanMagics.max_turns = 0")
-    assert "None of it is sent any more, since max_turns is 0." in page.say("%qianfan history")
+    assert "No turn is sent any more, since max_turns is 0." in page.say("%qianfan history")
 
 
 def test_history_counts_the_answers_tokens(page):
@@ -1424,7 +1424,8 @@ def test_restore_tells_of_a_turn_that_was_dropped(page):
     page.ask("a", "uno")
     page.save()
     page.restart()
-    left_out = "left out, since the conversation had gone back: turn 2 (\u201ctwo\u201d, cell 2)."
+    left_out = "turn 2 (\u201ctwo\u201d, cell 2)"
+    left_out = f"left out, since the conversation had been rewound: {left_out}."
     assert f"default: {left_out}" in page.say("%qianfan restore")
 
 

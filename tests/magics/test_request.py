@@ -324,7 +324,7 @@ def test_missing_keys_are_shown(bare, flags):
     bare.fail(f"%%qianfan_chat {flags}\nhi")
     shown = parts(bare.run(LINE))
     assert (shown["Sent"], "no credentials" in shown["1 attempt"]) == (
-        "Nothing: it failed before.",
+        "Nothing: it failed before it was sent.",
         True,
     )
 

@@ -332,7 +332,7 @@ def test_again_can_be_stopped(page):
             page.kernel.manager.interrupt_kernel()
 
     asked = page.tell({"method": "custom", "content": {"click": "again"}})
-    assert page.state(page.ran(asked, press))["said"] == "Stopped."
+    assert page.state(page.ran(asked, press))["message"] == "Stopped."
 
 
 # --- Keep

@@ -46,7 +46,7 @@ class PanelPage:
 
     def says(self, button: str) -> str:
         """Press a button; return what the panel says."""
-        return self.state(self.click(button)).get("said", "")
+        return self.state(self.click(button)).get("message", "")
 
     def state(self, ran: Ran) -> dict[str, Any]:
         """Merge what the panel's model was told."""

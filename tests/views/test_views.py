@@ -161,7 +161,7 @@ def test_front_end_is_recognised(monkeypatch):
 def test_view_suits_the_shell():
     terminal, kernel = SimpleNamespace(user_ns={}), SimpleNamespace(user_ns={}, kernel=object())
     for shell, live, view in ((terminal, "on", TerminalView), (kernel, "off", FinalView)):
-        made = make_view(shell, live, "model", form="markdown", place=CellOutput())
+        made = make_view(shell, live, "model", form="markdown", area=CellOutput())
         assert isinstance(made, view)
 
 

@@ -12,6 +12,7 @@ from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 
 __all__ = ["CARDS", "CHAT", "COMPLETION", "Card", "key_of"]
 
+#: Values of `Card.kinds` for models of one kind.
 CHAT: tuple[Kind, ...] = ("chat",)
 COMPLETION: tuple[Kind, ...] = ("completion",)
 
@@ -79,6 +80,7 @@ def key_of(name: str) -> str:
 
 
 def _small_chats(*names: tuple[str, str]) -> tuple[Card, ...]:
+    """Make cards of version 1 from names and endpoints, with the limit their documents share."""
     return tuple(
         Card(name=name, kinds=CHAT, endpoint=endpoint, max_characters=4_800)
         for name, endpoint in names

@@ -93,7 +93,13 @@ class Parameter:
         return tuple(kind for kind in BOTH if any(kind in w.kinds for w in self.support.values()))
 
     def within(self, version: ApiVersion) -> Parameter:
-        """Return the row with the bounds of a version of the API that supports the parameter."""
+        """Return the row with the bounds of one version of the API.
+
+        Raises
+        ------
+        KeyError
+            If that version does not support the parameter.
+        """
         bounds = self.support[version].bounds
         return replace(self, minimum=bounds[0], maximum=bounds[1]) if bounds else self
 
@@ -137,7 +143,11 @@ class Parameter:
     def parse(self, text: str | list[str] | bool) -> Any:
         r"""Convert and check the argument of a flag; raise as `check` does.
 
-        In the texts of a list, ``\n`` and ``\t`` stand for a line feed and a tab.
+        Parameters
+        ----------
+        text
+            The argument; a list for a flag that was repeated, a bool for a flag without an
+            argument. In the texts of a list, ``\n`` and ``\t`` stand for a line feed and a tab.
         """
         if isinstance(text, bool):
             return self.check(text)
@@ -205,7 +215,7 @@ def _plain_list(value: Any) -> list[str] | None:
 
 
 def plain_json(value: Any) -> Any:
-    """Copy a value by way of JSON; None if JSON cannot represent it."""
+    """Copy a value by encoding and decoding it as JSON; None if JSON cannot represent it."""
     try:
         encoded = json.dumps(value, allow_nan=False, ensure_ascii=False)
         return json.loads(encoded) if _is_text(encoded) else None

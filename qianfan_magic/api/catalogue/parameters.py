@@ -28,9 +28,11 @@ __all__ = [
     "is_supported",
 ]
 
+#: Support by one kind of service alone.
 CHAT = Support(kinds=("chat",))
 COMPLETION = Support(kinds=("completion",))
 
+#: The parameters of a request's body, in the order in which help and panel list them.
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         name="temperature",
@@ -202,6 +204,7 @@ SENDING: tuple[Parameter, ...] = (
         help="attempts in total, as long as nothing of the answer has arrived",
     ),
 )
+#: The rows of the table by name.
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 #: Parameters with flags, which a notebook can set for all its cells.
 FLAGGED = tuple(parameter for parameter in PARAMETERS if parameter.flags)
@@ -272,7 +275,7 @@ def _unsupported(parameter: Parameter, kind: Kind, version: ApiVersion) -> Param
 
 
 def _unknown(name: str) -> ParameterError:
-    # Whoever knows the API may use the name of the request body, such as max_output_tokens.
+    # A user who knows the API may write the name of the request body, such as max_output_tokens.
     wire_names = {s.wire: row.name for row in PARAMETERS for s in row.support.values() if s.wire}
     near = [wire_names[name]] if name in wire_names else difflib.get_close_matches(name, BY_NAME)
     return ParameterError(

@@ -167,7 +167,7 @@ class Catalogue:
         is_v1_model = bool(known) and known[0].version == ApiVersion.V1
         if ApiVersion.V2 in versions and not is_v1_model:
             return None, model
-        # A model that no card describes is kept, so that the request fails with its name.
+        # A model without a card is returned too, so that the request fails with its name.
         return endpoint, model if is_v1_model or not known else None
 
     def _published(self, endpoint: str, model: str | None, kind: Kind) -> Service:
@@ -181,7 +181,7 @@ class Catalogue:
             raise ParameterError(
                 f"-e {endpoint} is a service of version 1 of the API, and {known[0].name} a model "
                 "of version 2",
-                hint="Leave one of them out: -m alone asks version 2.",
+                hint="Leave one of them out: -m alone uses version 2.",
             )
         if kind not in known[0].kinds:
             raise _other_kind(known[0])
@@ -224,7 +224,7 @@ def _undecided(card: Card) -> SettingsError:
 
 def _other_kind(card: Card) -> ParameterError:
     magic = "%%qianfan_chat" if "chat" in card.kinds else "%%qianfan_complete"
-    return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Ask it with {magic}.")
+    return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Use it with {magic}.")
 
 
 def did_you_mean(model: object, cards: Iterable[Card]) -> str:
@@ -238,7 +238,7 @@ def did_you_mean(model: object, cards: Iterable[Card]) -> str:
 
 def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
     return ParameterError(
-        f"The catalogue has no model {model!r}, so it cannot be told which version of the API has "
+        f"The catalogue has no model {model!r}, so it is unknown which version of the API serves "
         "it",
         hint=f"{did_you_mean(model, cards)}Version 1: name its endpoint, -e NAME. Version 2: it "
         f"needs {needed_variables(ApiVersion.V2)}. %qianfan models lists the catalogue.",

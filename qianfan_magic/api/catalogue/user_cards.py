@@ -53,6 +53,7 @@ def read_cards(models: Any, source: str) -> list[Card]:
     return [_card(name, entry, catalogue, source) for name, entry in models.items()]
 
 
+#: Hint of every error in a table of models.
 _EXAMPLE = (
     'Such as {"tutor": "ernie-5.1", "ours": {"endpoint": "ngxxxol8_test1", "kind": "chat", '
     '"max_characters": 4800}}.'
@@ -105,7 +106,7 @@ def _models(document: Mapping[str, Any]) -> Any:
         others += [f"[qianfan.{name}]" for name in table if name != "models"]
     if others:
         raise ParameterError(
-            f"{FILE} has {others[0]}, which nothing reads",
+            f"{FILE} has {others[0]}, an unknown table",
             hint="Models belong in the table [qianfan.models].",
         )
     return table.get("models", {}) if isinstance(table, Mapping) else table

@@ -46,7 +46,7 @@ def variable_field(
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationMethod:
-    """One way to authenticate: the credentials it takes and where they are valid.
+    """An authentication method: the credentials it needs and the API versions that accept it.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ class Credentials:
 
     @property
     def ways(self) -> list[tuple[str, ...]]:
-        """The fields of each authentication method of version 1 that is set."""
+        """The fields of each authentication method of version 1 whose credentials are set."""
         return [method.fields for method in self.methods if method in _V1_METHODS]
 
     @property
@@ -187,6 +187,7 @@ CREDENTIAL_VARIABLES: dict[str, str] = {
 
 
 def _check_key(variable: str, value: str) -> None:
+    """Refuse a value that cannot be the key that the variable stands for."""
     bearer_variable = CREDENTIAL_VARIABLES["bearer_token"]
     if value.startswith(BEARER_PREFIX) and variable != bearer_variable:
         raise SettingsError(
@@ -267,6 +268,6 @@ def one_way(credentials: Credentials) -> Credentials:
         described = " as well as ".join(" with ".join(m.variables) for m in methods)
         raise SettingsError(
             f"There are contradictory credentials: {described}",
-            hint="Keep one of these ways to sign in and remove the others.",
+            hint="Keep the credentials of one method and remove the others.",
         )
     return credentials

@@ -12,6 +12,7 @@ from qianfan_magic.errors import SettingsError
 
 __all__ = ["DOT_ENV_VARIABLE", "find_dot_env", "read_dot_env"]
 
+#: The environment variable that names another file than ``.env``.
 DOT_ENV_VARIABLE = "QIANFAN_DOT_ENV_CONFIG_FILE"
 
 

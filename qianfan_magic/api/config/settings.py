@@ -44,8 +44,9 @@ DEFAULT_CONSOLE_API_BASE_URL = "https://qianfan.baidubce.com"
 #: Baidu's IAM, which issues bearer tokens of version 2 for access keys.
 DEFAULT_IAM_BASE_URL = "https://iam.bj.baidubce.com"
 
+#: Largest number of attempts.
 MAX_ATTEMPTS = 100
-#: Seconds; one day.
+#: Largest time-out or wait, in seconds: one day.
 MAX_SECONDS = 86_400
 
 
@@ -142,7 +143,7 @@ class Settings:
     cache_dir
         Folder where access tokens are stored; None stands for the user's cache folder.
     disable_cache
-        Whether tokens are kept in memory only.
+        Whether tokens are stored in memory only, not in `cache_dir`.
     chat_endpoint, complete_endpoint, model
         Defaults of a cell without ``-e`` and ``-m``.
     live
@@ -196,6 +197,7 @@ def _remember_proxy(address: str) -> None:
         remember(b64encode(f"{user}:{password}".encode()).decode())
 
 
+#: The dataclass field of each environment variable.
 _VARIABLE_FIELDS = {
     known.metadata["variable"]: known
     for known in (*fields(Credentials), *fields(Settings))

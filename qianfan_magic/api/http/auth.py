@@ -1,6 +1,6 @@
 """Authentication of requests: by access token, bearer token or signature.
 
-Each way is a `requests.auth.AuthBase` that requests calls with the request it prepares. Beyond
+Each method is a `requests.auth.AuthBase` that requests calls with the request it prepares. Beyond
 that interface each has a `placeholder`, for a request that is only shown, and `renew`, for a
 token that the service refused.
 """
@@ -72,7 +72,7 @@ class AccessTokenAuth(QianfanAuth):
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the token, fetching it where necessary."""
-        # Not by `params`, which would write the mask as %2A%2A%2A.
+        # Not by the argument `params` of requests, which would encode the mask as %2A%2A%2A.
         token = quote(self._tokens.get(), safe="*")
         request.prepare_url(f"{request.url}?access_token={token}", None)
         return request

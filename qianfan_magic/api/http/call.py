@@ -103,7 +103,7 @@ class Call:
         )
 
     def _attempt(self) -> tuple[list[Chunk], Generator[Chunk]]:
-        """Send the request and wait for the first chunk; replace a refused token, but once."""
+        """Send the request and wait for the first chunk; replace a refused token once."""
         self._check_not_aborted()
         attempt = Attempt(self.exchange.elapsed())
         self.exchange.attempts.append(attempt)
@@ -120,6 +120,7 @@ class Call:
         return self._attempt()
 
     def _send(self, attempt: Attempt) -> tuple[list[Chunk], Generator[Chunk]]:
+        """Send the request; return the first chunk, in a list that may be empty, and the rest."""
         try:
             attempt.sent = self._connection.prepare(self._request)
             response = self._connection.send(attempt.sent, self._settings.retry_timeout)

@@ -38,6 +38,7 @@ from qianfan_magic.errors import SettingsError, TokenExpiredError
 
 __all__ = ["Connection", "no_credentials_error", "user_cache"]
 
+#: Hint for an access token of the settings, which cannot be renewed.
 _REFUSED_HINT = (
     f"Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set {needed_variables(ApiVersion.V1)}."
 )
@@ -168,6 +169,7 @@ class Connection:
         return self.send(prepare(self._session, unprepared), self._settings.retry_timeout)
 
     def _fetch_models(self) -> list[str]:
+        """Request the list of models; replace a refused token once."""
         url, auth = self._settings.console_api_base_url + v2.MODELS_PATH, self.auth(ApiVersion.V2)
         with self._request("GET", url, auth) as response:
             try:

@@ -1,4 +1,4 @@
-"""A request and the record of its attempts, for those who want to see what went over the wire."""
+"""A request and the record of its attempts, which ``%qianfan request`` shows."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = [
     "without_pictures",
 ]
 
-#: Images of fewer base64 characters than this are shown.
+#: Smallest number of base64 characters of an image that is left out of texts.
 _SHORTEST_IMAGE = 64
 _IMAGE = re.compile(rf"(data:[\w/.+-]+;base64,)([\w+/=]{{{_SHORTEST_IMAGE},}})")
-#: Digits of a credible rate limit: int() takes quadratic time for very long ones.
+#: Largest number of digits of a rate limit: int() takes quadratic time for very long ones.
 _MAX_DIGITS = 15
 
 

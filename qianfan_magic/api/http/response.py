@@ -61,7 +61,7 @@ def read_payloads(
     Raises
     ------
     APIError
-        For an error that the service reports, in whatever place.
+        For an error that the service reports, whether in an event or in a whole body.
     StreamError
         For a stream that is cut off, falls silent or is not JSON.
     TransportError
@@ -95,6 +95,7 @@ def is_stream(response: requests.Response) -> bool:
 
 
 def _events(response: requests.Response) -> Iterator[str]:
+    """Yield the data of each event; raise a `StreamError` after the last one if it broke."""
     decoder = EventDecoder()
     failure: QianfanError | None = None
     try:
@@ -119,9 +120,10 @@ def _is_json(data: str) -> bool:
 
 
 def _raw_chunks(response: requests.Response) -> Iterator[bytes]:
+    """Yield the body's bytes as they arrive, decompressed."""
     raw = response.raw
     if raw.chunked:
-        # Yields each chunk of the transfer as it comes, at half the cost of read1.
+        # Yields each chunk of the transfer as it arrives, at half the cost of read1.
         return raw.read_chunked(_READ_SIZE, decode_content=True)
     # read_chunked is for chunked bodies only, and iter_content(n) waits for n bytes; read1
     # returns what is there.

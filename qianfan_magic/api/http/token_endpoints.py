@@ -73,13 +73,16 @@ def read_bearer(response: requests.Response) -> tuple[str, float]:
 
 
 def _is_busy(response: requests.Response) -> bool:
+    """Tell whether the status is that of a temporary failure."""
     return response.status_code in RETRIED_STATUSES
 
 
 def _credible(lifetime: float) -> float:
+    """Limit a lifetime to 0…`MAX_LIFETIME` seconds."""
     return min(max(lifetime, 0.0), MAX_LIFETIME)
 
 
 def _time(text: str) -> datetime:
+    """Parse a time of ISO 8601, which is UTC unless it names an offset."""
     parsed = datetime.fromisoformat(text)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -1,6 +1,6 @@
 """Access and bearer tokens: how long they stay valid, and how processes share one.
 
-A token of the service lives for 30 days and costs one request, so it is kept in memory and in a
+A token of the service lives for 30 days and costs one request, so it is stored in memory and in a
 `JsonCache`; of all threads and processes that need the same one, a single one fetches it.
 """
 
@@ -55,7 +55,7 @@ class Token:
 
 
 class TokenProvider(Protocol):
-    """What an authentication gets its token from.
+    """Source of the tokens of an authentication method.
 
     Attributes
     ----------
@@ -75,7 +75,15 @@ class TokenProvider(Protocol):
 
 
 class StaticToken:
-    """A token that was obtained elsewhere and cannot be renewed."""
+    """A token that was obtained elsewhere and cannot be renewed.
+
+    Parameters
+    ----------
+    token
+        The token.
+    refused_hint
+        What the user can do if the service refuses it.
+    """
 
     def __init__(self, token: str, refused_hint: str = "") -> None:
         self._token = token

@@ -27,23 +27,27 @@ __all__ = [
     "pillow",
 ]
 
-#: Bytes of an image file that is sent; a larger one is scaled down.
+#: Largest image file that is sent, in bytes; a larger one is scaled down.
 MAX_BYTES = 4 * 1024 * 1024
-#: Bytes of a file that is read.
+#: Largest file that is read, in bytes.
 MAX_BYTES_READ = 100 * 1024 * 1024
-#: Pixels of an image that is decoded: a small file can claim more than there is memory for.
+#: Largest number of pixels of an image that is decoded: a small file can claim more than there is
+#: memory for.
 MAX_PIXELS = 100_000_000
-#: Pixels of the longer side: the service refuses 6,000 and more (error ``invalid_image_url``).
+#: Largest number of pixels of the longer side: the service refuses 6,000 and more (error
+#: ``invalid_image_url``).
 _MAX_SIDE = 5_999
-#: Pixels of the longer side of a thumbnail, and bytes of its file.
+#: Largest number of pixels of a thumbnail's longer side, and of bytes of its file.
 _THUMBNAIL_SIDE = 240
 _THUMBNAIL_BYTES = 20_000
 #: The formats that are read. Pillow knows more; EPS, for one, is a program that it would run.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+#: Pillow's quality, 1 to 95, for images that are encoded anew.
 _JPEG_QUALITY = 90
-#: Characters of an image's name in an error message.
+#: Largest number of characters of an image's name in an error message.
 _MAX_NAME = 80
 
+#: Default hint of errors.
 _ACCEPTED = (
     "-i takes a PIL image, a matplotlib figure, an IPython Image, bytes, or a path: of a PNG, "
     "JPEG, WebP, GIF, BMP or TIFF."
@@ -115,14 +119,14 @@ class Image:
 
 
 def make_image(name: str, content: bytes | PILImage, *, max_bytes: int = MAX_BYTES) -> Image:
-    """Make an image that can be sent of a file's content or of a PIL image.
+    """Make an image that can be sent from a file's content or from a PIL image.
 
     A photo's metadata tell where and when it was taken, and with which camera; none of them are
     sent. A PNG or JPEG that is upright and small enough only loses its metadata. Any other image
     is rotated upright (EXIF) and encoded anew: its first frame, in 8 bits, as PNG, or as JPEG if
-    it was one. Above `max_bytes` a PNG without transparency becomes a JPEG, and what is still too
-    large is scaled down. Of a PIL image that was computed the pixels are sent as they are; one
-    that ``PIL.Image.open`` returned is rotated like the file it comes from.
+    it was one. Above `max_bytes` a PNG without transparency becomes a JPEG, and an image that is
+    still too large is scaled down. A PIL image that ``PIL.Image.open`` returned is rotated like
+    the file it comes from; one that was computed is not.
 
     Parameters
     ----------
@@ -131,7 +135,7 @@ def make_image(name: str, content: bytes | PILImage, *, max_bytes: int = MAX_BYT
     content
         The content of an image file, or a PIL image.
     max_bytes
-        Bytes of the file that is sent, at most.
+        Largest file that is sent, in bytes.
 
     Raises
     ------
@@ -172,6 +176,7 @@ def image_error(name: str, problem: str, hint: str = _ACCEPTED) -> ParameterErro
 
 
 def _make(name: str, content: bytes | PILImage, max_bytes: int) -> Image:
+    """Make the image of `make_image`; Pillow's own errors are not translated yet."""
     source = _open(name, content) if isinstance(content, bytes) else content
     pixels = source.width * source.height
     if not pixels:

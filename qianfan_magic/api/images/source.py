@@ -70,13 +70,13 @@ def _read_variable(name: str, value: Any, folder: Path) -> bytes | PILImage:
     if display is not None and isinstance(value, display.Image):
         value = value.filename if value.data is None else value.data
         if value is None:
-            raise image_error(name, "it is an address, and nothing is fetched from there")
+            raise image_error(name, "it is a URL, and images are not fetched")
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if isinstance(value, str | PurePath):
         path = _existing_path(value, folder)
         if path is None:  # the string is not quoted: it may be an image in base64
-            raise image_error(name, "there is no file where this path leads to")
+            raise image_error(name, "there is no file at this path")
         return _read_file(name, path)
     return _draw(name, value)
 

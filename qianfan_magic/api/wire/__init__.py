@@ -17,7 +17,7 @@ __all__ = ["WIRES", "Wire", "read_reply", "reply_builder"]
 
 
 class Wire(Protocol):
-    """The functions that the module of each version of the API has."""
+    """The functions that the module of each version of the API has; `v1` documents them."""
 
     def path(self, kind: Kind, model: str, /) -> str:
         """Return the path of a service below the base URL."""
@@ -26,7 +26,7 @@ class Wire(Protocol):
         self,
         kind: Kind,
         service: Service,
-        asked: Any,
+        content: Any,
         parameters: Mapping[str, Any],
         *,
         stream: bool,
@@ -39,12 +39,13 @@ class Wire(Protocol):
         """Read one event of a stream, or a whole response."""
 
     def read_metadata(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Read what a chunk's JSON tells besides its text, by the names of `Reply`'s fields."""
+        """Read the flags in a chunk's JSON, by the names of `Reply`'s fields."""
 
     def read_error(self, payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
         """Read the code and message of an error; None if the payload is not an error."""
 
 
+#: The module of each version.
 WIRES: dict[ApiVersion, Wire] = {ApiVersion.V1: v1, ApiVersion.V2: v2}
 
 

@@ -177,8 +177,8 @@ def api_error(
     Parameters
     ----------
     error_code
-        A number (version 1) or a word (version 2). A code that is in no table is classified by
-        the HTTP status, or else is a plain `APIError`.
+        A number (version 1) or a word (version 2). For a code that no table has, the HTTP status
+        chooses the exception; without a known status it is a plain `APIError`.
     error_msg
         The service's message; shown after the meaning of the code.
     status

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 __all__ = ["EventDecoder"]
 
-#: Bytes. A stream that sends more without ending an event is refused, to bound the memory used.
+#: Largest event in bytes. A stream that sends more without ending an event is refused, to bound
+#: the memory used.
 LARGEST_EVENT = 64 * 1024 * 1024
 
 
@@ -23,7 +24,7 @@ class EventDecoder:
     how an error is sent instead of a stream or in the middle of it; and an event at the end of the
     stream is decoded even if no empty line follows it.
 
-    Only whole lines are decoded, so a character whose bytes are in two pieces stays whole.
+    Only complete lines are decoded as UTF-8, so a character may be split between two pieces.
 
     Examples
     --------
@@ -105,6 +106,7 @@ class EventDecoder:
         return line
 
     def _line(self, raw: bytes) -> Iterator[str]:
+        """Take one line without its end; yield the data of an event that it completes."""
         if self._at_start:
             self._at_start = False
             raw = raw.removeprefix(b"\xef\xbb\xbf")
@@ -136,6 +138,7 @@ class EventDecoder:
             yield from self._dispatch()
 
     def _dispatch(self) -> Iterator[str]:
+        """End the current event; yield its data unless it has none."""
         data, self._data, self._is_bare = self._data, [], False
         self._event_bytes = 0
         if data:

@@ -34,6 +34,7 @@ __all__ = [
 PREFIX = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
 #: Path of the OAuth endpoint that issues access tokens for an API Key and its Secret Key.
 TOKEN_PATH = "/oauth/2.0/token"  # noqa: S105  an address
+#: The path's folder for each kind of service.
 FOLDERS: dict[Kind, str] = {"chat": "chat", "completion": "completions"}
 
 
@@ -43,7 +44,7 @@ def path(kind: Kind, endpoint: str) -> str:
 
 
 def body(
-    kind: Kind, service: Service, asked: Any, parameters: Mapping[str, Any], *, stream: bool
+    kind: Kind, service: Service, content: Any, parameters: Mapping[str, Any], *, stream: bool
 ) -> dict[str, Any]:
     """Build the body of a request.
 
@@ -53,7 +54,7 @@ def body(
         Kind of the service.
     service
         The endpoint and the model card behind it.
-    asked
+    content
         Messages of a chat, or the prompt of a completion.
     parameters
         Values by the names of the table `PARAMETERS`.
@@ -67,7 +68,7 @@ def body(
         allows.
     """
     build = chat_body if kind == "chat" else complete_body
-    return build(asked, parameters, service.card) | ({"stream": True} if stream else {})
+    return build(content, parameters, service.card) | ({"stream": True} if stream else {})
 
 
 def chat_body(
@@ -116,7 +117,7 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
             raise ParameterError(
                 f"The content of message {number} is a list, and version 1 of the API takes "
                 "text alone",
-                hint="For pictures ask a model of version 2 that sees: %qianfan models lists them.",
+                hint="For pictures use a model of version 2 that sees: %qianfan models lists them.",
             )
         check_content(message.get("content"), number)
     if len(messages) % 2 == 0:
@@ -184,7 +185,7 @@ _UNSAFE = (0, False, "0", "false")
 
 
 def read_metadata(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a chunk's JSON tells besides its text, by the names of `Reply`'s fields."""
+    """Read the flags in a chunk's JSON, by the names of `Reply`'s fields."""
     metadata: dict[str, Any] = {
         flag: True for flag in ("is_truncated", "need_clear_history") if raw.get(flag)
     }

@@ -32,17 +32,21 @@ __all__ = [
     "read_usage",
 ]
 
+#: Path of each kind of service.
 PATHS: dict[Kind, str] = {"chat": "/v2/chat/completions", "completion": "/v2/completions"}
+#: Path of the list of models.
 MODELS_PATH = "/v2/models"
 #: Path of IAM's endpoint that issues bearer tokens for access keys.
 TOKEN_PATH = "/v1/BCE-BEARER/token"  # noqa: S105  an address
 #: Lifetime of a bearer token to request there, in seconds; IAM allows 300 to 2,592,000.
 BEARER_SECONDS = 86_400
+#: Roles of messages, as the document lists them.
 ROLES = ("system", "user", "assistant", "tool")
-#: Characters of a model's name; longer ones of the service's list are ignored.
+#: Largest number of characters of a model's name; the service's list may hold anything, and
+#: longer names in it are ignored.
 MAX_NAME_LENGTH = 200
-#: Fields that a message may have besides its role and content; others are dropped. What a model
-#: thought (``reasoning_content``) is not among them: it is not sent back.
+#: Fields that a message may have besides its role and content; others are dropped. A model's
+#: reasoning (``reasoning_content``) is not among them: it is not sent back.
 _OPTIONAL_FIELDS = ("name", "tool_calls", "tool_call_id")
 _NO_USAGE = Usage()
 
@@ -54,7 +58,7 @@ def path(kind: Kind, model: str) -> str:
 
 
 def body(
-    kind: Kind, service: Service, asked: Any, parameters: Mapping[str, Any], *, stream: bool
+    kind: Kind, service: Service, content: Any, parameters: Mapping[str, Any], *, stream: bool
 ) -> dict[str, Any]:
     """Build the body of a request.
 
@@ -64,7 +68,7 @@ def body(
         Kind of the service.
     service
         The model and its card.
-    asked
+    content
         Messages of a chat, or the prompt of a completion.
     parameters
         Values by the names of the table `PARAMETERS`.
@@ -80,10 +84,10 @@ def body(
     checked = check_parameters(parameters, kind, ApiVersion.V2)
     _check_thinking(checked, service.card)
     if kind == "chat":
-        content: dict[str, Any] = {"messages": _with_system(asked, checked.pop("system", None))}
-        _check_card(content["messages"], service.card)
+        texts: dict[str, Any] = {"messages": _with_system(content, checked.pop("system", None))}
+        _check_card(texts["messages"], service.card)
     else:
-        content = {"prompt": check_prompt(asked, service.card)}
+        texts = {"prompt": check_prompt(content, service.card)}
     if "response_format" in checked:
         checked["response_format"] = {"type": checked["response_format"]}
     # ERNIE and Qwen know "enable_thinking", DeepSeek and GLM "thinking".
@@ -92,7 +96,7 @@ def body(
         checked["thinking"] = {"type": state}
     # A stream has token counts only if they are requested.
     streaming = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
-    return {"model": service.name, **content, **checked, **streaming}
+    return {"model": service.name, **texts, **checked, **streaming}
 
 
 def _check_thinking(checked: Mapping[str, Any], card: Card | None) -> None:
@@ -139,7 +143,7 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     if checked[-1]["role"] not in {"user", "tool"}:
         raise ParameterError(
             f"The last message has the role {checked[-1]['role']!r}",
-            hint="The last message is the user's question, or what a tool has given.",
+            hint="The last message is the user's question, or the result of a tool.",
         )
     return checked
 
@@ -262,7 +266,7 @@ CLEAR_HISTORY_FLAG = 2
 
 
 def read_metadata(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a chunk's JSON tells besides its text, by the names of `Reply`'s fields."""
+    """Read the flags in a chunk's JSON, by the names of `Reply`'s fields."""
     choice = (raw.get("choices") or [{}])[0]
     metadata: dict[str, Any] = {}
     if isinstance(choice.get("finish_reason"), str):

@@ -31,5 +31,5 @@ class Engine:
         return self.answer(request)
 
 
-#: By name.
+#: The engines by name; ``%qianfan demo --engine`` chooses one.
 ENGINES = {"scripted": Engine(scripted.answer, reasoning.reasoning)}

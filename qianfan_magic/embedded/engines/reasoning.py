@@ -123,9 +123,10 @@ $24 \\div 2 = 12$ 只，鸡有 $35 - 12 = 23$ 只。
 验算：$23 \\times 2 + 12 \\times 4 = 94$。""",
 )
 
+#: The puzzles that the engine knows.
 PUZZLES = (BAT_AND_BALL, LARGER, CHICKENS)
 
-#: Characters of a question that the reasoning quotes, at most.
+#: Largest number of characters of a question that the reasoning quotes.
 MAX_QUOTE_LENGTH = 80
 
 GENERIC = """\

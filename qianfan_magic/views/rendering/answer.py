@@ -30,13 +30,15 @@ __all__ = [
 #: Empty metadata; immutable, since it is a default argument.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Styles stand inline: a saved notebook is shown without a style sheet of ours.
-#: Style of what is not part of the answer: notes, captions.
+#: Style of texts that are not part of the answer: notes, captions.
 QUIET = "opacity: 0.7; font-size: 90%"
 #: Style of a caption, which stands closer to the text below it than to the text above.
 LABEL = f"{QUIET}; margin-top: 1.2em; margin-bottom: 0.2em"
 #: Style of the reasoning, set apart from the answer.
 FOLDED = "margin: 0 0 0.8em 0; padding-left: 0.8em; border-left: 3px solid rgba(128, 128, 128, 0.5)"
+#: Style of the line that unfolds the reasoning.
 SUMMARY = "cursor: pointer; opacity: 0.75"
+#: Style of the text of the reasoning.
 REASONING = f"{LETTERS}; margin-top: 0.4em; opacity: 0.75"
 #: Headings in plain text of the reasoning, and of the answer after it.
 THINKING, ANSWER = "[Thinking]", "[Answer]"
@@ -46,7 +48,7 @@ OPENING = f'<div class="qianfan-answer {IGNORED}" style="contain: content; overf
 
 
 class PlainOutput(Protocol):
-    """What a view shows at its end: the output of one answer, or of several side by side."""
+    """The final output of a view: that of one answer, or of several side by side."""
 
     def bundle(self) -> dict[str, str]:
         """Make the MIME bundle that stays in the saved notebook."""
@@ -70,18 +72,18 @@ class AnswerOutput:
         Format: ``markdown``, ``json``, ``html``, or ``text`` (verbatim).
     notes
         Lines below the text, for example that it was cut off.
-    asked
+    service
         Name of the endpoint or model that answered.
     state
         ``done``, ``stopped`` or ``broken off``.
     tokens
         Tokens of the answer as the service counts them; 0 if unknown.
     reasoning
-        What the model thought before it answered; shown folded above the answer.
+        The model's reasoning before the answer; shown folded above it.
 
     Examples
     --------
-    >>> output = AnswerOutput("It is **old**.", "markdown", asked="ernie-4.0", state="done")
+    >>> output = AnswerOutput("It is **old**.", "markdown", service="ernie-4.0", state="done")
     >>> output.line
     'ernie-4.0 · done'
     >>> sorted(output.bundle())
@@ -91,7 +93,7 @@ class AnswerOutput:
     text: str
     form: str = "text"
     notes: tuple[str, ...] = ()
-    asked: str = ""
+    service: str = ""
     state: str = ""
     tokens: int = 0
     reasoning: str = ""
@@ -103,7 +105,7 @@ class AnswerOutput:
         Times and ids are left out, so that a notebook that runs again has the same outputs.
         """
         tokens = f"{self.tokens:,} token{'s' * (self.tokens != 1)}" if self.tokens else ""
-        return " \u00b7 ".join(part for part in (self.asked, self.state, tokens) if part)
+        return " \u00b7 ".join(part for part in (self.service, self.state, tokens) if part)
 
     def bundle(self) -> dict[str, str]:
         """Make the MIME bundle.

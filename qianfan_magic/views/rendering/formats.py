@@ -98,4 +98,5 @@ def is_json(text: str) -> bool:
 
 
 def _refuse(constant: str) -> NoReturn:
+    """Reject ``NaN`` and ``Infinity``, which Python's parser accepts by default."""
     raise ValueError(f"{constant} is not JSON")

@@ -17,12 +17,14 @@ from qianfan_magic.views.rendering.math import TYPESET
 
 __all__ = ["MAX_IMAGE_BYTES", "WEB", "is_image", "sanitize"]
 
+#: Elements that stay; all others are removed, and their text stays.
 TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "blockquote", "hr", "br", "pre", "code"),
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "caption"),
     *("a", "img", "span", "del", "em", "s", "strong", "sup", "sub", "b", "i", "u", "kbd", "mark"),
     *("div", "dl", "dt", "dd", "details", "summary"),
 }
+#: Attributes that stay, by element.
 ATTRIBUTES: dict[str, set[str]] = {
     "*": set(),  # nh3 allows `title` by default, in which a link could claim another destination
     "a": {"href"},
@@ -32,7 +34,9 @@ ATTRIBUTES: dict[str, set[str]] = {
     "th": {"style"},
     "td": {"style"},
 }
+#: CSS properties that stay.
 STYLES = {"text-align", "list-style-type"}
+#: URLs that a link may lead to.
 WEB = re.compile("https?://|mailto:", re.IGNORECASE)
 #: Maximum size in bytes of an image that an answer contains as a ``data:`` URL (RFC 2397).
 MAX_IMAGE_BYTES = 1_000_000
@@ -120,6 +124,7 @@ def _attributes(found: re.Match[str]) -> dict[str, str]:
 
 
 def _honest_link(found: re.Match[str]) -> str:
+    """Add the host to a link whose text names another one."""
     # An image in a link is described in words: it could show any text, such as another address.
     text = _IMAGE.sub(lambda image: escape(_description(_attributes(image))), found[2])
     url = _attributes(found).get("href")
@@ -133,6 +138,7 @@ def _host_note(text: str, url: str) -> str:
 
 
 def _host(url: str) -> str:
+    """Return the host that a URL leads to, or the domain of a mail address."""
     try:
         parts = urlsplit(url)
         return parts.hostname or parts.path.rpartition("@")[2]  # of a mail address
@@ -151,6 +157,7 @@ def _names_another_host(text: str, host: str) -> bool:
 
 
 def _honest_image(found: re.Match[str]) -> str:
+    """Keep an image whose data the answer contains; replace any other by a link."""
     attributes = _attributes(found)
     source, alt = attributes.get("src", ""), attributes.get("alt", "")
     if is_image(source):

@@ -38,12 +38,13 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
             plain.append(f"--- {cut}")
         # Only the answer is Markdown; a question is shown as it was typed.
         question, answer = for_display(turn.user), for_display(turn.assistant)
-        asked = f"{number}. user{_images(turn)}"
-        answered = f"{number}. assistant{_marks(turn)}"
-        html += [_label(asked), preformatted(question), _label(answered), to_html(answer)]
-        plain += [f"{asked}: {question}", f"{answered}: {answer.strip()}"]
+        user_label = f"{number}. user{_images(turn)}"
+        assistant_label = f"{number}. assistant{_marks(turn)}"
+        html += [_label(user_label), preformatted(question)]
+        html += [_label(assistant_label), to_html(answer)]
+        plain += [f"{user_label}: {question}", f"{assistant_label}: {answer.strip()}"]
     if conversation.turns and fit.left_out == len(conversation.turns):
-        cut = f"None of it is sent any more, since {fit.reason}."
+        cut = f"No turn is sent any more, since {fit.reason}."
         html.append(_label(cut))
         plain.append(cut)
     return {"text/html": wrap_answer("\n".join(html)), "text/plain": "\n\n".join(plain)}

@@ -29,11 +29,11 @@ def request_bundle(exchange: Exchange, which: str = "") -> dict[str, str]:
     exchange
         The recorded request and response.
     which
-        Title that tells it from other requests of the same cell; empty if it is the only one.
+        Title that distinguishes it from other requests of the same cell; empty for a single one.
     """
     recorded = exchange_to_dict(exchange)
     sections: list[tuple[str, str]] = [(which, "")] if which else []
-    sections.append(("Sent", recorded["request"] or "Nothing: it failed before."))
+    sections.append(("Sent", recorded["request"] or "Nothing: it failed before it was sent."))
     attempts = [_attempt(number, each) for number, each in enumerate(recorded["attempts"], 1)]
     count = "1 attempt" if len(attempts) == 1 else f"{len(attempts)} attempts"
     sections.append((count, "\n".join(attempts)))

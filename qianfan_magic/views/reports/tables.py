@@ -122,6 +122,7 @@ def models_bundle(
 
 
 def _model_row(card: Card, listed: Collection[str] | None) -> list[str]:
+    """Return the cells of a model's row, in the order of `MODELS_HEADERS`."""
     needs_endpoint = card.version == ApiVersion.V1 and not card.endpoint
     row = [
         card.name,
@@ -155,7 +156,7 @@ def usage_bundle(totals: Sequence[Mapping[str, Any]], left: Sequence[str] = ()) 
     totals
         One total for each model, with the keys of `qianfan_magic.session.usage.Total`.
     left
-        What the service's rate limits still allow, as its last response said.
+        What the service's rate limits still allow, from its last response.
     """
     if not totals:
         return AnswerOutput("Nothing has been answered yet.").bundle()

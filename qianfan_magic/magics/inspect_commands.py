@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name

@@ -12,8 +12,8 @@ from typing import Any
 
 from qianfan_magic.errors import ParameterError
 
-#: Rows of a table that are sent.
-MOST_ROWS = 20
+#: Largest number of rows of a DataFrame that are sent; a note names how many there are.
+MAX_ROWS = 20
 _BRACES = "A literal brace is written twice: {{ or }}."
 _STEP = re.compile(r"\.([^\W\d]\w*)|\[([^\[\]]+)\]")
 _FIELD = re.compile(r"([^\W\d]\w*)(?:\.[^\W\d]\w*|\[[^\[\]]+\])*")
@@ -71,7 +71,7 @@ def _field_text(part: list[str | None], variables: Mapping[str, Any]) -> str:
         raise
     except Exception as error:  # noqa: BLE001  an object of the notebook may raise anything
         raise ParameterError(
-            f"--fill: {{{field}}} cannot be written as text: {type(error).__name__}",
+            f"--fill: {{{field}}} cannot be converted to text: {type(error).__name__}",
             hint="Convert it to text and put that into a variable.",
         ) from None
 

@@ -69,8 +69,8 @@ function mount(host, model) {
   const rows = model.get("rows").map((row) => makeRow(row, model));
   const advice = part("p", "qianfan-advice");
   advice.setAttribute("role", "status");
-  const said = part("p", "qianfan-said");
-  said.setAttribute("role", "status");
+  const message = part("p", "qianfan-message");
+  message.setAttribute("role", "status");
   const again = button("Again", "Ask the last cell's question once more, with these values");
   const keep = button("Keep", "Replace the last cell's answer with the new one");
   again.addEventListener("click", () => {

@@ -243,8 +243,8 @@ def test_keep_is_refused_and_changes_nothing(notebook):
         (["%qianfan keep b"], "'b'"),
         (["%%qianfan_chat\nnext", "%qianfan keep 2"], "compared nothing"),
         (["%%qianfan_chat -n x\nhi", "%qianfan keep"], "compared nothing"),
-        (["%qianfan reset", "%qianfan keep 2"], "gone on"),
-        (["%qianfan reset --all", "%qianfan keep 2"], "gone on"),
+        (["%qianfan reset", "%qianfan keep 2"], "been continued"),
+        (["%qianfan reset --all", "%qianfan keep 2"], "been continued"),
     ]
     for lines, words in cases:
         compare(notebook)
@@ -557,7 +557,7 @@ def test_watched_columns_are_one_widget_that_ends_as_plain_output(watched):
     opened = [c for c in watched.contents("comm_open") if is_view(c)]
     (state,) = [content["data"]["state"] for content in opened]
     assert state["titles"] == ["top_k=1", "top_k=2"]
-    assert state["asked"] == ["dolly_12b", "dolly_12b"]
+    assert state["services"] == ["dolly_12b", "dolly_12b"]
     kinds = [set(bundle) - {"text/plain"} for bundle in watched.bundles]
     assert kinds == [{WIDGET}, {"text/html"}]
     closed = {content["comm_id"] for content in watched.contents("comm_close")}

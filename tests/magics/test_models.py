@@ -373,7 +373,7 @@ def test_failure_is_a_note_below_the_cards_and_is_not_cached(own, bare, tmp_path
         own.fail(fault)
         shown = bare.run("%reload_ext qianfan_magic", "%qianfan models")
         (note,) = notes(shown)
-        assert note.startswith("[Version 2 could not be asked"), fault
+        assert note.startswith("[The list of version 2 could not be requested"), fault
         assert words in note, fault
         rows = table(shown)
         assert len(rows) == len(CARDS), fault
@@ -404,7 +404,7 @@ def test_access_keys_fetch_a_token_for_the_list(monkeypatch, own, bare):
     monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.authenticator.keys.access_key)
     monkeypatch.setenv("QIANFAN_SECRET_KEY", "wrong-secret")
     (note,) = notes(bare.run("%qianfan models"))
-    assert note.startswith("[Version 2 could not be asked")
+    assert note.startswith("[The list of version 2 could not be requested")
     monkeypatch.setenv("QIANFAN_SECRET_KEY", own.authenticator.keys.secret_key)
     assert table(bare.run("%qianfan models"))["ernie-5.1"]["listed"] == "yes"
 
@@ -425,5 +425,5 @@ def test_note_stands_below_the_table_in_html(quiet):
     quiet.server.fail(Fault(status=500, error_code="internal_error", path=MODELS))
     (bundle,) = quiet.run("%qianfan models --fresh").bundles
     above, _, below = bundle["text/html"].partition("</table>")
-    assert "could not be asked" not in above
-    assert "could not be asked" in below
+    assert "could not be requested" not in above
+    assert "could not be requested" in below

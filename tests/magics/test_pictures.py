@@ -162,7 +162,7 @@ def test_invalid_picture_sends_nothing(notebook, tmp_path):
         (f"{compare} model=ernie-5.0,ERNIE-Speed -i red\nhi", "version 1", 1),
         ("%%qianfan_chat -m ernie-5.1 -i red --dry-run\nhi", "takes no pictures", 1),
         (f"{SEES} -i red\n ", "is empty", 0),
-        ("%%qianfan_chat --continue -i red\n\n", "--continue and -i do not go together", 0),
+        ("%%qianfan_chat --continue -i red\n\n", "--continue and -i exclude each other", 0),
     ]
     for cell, words, copies in cases:
         assert_fails_cleanly(notebook, cell, words, ParameterError, notes=copies)

@@ -227,11 +227,11 @@ def test_invalid_value_is_named_and_reverted(page):
     for values in cases:
         state = page.set(**{"top_k": 5} | values)
         assert state["values"] == {"top_k": 5}, values
-        assert next(iter(values)) in state["said"], values
+        assert next(iter(values)) in state["message"], values
         page.ask()
         parameters = {k: v for k, v in page.bodies[-1].items() if k != "messages"}
         assert parameters == {"top_k": 5}, values
-    assert page.set(temperature=0.3)["said"] == ""
+    assert page.set(temperature=0.3)["message"] == ""
 
 
 def test_typed_value_moves_the_slider(page):
@@ -308,7 +308,7 @@ def test_again_without_an_answer_is_refused(page):
     for number, cell in enumerate(["x = 1", "%qianfan", failed, compared], 1):
         page.kernel.run(cell)
         page.set(top_k=number)  # removes the message of the case before
-        assert page.says("again").startswith("There is no answer to ask for again"), cell
+        assert page.says("again").startswith("There is no answer to request again"), cell
 
 
 def test_again_that_fails_shows_why_and_cannot_be_kept(page):
@@ -318,7 +318,7 @@ def test_again_that_fails_shows_why_and_cannot_be_kept(page):
         page.kernel.server.fail(fault)
         state = page.state(page.click("again"))
         assert state["can_keep"] is False, fault
-        assert words in state["said"], fault
+        assert words in state["message"], fault
 
 
 def test_again_can_be_stopped(page):
@@ -393,7 +393,7 @@ def test_answer_is_kept_once_and_closed_in_the_panel(page):
     assert page.says("keep").startswith("There is no answer to keep")
     reply = page.state(page.again())["reply"]
     ran = page.click("keep")
-    assert page.state(ran)["said"].startswith("Kept")
+    assert page.state(ran)["message"].startswith("Kept")
     assert page.state(ran)["reply"] == ""
     assert closed(ran) == [reply]
     assert page.says("keep").startswith("There is no answer to keep")
@@ -420,7 +420,7 @@ def test_keep_changes_nothing_once_the_notebook_has_moved_on(page):
         shown = displays(page.kernel.run(cell))
         page.kernel.server.faults.clear()
         ran = page.click("keep")
-        assert re.search("asked since|gone on", page.state(ran)["said"]), cell
+        assert re.search("asked since|been continued", page.state(ran)["message"]), cell
         assert page.history() == history, cell
         assert not set(shown) & set(displays(ran, "update_display_data")), cell
         page.kernel.run("%qianfan reset --all")

@@ -221,7 +221,7 @@ def test_model_of_the_other_kind_is_refused_with_its_magic():
             words = refusal(endpoint, model, kind, versions)
             other = "chat" if kind == "completion" else "completion"
             assert f"{model} is a {other} model" in words
-            assert f"Ask it with {magic}." in words, model
+            assert f"Use it with {magic}." in words, model
 
 
 def test_endpoint_beside_a_model_that_version_1_does_not_have_is_refused():
@@ -274,7 +274,7 @@ def test_model_without_a_card_is_refused_without_credentials_of_version_2():
         for versions in ((), (1,)):
             words = refusal(None, model, versions=versions)
             assert words.startswith("The catalogue has no model"), model
-            assert "cannot be told which version" in words, model
+            assert "it is unknown which version" in words, model
     hint = refusal(None, "gpt-4", versions=(1,)).split("\n")[1]
     words = ("-e NAME", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY", "%qianfan models")
     assert [word for word in words if word not in hint] == []

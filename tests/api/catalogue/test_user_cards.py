@@ -376,7 +376,7 @@ def test_invalid_file_fails_the_cell(notebook):
         ("[qianfan]\nmodels = 'ernie-5.1'\n", "is not a table"),
         ("[[qianfan.models]]\ntutor = 'ernie-5.1'\n", "is not a table"),
         ("a = " + "[" * 5_000 + "]" * 5_000, "is not TOML"),
-        ("[models]\ntutor = 'ernie-5.1'\n", "which nothing reads"),
+        ("[models]\ntutor = 'ernie-5.1'\n", "an unknown table"),
         ("[qianfan.model]\ntutor = 'ernie-5.1'\n", "has [qianfan.model]"),
         (f"[qianfan.models.x]\nmax_tokens = {'9' * 5_000}\n", "too long"),
         ("[qianfan.models]\ntutor = 2026-01-01\n", "neither a name nor a table"),

@@ -48,8 +48,8 @@ _SERVICE = (
 _SHOWING = (
     *(_flag(parameter) for parameter in SENDING),
     argument("--no-stream", action="store_true", help="wait for the whole answer"),
-    argument("-o", "--output", help="also put the Reply into this variable"),
-    argument("--into", help="show the answer in this ipywidgets.Output of the notebook"),
+    argument("-o", "--output", help="also store the Reply in this variable"),
+    argument("--into", help="show the answer in this variable's ipywidgets.Output"),
     argument(
         "--format",
         choices=FORMATS,
@@ -58,10 +58,10 @@ _SHOWING = (
     argument(
         "--compare",
         metavar="KEY=V1,V2",
-        help="several answers side by side, such as temperature=0.1,0.9",
+        help="get several answers side by side, such as temperature=0.1,0.9",
     ),
     argument("--fill", action="store_true", help="replace {name} by the variable's value"),
-    argument("--dry-run", action="store_true", help="show what would be sent, and send nothing"),
+    argument("--dry-run", action="store_true", help="show the request without sending it"),
     argument("-h", "--help", action="store_true", help="show this help"),
 )
 #: Flags that only chats have.
@@ -72,7 +72,7 @@ CHAT = (
         "--continue",
         dest="continues",
         action="store_true",
-        help="go on with the last answer, which was cut off or stopped",
+        help="continue the last answer, which was cut off or stopped",
     ),
     argument(
         "-i",
@@ -80,12 +80,12 @@ CHAT = (
         action="append",
         default=[],
         metavar="NAME|FILE",
-        help="a picture, for models that see: a variable or a file; may be given several times",
+        help="a picture, from a variable or a file; may be given several times",
     ),
     argument(
         "--append",
         action="store_true",
-        help="add a turn, where running a cell again would replace its own",
+        help="add a turn when a cell is run again, instead of replacing its turn",
     ),
 )
 

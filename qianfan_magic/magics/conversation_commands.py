@@ -49,20 +49,20 @@ class ConversationCommands:
             Command("reset", "forget a conversation", self._reset, _add_reset_arguments),
             Command(
                 "keep",
-                "after --compare: list the columns, or go on from another one",
+                "after --compare: list the columns, or continue from another one",
                 self._keep,
                 _add_keep_arguments,
             ),
             Command(
                 "save",
-                "write the conversations into a JSON file",
+                "write the conversations to a JSON file",
                 self._save,
                 _add_save_arguments,
             ),
             Command("load", "read them from such a file", self._load, _add_file_arguments),
             Command(
                 "restore",
-                "build the conversations again from the answers in a saved notebook",
+                "rebuild the conversations from the answers in a saved notebook",
                 self._restore,
                 _add_restore_arguments,
             ),

@@ -288,7 +288,7 @@ def test_refusal_is_shown(bare, own):
     error, _ = bare.fail(f"{NEW}\nhi")
     shown = parts(bare.run(LINE))
     assert re.search(
-        r"HTTP 403 after .*: Qianfan answered error account_overdue", shown["1 attempt"]
+        r"HTTP 403 after .*: Qianfan responded with error account_overdue", shown["1 attempt"]
     )
     body = json.loads(shown["Came back"].partition("\n\n")[2])
     assert (body["error"]["message"], written(bare)["status"]) == (error.error_msg, 403)
@@ -391,7 +391,7 @@ def test_token_that_was_replaced_is_shown_as_an_attempt(bare, own):
     own.authenticator.tokens.clear()
     bare.run("%%qianfan_chat\nhi")
     errors = [attempt["error"].partition(",")[0] for attempt in written(bare)["attempts"]]
-    assert errors == ["Qianfan answered error 110", ""]
+    assert errors == ["Qianfan responded with error 110", ""]
 
 
 def test_request_that_was_sent_shorter_is_shown(bare, own):

@@ -41,7 +41,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         minimum=0,
         above=True,
         maximum=1,
-        help="higher is more random, lower more predictable; set only one of it and top_p",
+        help="higher is more random, lower more predictable; set only one of temperature and top_p",
     ),
     Parameter(
         name="top_p",
@@ -49,7 +49,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--top-p",),
         minimum=0,
         maximum=1,
-        help="higher gives more varied text; set only one of it and temperature",
+        help="higher gives more varied text; set only one of temperature and top_p",
     ),
     Parameter(
         name="top_k",
@@ -57,7 +57,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--top-k",),
         minimum=1,
         support={ApiVersion.V1: Support()},
-        help="the next token is drawn from this many of the likeliest",
+        help="the next token is drawn from this many of the likeliest ones",
     ),
     Parameter(
         name="penalty_score",
@@ -74,7 +74,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--stop",),
         most_items=4,
         longest=20,
-        help=r"the answer stops when it ends with this text (\n: a line feed); up to four times",
+        help=r"the answer stops at this text (\n: a line feed); may be given up to four times",
     ),
     Parameter(
         name="max_tokens",
@@ -85,7 +85,7 @@ PARAMETERS: tuple[Parameter, ...] = (
             ApiVersion.V2: Support(),
         },
         minimum=1,
-        help="the longest answer, in tokens; in version 1, chat models only, 2 to 2048",
+        help="largest length of the answer, in tokens; in version 1 2 to 2048, for chat models only",
     ),
     Parameter(
         name="seed",
@@ -117,7 +117,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         type=bool,
         flags=("--enable-thinking",),
         support={ApiVersion.V2: CHAT},
-        help="whether a model that can think does so before it answers",
+        help="whether the model thinks before it answers, if it can",
     ),
     Parameter(
         name="thinking_budget",
@@ -125,7 +125,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--thinking-budget",),
         support={ApiVersion.V2: CHAT},
         minimum=100,
-        help="the most tokens that the model may use to think",
+        help="largest number of tokens for thinking",
     ),
     Parameter(
         name="suffix",
@@ -139,7 +139,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         type=str,
         support={ApiVersion.V1: Support(), ApiVersion.V2: Support(wire="user")},
         flags=("--user-id",),
-        help="your own ID of the person who asks, so that misuse can be traced",
+        help="your own ID for the person who asks, so that misuse can be traced",
     ),
     Parameter(
         name="system",
@@ -170,7 +170,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         name="web_search",
         type=object,
         support={ApiVersion.V2: CHAT},
-        help='searching the web, such as {"enable": true}',
+        help='settings of a web search, such as {"enable": true}',
     ),
     Parameter(
         name="tools",
@@ -182,7 +182,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         name="tool_choice",
         type=object,
         support={ApiVersion.V2: CHAT},
-        help='which of the tools: "none", "auto", "required", or one of them',
+        help='which tools the model may call: "none", "auto", "required", or one of them',
     ),
 )
 #: Options of sending a request, which are not part of its body.
@@ -193,7 +193,7 @@ SENDING: tuple[Parameter, ...] = (
         flags=("--timeout",),
         minimum=0,
         maximum=86_400,
-        help="seconds without a byte before giving up; 0 waits for ever",
+        help="seconds to wait for the next byte; 0: no limit",
     ),
     Parameter(
         name="retries",
@@ -201,7 +201,7 @@ SENDING: tuple[Parameter, ...] = (
         flags=("--retries",),
         minimum=1,
         maximum=100,
-        help="attempts in total, as long as nothing of the answer has arrived",
+        help="number of attempts, while nothing of the answer has arrived",
     ),
 )
 #: The rows of the table by name.

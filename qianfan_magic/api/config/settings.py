@@ -128,7 +128,7 @@ class Settings:
     retry_count
         Attempts in total, 1 to 100.
     retry_timeout
-        Seconds without a byte before an attempt is given up; 0 waits for ever.
+        Seconds without a byte before an attempt is given up; 0: no limit.
     backoff_factor
         Seconds before the second attempt; doubled before each further one.
     retry_jitter

@@ -94,7 +94,7 @@ class Connection:
         prepared
             What `prepare` returned.
         timeout
-            Seconds without a byte after which to give up; 0 waits for ever.
+            Seconds without a byte after which to give up; 0: no limit.
 
         Raises
         ------

@@ -61,7 +61,7 @@ def send(
     prepared
         The request, with its authentication.
     timeout
-        Seconds without a byte after which to give up; 0 waits for ever.
+        Seconds without a byte after which to give up; 0: no limit.
     options
         ``proxies`` and ``verify`` where they differ from the environment's.
 

@@ -196,7 +196,7 @@ def api_error(
     """
     row = _find_row(error_code, status)
     return row.error(
-        f"Qianfan answered error {error_code}, {row.meaning}: {error_msg}",
+        f"Qianfan responded with error {error_code}, {row.meaning}: {error_msg}",
         hint=row.hint,
         error_code=error_code,
         error_msg=error_msg,

@@ -198,13 +198,13 @@ def _check_card(messages: list[dict[str, Any]], card: Card | None) -> None:
 
 
 def _no_pictures(card: Card, *, is_earlier: bool) -> ParameterError:
-    hint = "Ask a model that sees: %qianfan models lists them"
+    hint = "Use a model that accepts pictures: %qianfan models lists them"
     if is_earlier:
         return ParameterError(
-            f"{card.name} takes no pictures, and an earlier message has one",
-            hint=f"{hint}; or begin another conversation, -n NAME.",
+            f"{card.name} accepts no pictures, and an earlier message has one",
+            hint=f"{hint}; or start another conversation, -n NAME.",
         )
-    return ParameterError(f"{card.name} takes no pictures", hint=f"{hint}.")
+    return ParameterError(f"{card.name} accepts no pictures", hint=f"{hint}.")
 
 
 def read_chunk(

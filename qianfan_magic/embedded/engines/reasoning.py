@@ -133,7 +133,7 @@ GENERIC = """\
 I am asked: “{quote}”
 
 I am a scripted engine, so thinking means looking it up: I go through the few questions that I \
-know by heart and compare each with this one. If one fits, I give its answer as it stands; if \
+know and compare each with this one. If one fits, I give its answer as it stands; if \
 none does, I say so, and what I have received, rather than making something up."""
 
 GENERIC_CHINESE = """\

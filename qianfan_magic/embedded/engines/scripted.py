@@ -214,8 +214,8 @@ def _describe_images(request: ServerRequest) -> str:
     number = len(request.images)
     count = "1 picture" if number == 1 else f"{number} pictures"
     return (
-        f"This is the scripted engine in the place of {request.card.name}: it cannot see, and so "
-        f"cannot say what is shown. What arrived with the question is {count}: "
+        f"This is the scripted engine, which stands in for {request.card.name}. It cannot see "
+        f"images, so it cannot describe them. It received {count} with the question: "
         f"{'; '.join(map(str, request.images))}."
     )
 
@@ -226,7 +226,7 @@ def _describe(request: ServerRequest) -> str:
     turn = f" as message {len(request.messages)} of a conversation" * (len(request.messages) > 1)
     system = f" after a system text of {len(request.system):,}" * bool(request.system)
     return (
-        f"This is the scripted engine in the place of {request.card.name}. It is no language "
-        f"model: it knows a few questions by heart, and this is not one of them. It received "
+        f"This is the scripted engine, which stands in for {request.card.name}. It is not a "
+        f"language model: it has answers to a few questions, and this is not one of them. It received "
         f"{len(request.prompt):,} characters{turn}{system}, with {sent or 'no parameters'}."
     )

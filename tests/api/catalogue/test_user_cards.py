@@ -172,7 +172,7 @@ def test_sees_decides_whether_pictures_are_sent(notebook):
     for card in ({"model": "ernie-5.0", "sees": False}, {"model": "brand-new"}):
         for _ in each_place(notebook, blind=card):
             cell = "%%qianfan_chat -m blind -i red\nhi"
-            assert_fails_cleanly(notebook, cell, "blind takes no pictures", notes=1)
+            assert_fails_cleanly(notebook, cell, "blind accepts no pictures", notes=1)
 
 
 def test_thinks_names_the_field_of_the_request(notebook):

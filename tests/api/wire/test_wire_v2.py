@@ -683,7 +683,7 @@ def test_what_json_cannot_carry_is_refused(message):
 
 
 def test_picture_is_refused_where_the_card_says_so():
-    with pytest.raises(ParameterError, match=r"^ernie-5\.1 takes no pictures"):
+    with pytest.raises(ParameterError, match=r"^ernie-5\.1 accepts no pictures"):
         chat([user([text("What?"), picture()])])
 
 

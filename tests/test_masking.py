@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,21 +19,23 @@ from qianfan_magic.masking import (
 )
 
 
-def test_every_occurrence_of_a_remembered_secret_is_replaced():
+def test_every_occurrence_of_a_remembered_secret_is_replaced_until_it_is_forgotten():
     remember("uYb3kq-twice")
     assert mask("refused: uYb3kq-twice/uYb3kq-twice.") == "refused: ***/***."
-
-
-def test_forgotten_secret_is_not_replaced():
-    remember("uYb3kq-forgotten")
     forget_all()
-    assert mask("uYb3kq-forgotten") == "uYb3kq-forgotten"
+    assert mask("uYb3kq-twice") == "uYb3kq-twice"
 
 
-@pytest.mark.parametrize("encode", [quote, quote_plus, lambda text: quote(text, safe="")])
-def test_percent_encoded_secret_is_replaced(encode):
-    remember("uYb3kq/a+b=c &d")
-    assert mask(f"?x={encode('uYb3kq/a+b=c &d')}") == "?x=***"
+def test_encoded_secret_is_replaced():
+    secret = "uYb3kq/a+b=c &d"
+    remember(secret)
+    for encoded in (
+        *(quote(secret), quote_plus(secret), quote(secret, safe="")),
+        "".join(f"\\u{ord(character):04X}" for character in secret),
+        secret.replace("/", "\\/"),
+        secret.replace("/", "\\u002f"),
+    ):
+        assert mask(f'"x={encoded}"') == '"x=***"', encoded
 
 
 def test_secret_that_begins_with_another_is_replaced_whole():
@@ -42,14 +43,9 @@ def test_secret_that_begins_with_another_is_replaced_whole():
     assert mask("uYb3kq-short-and-longer") == "***"
 
 
-def test_missing_secret_is_ignored():
-    remember(None, "")
-    assert mask("nothing to hide") == "nothing to hide"
-
-
-def test_value_is_remembered_from_six_characters_on():
-    remember("qwxyz", "asdfgh")
-    assert mask("qwxyz asdfgh") == "qwxyz ***"
+def test_missing_or_short_value_is_not_remembered():
+    remember(None, "", "qwxyz", "asdfgh")
+    assert mask("nothing, qwxyz or asdfgh") == "nothing, qwxyz or ***"
 
 
 def test_secret_with_a_lone_surrogate_can_be_remembered():
@@ -75,25 +71,23 @@ SECRET_LOOKS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "masked"), SECRET_LOOKS)
-def test_text_that_looks_like_a_secret_is_replaced_once(text, masked):
-    assert mask(text) == masked
-    assert mask(masked) == masked
+def test_text_that_looks_like_a_secret_is_replaced_once():
+    for text, masked in SECRET_LOOKS:
+        assert mask(text) == masked
+        assert mask(masked) == masked
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_harmless_text_is_unchanged():
+    for text in (
         "Access token invalid or no longer valid",
         "https://aip.baidubce.com:443/rpc/2.0?charset=utf-8",
+        "the bearer token has expired, and bearer tokens are new",
         "mail me at teacher@school.cn",
         "temperature = 24.5, top_p: 0.1",
         "客户端密钥不正确",
         "",
-    ],
-)
-def test_harmless_text_is_left_alone(text):
-    assert mask(text) == text
+    ):
+        assert mask(text) == text
 
 
 @given(before=st.text(), after=st.text(), tail=st.text(st.characters(codec="ascii"), min_size=1))
@@ -149,24 +143,13 @@ def test_secret_is_masked_however_a_stream_is_split(sizes):
 def test_only_the_possible_beginning_of_a_secret_is_held_back():
     remember("bce-v3/ALTAK-secret/abcdef")
     stream = MaskedStream()
-    assert [stream.feed(piece) for piece in ("It is b", "lue, and bce", ". ")] == [
-        "It is ",
-        "blue, and ",
-        "bce. ",
-    ]
+    shown = [stream.feed(piece) for piece in ("It is b", "lue, and bce", ". ")]
+    assert shown == ["It is ", "blue, and ", "bce. "]
 
 
-@pytest.mark.parametrize(("end", "shown"), [("bce", "bce"), ("bce-v3/ALTAK", "***"), ("x", "x")])
-def test_rest_of_an_interrupted_stream_is_masked_from_six_characters_on(end, shown):
+def test_rest_of_an_interrupted_stream_is_masked_from_six_characters_on():
     remember("bce-v3/ALTAK-secret/abcdef")
-    stream = MaskedStream()
-    assert stream.feed(f"It is {end}") + stream.rest() == f"It is {shown}"
-    assert stream.rest() == ""
-
-
-def test_secret_escaped_as_in_json_is_replaced():
-    remember("bce-v3/ALTAK-secret")
-    escaped = "".join(f"\\u{ord(character):04X}" for character in "bce-v3/ALTAK-secret")
-    assert mask(
-        f'{{"key": "{escaped}", "k": "bce-v3\\/ALTAK-secret", "u": "bce-v3\\u002fALTAK-secret"}}'
-    ) == ('{"key": "***", "k": "***", "u": "***"}')
+    for end, shown in [("bce", "bce"), ("bce-v", "bce-v"), ("bce-v3", "***"), ("x", "x")]:
+        stream = MaskedStream()
+        assert stream.feed(f"It is {end}") + stream.rest() == f"It is {shown}"
+        assert stream.rest() == "", end

@@ -1,6 +1,9 @@
-"""What the package exports, and how late it imports what is slow."""
+"""What the package exports, how late it imports what is slow, and the examples in docstrings."""
 
+import doctest
+import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import qianfan_magic
+from qianfan_magic import masking
 
 # The contract with those who import the package.
 EXPORTED = [
@@ -73,3 +77,13 @@ def test_loading_the_extension_imports_nothing_slow():
     )
     assert "qianfan_magic.magics.magics" in loaded
     assert SLOW & set(loaded) == set()
+
+
+def test_examples_in_docstrings_are_true():
+    found = pkgutil.walk_packages(qianfan_magic.__path__, "qianfan_magic.")
+    finder, runner = doctest.DocTestFinder(exclude_empty=True), doctest.DocTestRunner()
+    for name in ["qianfan_magic", *(module.name for module in found)]:
+        for examples in finder.find(importlib.import_module(name)):
+            masking.forget_all()  # a secret of one docstring is an ordinary word in the next
+            assert runner.run(examples).failed == 0, examples.name
+    assert runner.tries > 50

@@ -327,8 +327,8 @@ def test_missing_or_invalid_usage_counts_as_zero():
         assert read_usage({"usage": usage}) == Usage(0, 0, 0), usage
     assert read_usage({}) == Usage(0, 0, 0)
     for count in (-3, None, "5", [5], 2**63, 10**400):
-        usage = {"prompt_tokens": 5, "total_tokens": count}
-        assert read_usage({"usage": usage}) == Usage(5, 0, 0), type(count)
+        found = read_usage({"usage": {"prompt_tokens": 5, "total_tokens": count}})
+        assert found == Usage(5, 0, 0), type(count)
 
 
 # --- payloads that are not answers

@@ -36,7 +36,7 @@ from qianfan_magic.embedded.server import EmbeddedServer
 
 
 def run_sdk():
-    """Send by the SDK each request that is read, one a line; print what it returned or raised."""
+    """Read requests, one per line; send each by the SDK, and print what it returned or raised."""
     import json
     import sys
 
@@ -45,13 +45,13 @@ def run_sdk():
 
     kinds = {"chat": qianfan.ChatCompletion, "completion": qianfan.Completion}
     for line in sys.stdin:
-        kind, how, keys, asked, options = json.loads(line)
+        kind, method, keys, content, options = json.loads(line)
         bodies, raised = [], None
         try:
-            ask = getattr(kinds[kind](**keys), how)
-            answer = ask(asked, retry_count=1, request_timeout=20, **options)
-            for one in answer if options.get("stream") else [answer]:
-                bodies += [one.body if how == "do" else one.dict()]
+            send = getattr(kinds[kind](**keys), method)
+            answer = send(content, retry_count=1, request_timeout=20, **options)
+            for part in answer if options.get("stream") else [answer]:
+                bodies += [part.body if method == "do" else part.dict()]
         except QianfanError as error:
             raised = {"name": type(error).__name__, "message": str(error)}
             raised |= {name: getattr(error, name, None) for name in ("error_code", "status_code")}
@@ -198,10 +198,10 @@ def sdk_processes(environments, other_hosts, tmp_path_factory):
 def theirs(sdk_processes):
     """Send a request by the SDK; return the JSON of each chunk, and what it raised or None."""
 
-    def ask(case, how="do"):
+    def ask(case, method="do"):
         process = sdk_processes[case.keys]
         version = {"version": str(case.version)} if case.kind == "chat" else {}
-        request = [case.kind, how, version | case.given, case.content]
+        request = [case.kind, method, version | case.given, case.content]
         options = case.sent | ({"stream": True} if case.stream else {})
         process.stdin.write(json.dumps([*request, options]) + "\n")
         process.stdin.flush()
@@ -235,7 +235,7 @@ def events_of(chunks, version):
 
 
 def summary(chunks, version):
-    """What our client has read of an answer."""
+    """Return what our client has read of an answer."""
     reply, events = read_reply(chunks, version), events_of(chunks, version)
     usage = reply.usage
     return {
@@ -251,22 +251,22 @@ def summary(chunks, version):
 
 
 def summary_of_bodies(bodies, version):
-    """The same, read from the SDK's JSON without our code."""
+    """Return the same, read from the SDK's JSON without our code."""
     choices = [body["choices"][0] for body in bodies] if version == 2 else bodies
-    messages = [one.get("delta") or one.get("message") or one for one in choices]
+    messages = [choice.get("delta") or choice.get("message") or choice for choice in choices]
     usages = [body["usage"] for body in bodies if body.get("usage")]
     (prompt,) = {usage["prompt_tokens"] for usage in usages}
-    finish_reason = next((one["finish_reason"] for one in choices if one.get("finish_reason")), "")
-    safe = {one["is_safe"] for one in bodies if "is_safe" in one}
+    finish_reason = next((c["finish_reason"] for c in choices if c.get("finish_reason")), "")
+    safe = {body["is_safe"] for body in bodies if "is_safe" in body}
     return {
-        "texts": [one.get("content") or one.get("result") or "" for one in messages],
-        "reasoning": [one.get("reasoning_content") or "" for one in messages],
+        "texts": [m.get("content") or m.get("result") or "" for m in messages],
+        "reasoning": [m.get("reasoning_content") or "" for m in messages],
         "id": "/".join({body["id"] for body in bodies}),
         "usage": [prompt, sum(u["completion_tokens"] for u in usages), usages[-1]["total_tokens"]],
         "finish_reason": finish_reason,
         "is_truncated": finish_reason == "length" or any(b.get("is_truncated") for b in bodies),
         "need_clear_history": any(
-            one.get("need_clear_history") or (one.get("flag") or 0) > 1 for one in choices
+            choice.get("need_clear_history") or (choice.get("flag") or 0) > 1 for choice in choices
         ),
         "is_safe": safe == {1} if safe else False if any(c.get("flag") for c in choices) else None,
     }
@@ -278,7 +278,7 @@ def undated(bodies):
 
 
 def request_of(server, since):
-    """The one request to a model; the SDK also requests tokens and a list of services."""
+    """Return the one request to a model; the SDK also requests tokens and a list of services."""
     (seen,) = [s for s in server.seen[since:] if s.path.startswith((v1.PREFIX, "/v2/"))]
     return seen
 
@@ -286,71 +286,70 @@ def request_of(server, since):
 # --- answers
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("way", WAYS)
-def test_sdk_and_our_client_send_and_receive_the_same(server, ours, theirs, way, stream):
-    keys, version, rows = WAYS[way]
+STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+
+
+@STREAMED
+def test_sdk_and_our_client_send_and_receive_the_same(server, ours, theirs, stream):
     added = {"stream": stream, "extra_parameters": {"request_source": SOURCE}}
-    for name, row in rows.items():
-        case = Case(keys, version, *row, stream=stream)
-        start = len(server.seen)
-        bodies, raised = theirs(case)
-        sdk, middle = request_of(server, start), len(server.seen)
-        chunks = list(ours(case))
-        own = request_of(server, middle)
-        raw = [chunk.raw for chunk in events_of(chunks, version)]
-        assert sdk.method == own.method, name
-        assert sdk.path == own.path, name
-        assert json.loads(sdk.body) == json.loads(own.body) | added, name
-        assert raised is None, name
-        assert summary_of_bodies(bodies, version) == summary(chunks, version), name
-        assert undated(bodies) == undated(raw), name
+    for way, (keys, version, rows) in WAYS.items():
+        for name, row in rows.items():
+            case = Case(keys, version, *row, stream=stream)
+            start = len(server.seen)
+            bodies, raised = theirs(case)
+            sdk, middle = request_of(server, start), len(server.seen)
+            chunks = list(ours(case))
+            own = request_of(server, middle)
+            raw = [chunk.raw for chunk in events_of(chunks, version)]
+            assert sdk.method == own.method, (way, name)
+            assert sdk.path == own.path, (way, name)
+            assert json.loads(sdk.body) == json.loads(own.body) | added, (way, name)
+            assert raised is None, (way, name)
+            assert summary_of_bodies(bodies, version) == summary(chunks, version), (way, name)
+            assert undated(bodies) == undated(raw), (way, name)
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@STREAMED
 def test_sdk_receives_the_reasoning(theirs, stream):
     bodies, _ = theirs(Case("application", 2, *NEW["thinking"], stream=stream))
     assert "".join(summary_of_bodies(bodies, 2)["reasoning"]) == thoughts.LARGER.thought
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("version", "rows"), [(1, OLD), (2, NEW)])
-def test_truncated_answer_has_at_most_the_requested_tokens(theirs, version, rows, stream):
-    bodies, _ = theirs(Case("application", version, *rows["cut"], stream=stream))
-    answer = summary_of_bodies(bodies, version)
-    assert answer["is_truncated"]
-    assert 0 < answer["usage"][1] <= 9
+@STREAMED
+def test_truncated_answer_has_at_most_the_requested_tokens(theirs, stream):
+    for version, rows in ((1, OLD), (2, NEW)):
+        bodies, _ = theirs(Case("application", version, *rows["cut"], stream=stream))
+        answer = summary_of_bodies(bodies, version)
+        assert answer["is_truncated"], version
+        assert 0 < answer["usage"][1] <= 9, version
 
 
-UNSAFE = {
-    "truncated": (1, {"is_truncated": True}),
-    "forget": (1, {"need_clear_history": True, "ban_round": -1}),
-    "unsafe text": (1, {"is_safe": 0}),
-    "low risk": (2, {"flag": 1}),
-    "no more": (2, {"flag": 2, "ban_round": -1}),
-}
+@STREAMED
+def test_both_read_a_warning(server, ours, theirs, stream):
+    for version, fields in (
+        (1, {"is_truncated": True}),
+        (1, {"need_clear_history": True, "ban_round": -1}),
+        (1, {"is_safe": 0}),
+        (2, {"flag": 1}),
+        (2, {"flag": 2, "ban_round": -1}),
+    ):
+        row = NEW["chat"] if version == 2 else OLD["code" if "is_safe" in fields else "chat"]
+        case = Case("application", version, *row, stream=stream)
+        plain = summary(list(ours(case)), version)
+        server.fail(*[Fault(fields=fields, path=PATHS[version])] * 2)
+        warned = summary(list(ours(case)), version)
+        bodies, _ = theirs(case)
+        assert summary_of_bodies(bodies, version) == warned, fields
+        assert warned != plain, fields
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("warning", UNSAFE)
-def test_both_read_a_warning(server, ours, theirs, warning, stream):
-    version, fields = UNSAFE[warning]
-    row = NEW["chat"] if version == 2 else OLD["code" if "is_safe" in fields else "chat"]
-    case = Case("application", version, *row, stream=stream)
-    plain = summary(list(ours(case)), version)
-    server.fail(*[Fault(fields=fields, path=PATHS[version])] * 2)
-    warned = summary(list(ours(case)), version)
-    bodies, _ = theirs(case)
-    assert summary_of_bodies(bodies, version) == warned != plain
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("name", ["chat", "thinking", "cut", "json"])
-def test_answer_satisfies_the_types_of_the_sdk(theirs, name, stream):
+@STREAMED
+def test_answer_satisfies_the_types_of_the_sdk(theirs, stream):
     """`create` makes objects and raises where a field is missing or has another type."""
-    case = Case("application", 2, *NEW[name], stream=stream)
-    plain, typed = theirs(case)[0], theirs(case, "create")[0]
-    assert summary_of_bodies(typed, 2) == summary_of_bodies(plain, 2)
+    for name in ("chat", "thinking", "cut", "json"):
+        case = Case("application", 2, *NEW[name], stream=stream)
+        plain, typed = theirs(case)[0], theirs(case, "create")[0]
+        assert summary_of_bodies(typed, 2) == summary_of_bodies(plain, 2), name
 
 
 # --- authentication
@@ -360,27 +359,24 @@ def signed(seen):
     return seen.headers["Authorization"].startswith("bce-auth-v1/")
 
 
-@pytest.mark.parametrize(
-    ("way", "before", "begins"),
-    [
+def test_sdk_authenticates_as_configured(server, theirs):
+    for way, before, begins in (
         ("AK and SK", ["POST /oauth/2.0/token"], ""),
         ("access token", [], ""),
         ("signature", ["POST /wenxinworkshop/service/list"], "bce-auth-v1/"),
         ("bearer token", [], "Bearer bce-v3/ALTAK-"),
         ("bearer token of IAM", ["GET /v1/BCE-BEARER/token"], "Bearer bce-v3/ALTAK-"),
-    ],
-)
-def test_sdk_authenticates_as_configured(server, theirs, way, before, begins):
-    keys, version, rows = WAYS[way]
-    start = len(server.seen)
-    _, raised = theirs(Case(keys, version, *rows["chat"]))
-    *earlier, asked = server.seen[start:]
-    authorization = asked.headers.get("Authorization", "")
-    assert raised is None
-    assert [f"{seen.method} {seen.path}" for seen in earlier] == before
-    assert authorization.startswith(begins)
-    assert bool(authorization) == bool(begins)
-    assert way not in {"signature", "bearer token of IAM"} or signed(earlier[0])
+    ):
+        keys, version, rows = WAYS[way]
+        start = len(server.seen)
+        _, raised = theirs(Case(keys, version, *rows["chat"]))
+        *earlier, request = server.seen[start:]
+        authorization = request.headers.get("Authorization", "")
+        assert raised is None, way
+        assert [f"{seen.method} {seen.path}" for seen in earlier] == before, way
+        assert authorization.startswith(begins), way
+        assert bool(authorization) == bool(begins), way
+        assert way not in {"signature", "bearer token of IAM"} or signed(earlier[0]), way
 
 
 def test_sdk_uses_the_bearer_token_of_iam_or_the_given_one(server, theirs):
@@ -395,13 +391,11 @@ def test_sdk_uses_the_bearer_token_of_iam_or_the_given_one(server, theirs):
     ]
 
 
-@pytest.mark.parametrize("app_id", ["its own", "another"])
-def test_server_checks_the_application(server, theirs, app_id):
-    given = {"app_id": server.authenticator.keys.app_id if app_id == "its own" else "app-else"}
-    case = Case("application", 2, *NEW["chat"], given=given)
-    _, raised = theirs(case)
-    assert server.seen[-1].headers["Appid"] == given["app_id"]
-    assert (raised and raised["status_code"]) == (None if app_id == "its own" else 401)
+def test_server_checks_the_application(server, theirs):
+    for app_id, status in ((server.authenticator.keys.app_id, None), ("app-else", 401)):
+        _, raised = theirs(Case("application", 2, *NEW["chat"], given={"app_id": app_id}))
+        assert server.seen[-1].headers["Appid"] == app_id
+        assert (raised and raised["status_code"]) == status
 
 
 def test_sdk_connects_to_the_embedded_server_only(theirs, other_hosts):
@@ -488,51 +482,49 @@ RATES = {
 }
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("refusal", (REFUSALS | RATES).values(), ids=REFUSALS | RATES)
-def test_sdk_raises_the_error_that_corresponds_to_ours(server, ours, theirs, refusal, stream):
-    case = replace(refusal.case, stream=stream)
-    server.fail(*[refusal.fault] * 2 if refusal.fault else [])
-    with pytest.raises(refusal.error) as caught:
-        list(ours(case))
-    bodies, raised = theirs(case)
-    assert type(caught.value) is refusal.error
-    assert caught.value.error_code == refusal.code
-    assert bodies == []
-    # The SDK does not read the body of an error's status, but at the beginning of a stream.
-    by_status = refusal.status != 200 and (not stream or refusal.sdk == "RequestError")
-    expected = {
-        "name": "RequestError" if by_status else refusal.sdk,
-        "error_code": None if by_status or refusal.sdk != "APIError" else refusal.code,
-        "status_code": refusal.status if by_status else None,
-    }
-    assert {name: raised[name] for name in expected} == expected
+@STREAMED
+def test_sdk_raises_the_error_that_corresponds_to_ours(server, ours, theirs, stream):
+    for name, refusal in (REFUSALS | RATES).items():
+        case = replace(refusal.case, stream=stream)
+        server.fail(*[refusal.fault] * 2 if refusal.fault else [])
+        with pytest.raises(refusal.error) as caught:
+            pytest.fail(f"{name}: {list(ours(case))}")
+        bodies, raised = theirs(case)
+        assert type(caught.value) is refusal.error, name
+        assert caught.value.error_code == refusal.code, name
+        assert bodies == [], name
+        # The SDK reads the body of an error with its own status only at the start of a stream.
+        by_status = refusal.status != 200 and (not stream or refusal.sdk == "RequestError")
+        expected = {
+            "name": "RequestError" if by_status else refusal.sdk,
+            "error_code": None if by_status or refusal.sdk != "APIError" else refusal.code,
+            "status_code": refusal.status if by_status else None,
+        }
+        assert {field: raised[field] for field in expected} == expected, name
 
 
-@pytest.mark.parametrize(
-    ("case", "words"),
-    [
+def test_sdk_recognises_which_key_is_wrong(theirs):
+    for case, message in (
         (old(HI, DOLLY, ak="0123456789abcdef", sk="0123"), "AK(012345***) is not correct"),
         (old(HI, DOLLY, sk="0123456789abcdef"), "SK(012345***) is not correct"),
         (new(HI, ERNIE, keys="account", access_key="ALTAK012345"), "Access Key(`"),
         (new(HI, ERNIE, keys="account", secret_key="0123456789"), "Secret Key(`"),
-    ],
-)
-def test_sdk_recognises_which_key_is_wrong(theirs, case, words):
-    _, raised = theirs(case)
-    assert words in raised["message"]
+    ):
+        assert message in theirs(case)[1]["message"]
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_error_in_the_middle_comes_after_the_same_chunks(server, ours, theirs, version):
-    case = Case("application", version, *(OLD, NEW)[version - 1]["chinese"], stream=True)
-    code = 336100 if version == 1 else "internal_error"
-    server.fail(*[Fault(error_code=code, after=2, path=PATHS[version])] * 2)
-    with pytest.raises(APIError) as caught:
-        list(ours(case))
-    bodies, raised = theirs(case)
-    assert raised["name"] == "APIError"
-    assert raised["error_code"] == caught.value.error_code
-    texts = [b["result"] if version == 1 else b["choices"][0]["delta"]["content"] for b in bodies]
-    assert len(bodies) == 2
-    assert "".join(texts) == caught.value.partial
+def test_error_in_the_middle_comes_after_the_same_chunks(server, ours, theirs):
+    for version, rows, code in ((1, OLD, 336100), (2, NEW, "internal_error")):
+        case = Case("application", version, *rows["chinese"], stream=True)
+        server.fail(*[Fault(error_code=code, after=2, path=PATHS[version])] * 2)
+        with pytest.raises(APIError) as caught:
+            pytest.fail(f"{version}: {list(ours(case))}")
+        bodies, raised = theirs(case)
+        assert raised["name"] == "APIError", version
+        assert raised["error_code"] == caught.value.error_code, version
+        assert len(bodies) == 2, version
+        if version == 1:
+            texts = [body["result"] for body in bodies]
+        else:
+            texts = [body["choices"][0]["delta"]["content"] for body in bodies]
+        assert "".join(texts) == caught.value.partial, version

@@ -125,6 +125,8 @@ class RawServer:
     def _serve(self, connection: socket.socket) -> None:
         connection.settimeout(PATIENCE)
         with contextlib.suppress(OSError):
+            # Otherwise Nagle's algorithm holds each piece back for the delayed ACK, 40 ms.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection, connection.makefile("rb") as stream:

@@ -73,16 +73,13 @@ def error_of(value):
 # What a name stands for
 
 
-def test_bytes_of_each_format():
+def test_bytes_of_each_format_and_pil_images_are_read():
     for form, wrap in product(FORMATS, [bytes, bytearray, memoryview]):
         image = pixels(of(wrap(file_of(drawing(), form))))
         assert image.size == (12, 8), (form, wrap)
         red, _, blue = image.convert("RGB").getpixel((11, 7))
         assert red > 200, (form, wrap)
         assert blue < 50, (form, wrap)
-
-
-def test_pil_image():
     assert pixels(of(drawing())).tobytes() == drawing().tobytes()
 
 
@@ -100,25 +97,19 @@ def test_path_is_absolute_or_relative_to_the_folder_or_to_the_home_folder(monkey
     assert read_image("~/a.png", {}, Path("/")).width == 12
 
 
-def test_variable_takes_precedence_over_a_file(tmp_path):
+def test_variable_takes_precedence_over_a_file_unless_its_name_is_not_public(tmp_path):
     drawing().save(tmp_path / "photo", "PNG")
     assert read_image("photo", {}, tmp_path).width == 12
     assert read_image("photo", {"photo": drawing(size=(5, 4))}, tmp_path).width == 5
-
-
-def test_name_that_cannot_be_a_variable_is_a_file(tmp_path):
     for name in ["_hidden", "a.png", "a b"]:
         drawing().save(tmp_path / name, "PNG")
         assert read_image(name, {name: drawing(size=(5, 4))}, tmp_path).width == 12, name
 
 
-def test_display_image_with_data_or_of_a_file(tmp_path):
+def test_display_image_is_read_but_not_fetched_from_an_address(tmp_path):
     drawing().save(tmp_path / "a.png")
     assert of(IPython.display.Image(data=file_of(drawing()))).width == 12
     assert of(IPython.display.Image(filename=str(tmp_path / "a.png"), embed=False)).width == 12
-
-
-def test_display_image_of_an_address_is_not_fetched():
     shown = IPython.display.Image(url="http://127.0.0.1:9/a.png")
     assert "not fetched" in error_of(shown)
 
@@ -132,16 +123,13 @@ class Figure:
         drawing().save(file, format)
 
 
-def test_figure_and_objects_that_belong_to_it():
+def test_figure_and_objects_that_belong_to_it_are_drawn():
+    from matplotlib.figure import Figure as RealFigure
+
     value: Any = Figure()
     for _ in range(3):
         assert of(value).width == 12
         value = SimpleNamespace(figure=value)
-
-
-def test_real_figure_and_axes():
-    from matplotlib.figure import Figure as RealFigure
-
     figure = RealFigure(figsize=(4, 3), dpi=50)
     axes = figure.subfigures(1, 2)[0].subplots()
     assert of(figure).width == 200
@@ -189,22 +177,16 @@ def test_neither_a_variable_nor_a_file(tmp_path):
     assert caught.value.hint == "Did you mean photo?"
 
 
-def test_missing_file(tmp_path):
+def test_missing_file_folder_and_pipe_are_refused(tmp_path):
     (tmp_path / "loop.png").symlink_to("loop.png")
     names = ["a.png", "loop.png", "photos[0]", "~no-such-user/a.png", "a\0b", "x/" * 5000]
     for name in names:
         with pytest.raises(ParameterError, match="there is no file of that name"):
             pytest.fail(f"{read_image(name, {}, tmp_path)} of {name}")
-
-
-def test_folder(tmp_path):
     (tmp_path / "in").mkdir()
     for name in [".", "in", "in/"]:
         with pytest.raises(ParameterError, match="this is a folder"):
             read_image(name, {}, tmp_path)
-
-
-def test_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ParameterError, match="this is not a file"):
         read_image("pipe", {}, tmp_path)
@@ -215,22 +197,24 @@ def test_path_that_is_a_picture_in_base64_is_not_quoted():
     assert data[:12] not in error_of(data)
 
 
-def test_bytes_that_are_not_an_image():
+def test_bytes_and_objects_without_an_image_are_refused(tmp_path):
     svg, magic = b"<svg></svg>", b"\x89PNG\r\n\x1a\n"
     postscript = file_of(drawing(), "EPS")  # a program, which Pillow would run
     for data in [b"", b"\0", b"hello", "你好".encode(), svg, magic, postscript]:
         assert "this is not a picture" in error_of(data), data[:80]
+    drawing().save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        pass
+    assert "damaged or cut off" in error_of(image)  # it is closed
+    assert "no pixels" in error_of(Image.new("RGB", (0, 5)))
 
 
-def test_file_cut_in_half_is_damaged():
+def test_damaged_file_is_refused_or_sent():
     for form in FORMATS:
         data = file_of(noise("RGB", (64, 64)), form)
         message = error_of(data[: len(data) // 2])
         assert "damaged" in message, form
         assert "-i pic" in message, form
-
-
-def test_damaged_file_is_refused_or_sent():
     dice = random.Random(1)
     for form, _ in product(FORMATS, range(100)):
         data = file_of(drawing(), form)
@@ -244,21 +228,6 @@ def test_damaged_file_is_refused_or_sent():
         pixels(sent)
 
 
-def test_image_without_pixels_is_refused(tmp_path):
-    drawing().save(tmp_path / "a.png")
-    with Image.open(tmp_path / "a.png") as image:
-        pass
-    assert "damaged or cut off" in error_of(image)  # it is closed
-    assert "no pixels" in error_of(Image.new("RGB", (0, 5)))
-
-
-def test_file_of_too_many_bytes(tmp_path):
-    with (tmp_path / "a.png").open("wb") as file:
-        file.truncate(MAX_BYTES_READ + 1)
-    with pytest.raises(ParameterError, match="more than 104,857,600 bytes"):
-        read_image("a.png", {}, tmp_path)
-
-
 def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -268,16 +237,17 @@ def png_of(width, height, depth=1, rows=b""):
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def test_too_many_pixels():
+def test_file_of_too_many_bytes_or_pixels_is_refused(tmp_path):
     for side in [10_001, 13_000, 50_000]:
         assert f"more than {MAX_PIXELS:,} pixels" in error_of(png_of(side, side)), side
-
-
-def test_100_million_pixels_are_read_without_a_warning():
     data = file_of(Image.new("1", (10_000, 10_000)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert of(data).thumbnail().width == 240
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(MAX_BYTES_READ + 1)
+    with pytest.raises(ParameterError, match="more than 104,857,600 bytes"):
+        read_image("a.png", {}, tmp_path)
 
 
 # Metadata
@@ -314,7 +284,7 @@ METADATA = [
 ]
 
 
-def test_metadata_are_removed():
+def test_metadata_are_removed_even_if_invalid():
     for form, orientation in product(["PNG", "JPEG", "WEBP", "TIFF", "GIF"], [1, 6]):
         data = photo_file(form, orientation=orientation)
         assert any(word in data for word in METADATA), form
@@ -326,15 +296,13 @@ def test_metadata_are_removed():
             assert [word for word in METADATA if word in of(value).data] == [], form
     large = of(photo_file(image=noise("RGB", (2000, 1600))))  # is scaled
     assert [word for word in METADATA if word in large.data] == []
+    assert of(photo_file(orientation=77)).width == 40
+    for form in ["JPEG", "PNG", "WEBP"]:
+        data = file_of(drawing(), form, exif=b"Exif\0\0no TIFF", dpi=(72, 72))
+        assert of(data).width == 12, form
 
 
-def test_removal_of_metadata_keeps_every_pixel():
-    for form in ("PNG", "JPEG"):
-        data = photo_file(form, noise("RGB", (60, 40)))
-        assert pixels(of(data)).tobytes() == Image.open(io.BytesIO(data)).tobytes(), form
-
-
-def test_file_without_metadata_is_sent_unchanged():
+def test_only_metadata_and_data_behind_the_image_are_removed():
     options = [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}]
     for mode, chosen in product(["L", "RGB"], options):
         data = file_of(noise(mode, (99, 70)), "JPEG", **chosen)
@@ -344,15 +312,12 @@ def test_file_without_metadata_is_sent_unchanged():
     for mode in ["1", "L", "LA", "P", "RGB", "RGBA"]:
         data = file_of(drawing(mode))
         assert of(data).data == data, mode
-
-
-def test_data_behind_an_image_are_removed():
+    for form in ("PNG", "JPEG"):
+        data = photo_file(form, noise("RGB", (60, 40)))
+        assert pixels(of(data)).tobytes() == Image.open(io.BytesIO(data)).tobytes(), form
     for form in ("PNG", "JPEG"):
         data = file_of(drawing(), form)
         assert of(data + b"ftypmp42 a motion photo's video").data == data, form
-
-
-def test_png_without_its_end_is_encoded_anew():
     data = file_of(drawing())
     assert of(data[:-2]).data == data
 
@@ -370,7 +335,7 @@ def test_second_image_of_a_photo_is_removed():
 # Upright
 
 
-def test_photo_is_rotated_upright():
+def test_photo_is_rotated_upright_once():
     lying = drawing(size=(64, 48))
     for form, orientation in product(["PNG", "TIFF", "JPEG", "WEBP"], range(1, 9)):
         options = {"lossless": True} if form == "WEBP" else {}
@@ -383,6 +348,9 @@ def test_photo_is_rotated_upright():
         right, bottom = sent.width - 3, sent.height - 3
         for corner in product([2, right], [2, bottom]):
             assert near(sent, corner) == near(upright, corner), (form, orientation, corner)
+    image = Image.open(io.BytesIO(photo_file(orientation=6)))
+    for value in (image, image.rotate(-90, expand=True)):
+        assert (of(value).width, of(value).height) == (30, 40)
 
 
 def exif_of(orientation):
@@ -394,19 +362,6 @@ def exif_of(orientation):
 def near(image, at):
     red, _, blue = image.convert("RGB").getpixel(at)
     return "red" if red > blue else "blue"
-
-
-def test_opened_photo_is_rotated_upright_once():
-    image = Image.open(io.BytesIO(photo_file(orientation=6)))
-    for value in (image, image.rotate(-90, expand=True)):
-        assert (of(value).width, of(value).height) == (30, 40)
-
-
-def test_invalid_metadata_are_ignored():
-    assert of(photo_file(orientation=77)).width == 40
-    for form in ["JPEG", "PNG", "WEBP"]:
-        data = file_of(drawing(), form, exif=b"Exif\0\0no TIFF", dpi=(72, 72))
-        assert of(data).width == 12, form
 
 
 def test_image_of_the_notebook_is_not_changed():
@@ -426,9 +381,6 @@ def test_opaque_modes_become_rgb():
         assert image.mode == "RGB", mode
         assert near(image, (0, 0)) == "blue", mode
         assert near(image, (11, 7)) == "red", mode
-
-
-def test_cmyk_jpeg_becomes_rgb():
     sent = of(file_of(drawing("CMYK", (40, 30)), "JPEG"))
     assert sent.media_type == "image/jpeg"
     assert pixels(sent).mode == "RGB"
@@ -448,7 +400,7 @@ def test_transparency_is_kept():
         assert [sent.getpixel(at)[3] for at in [(0, 0), (11, 7)]] == [255, 0], form
 
 
-def test_first_frame_of_an_animation_is_sent():
+def test_one_frame_of_an_animation_is_sent():
     frames = [Image.new("RGB", (12, 8), colour) for colour in (BLUE, RED, RED)]
     for form in ["GIF", "WEBP", "PNG", "TIFF"]:
         data = file_of(frames[0], form, save_all=True, append_images=frames[1:])
@@ -457,9 +409,6 @@ def test_first_frame_of_an_animation_is_sent():
         sent = pixels(of(data))
         assert getattr(sent, "n_frames", 1) == 1, form
         assert near(sent, (5, 5)) == "blue", form
-
-
-def test_frame_that_the_notebook_chose_is_sent():
     frames = [Image.new("RGB", (12, 8), colour) for colour in (BLUE, RED)]
     image = Image.open(
         io.BytesIO(file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]))
@@ -492,9 +441,6 @@ def test_numbers_become_8_bits():
         assert image.mode == "L", (mode, numbers)
         sent = [image.getpixel((at, 0)) for at in range(3)]
         assert expected in (None, sent), (mode, numbers)
-
-
-def test_file_of_16_bits_becomes_one_of_8():
     for form in ["PNG", "TIFF"]:
         sent = of(file_of(greys("I;16", [0, 65535]), form))
         assert sent.data[24] == 8, form
@@ -516,6 +462,9 @@ def test_image_of_at_most_4_megabytes_is_sent():
     data = file_of(noise("RGB", (1300, 1200)), "PNG")
     assert len(data) > MAX_BYTES == 4 * 1024**2
     assert len(of(data).data) <= MAX_BYTES
+    sent = of(drawing(size=(4000, 3000)))
+    assert sent.media_type == "image/png"
+    assert sent.width == 4000
 
 
 def test_large_image_is_made_to_fit():
@@ -533,13 +482,13 @@ def test_large_image_is_made_to_fit():
         assert sent.media_type == media_type, (mode, form)
         ratio = pixels(sent).width / sent.height
         assert ratio == pytest.approx(size[0] / size[1], rel=0.02), (mode, form)
-
-
-def test_large_and_long_image_is_made_to_fit():
     sent = fitted(file_of(noise("RGB", (6_500, 20)), "PNG"))
     assert len(sent.data) <= LIMIT
     assert sent.media_type == "image/jpeg"
     assert pixels(sent).width < 6_000
+    sent = fitted(noise("RGB", (200, 120)))
+    assert sent.media_type == "image/jpeg"
+    assert sent.width == 200
 
 
 def test_side_is_shorter_than_the_service_allows():
@@ -547,18 +496,6 @@ def test_side_is_shorter_than_the_service_allows():
         sent = of(file_of(drawing("L", (side, 3)), form))
         assert sent.width == 5_999, (form, side)
         assert pixels(sent).width == 5_999, (form, side)
-
-
-def test_photograph_as_png_keeps_its_size_as_jpeg():
-    sent = fitted(noise("RGB", (200, 120)))
-    assert sent.media_type == "image/jpeg"
-    assert sent.width == 200
-
-
-def test_large_drawing_of_few_bytes_stays_a_png():
-    sent = of(drawing(size=(4000, 3000)))
-    assert sent.media_type == "image/png"
-    assert sent.width == 4000
 
 
 def test_image_of_exactly_the_limit_is_sent_unchanged():
@@ -576,7 +513,7 @@ def test_image_of_exactly_the_limit_is_sent_unchanged():
 # Thumbnails
 
 
-def test_thumbnail_is_small_and_keeps_the_ratio():
+def test_thumbnail_has_at_most_240_pixels_and_the_ratio_and_format_of_its_image():
     sizes = [(500, 250), (300, 1200), (240, 100), (241, 3), (5000, 1)]
     for mode, (width, height) in product(["RGB", "RGBA", "L"], sizes):
         image = of(noise(mode, (width, height)))
@@ -587,27 +524,18 @@ def test_thumbnail_is_small_and_keeps_the_ratio():
         assert small.name == image.name
         ratio = height / width
         assert abs(small.height - small.width * ratio) <= 1.5 * max(1, ratio), (width, height)
-
-
-def test_thumbnail_has_240_pixels_and_the_format_of_its_image():
     for form in ("PNG", "JPEG"):
         small = of(file_of(drawing(size=(960, 480)), form)).thumbnail()
         assert (small.width, small.height) == (240, 120), form
         assert small.media_type == f"image/{form.lower()}"
-
-
-def test_small_image_is_its_own_thumbnail():
     sent = of(drawing())
     assert sent.thumbnail() is sent
 
 
-def test_thumbnails_of_equal_data_are_equal():
+def test_thumbnail_depends_on_the_data_alone_and_keeps_transparency():
     for form in ["PNG", "JPEG"]:
         data = file_of(noise("RGB", (500, 400)), form)
         assert of(data).thumbnail() == of(bytes(data)).thumbnail(), form
-
-
-def test_thumbnail_keeps_transparency():
     image = Image.new("RGBA", (960, 480), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 480, 480))
     assert pixels(of(image).thumbnail()).getchannel("A").getextrema() == (0, 255)
@@ -616,20 +544,14 @@ def test_thumbnail_keeps_transparency():
 # The value itself
 
 
-def test_url_and_digest_are_of_the_data():
+def test_image_is_frozen_and_has_url_and_digest_but_no_data_in_its_repr():
     sent = of(file_of(drawing(), "JPEG"))
     head, _, body = sent.url.partition(",")
     assert head == "data:image/jpeg;base64"
     assert base64.b64decode(body) == sent.data
     assert sent.digest == hashlib.sha256(sent.data).hexdigest()[:16]
-
-
-def test_repr_has_no_data():
     shown = repr(of(drawing()))
     assert shown == "Image(name='pic', media_type='image/png', width=12, height=8)"
-
-
-def test_image_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         of(drawing()).name = "other"
 

@@ -1,5 +1,7 @@
 """Decoding of server-sent events: the examples of the standard, and streams split anywhere."""
 
+from __future__ import annotations
+
 import json
 import re
 import time
@@ -61,9 +63,8 @@ data: 113411
 """
 
 
-@pytest.mark.parametrize(
-    ("stream", "expected"),
-    [
+def test_examples_of_the_standard():
+    for stream, expected in (
         (STOCKS, ["YHOO\n+2\n10"]),
         (COMMENT_AND_IDS, ["first event", "second event", " third event"]),
         (EMPTY, ["", "\n", ""]),
@@ -73,20 +74,19 @@ data: 113411
             ["This is the second message, it\nhas two lines.", "This is the third message."],
         ),
         (NAMED, ["73857293", "2153", "113411"]),
-    ],
-)
-def test_example_of_the_standard(stream, expected):
-    assert events(stream) == expected
+    ):
+        assert events(stream) == expected
 
 
-@pytest.mark.parametrize(
-    ("stream", "expected"),
-    [
+def test_line_is_interpreted_as_in_the_standard():
+    for stream, expected in (
         (b"", []),
         (b"\n\n\n", []),
+        (b"\ndata: a\n\n", ["a"]),
         (b"data: a\n\n\n\ndata: b\n\n", ["a", "b"]),
         (b": keep-alive\n\n", []),
         (b":\n\n", []),
+        (b":data: a\n\n", []),
         (b"data: a\n: between\ndata: b\n\n", ["a\nb"]),
         (b"id: 7\nretry: 10\nevent: x\n\n", []),
         (b"date: a\n\n", []),
@@ -99,72 +99,61 @@ def test_example_of_the_standard(stream, expected):
         (b"data:\n\n", [""]),
         (b"data\n\n", [""]),
         (b"data: {\n\n", ["{"]),
-    ],
-)
-def test_line_is_interpreted_as_in_the_standard(stream, expected):
-    assert events(stream) == expected
+        (b"data: {\n\ndata: {}\n\n", ["{", "{}"]),
+        (b"data: {\n}\n\n", ["{"]),
+    ):
+        assert events(stream) == expected, stream
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_line_may_end_in_three_ways(end):
-    lines = [b"data: a", b"data: b", b"", b"data: c", b"", b""]
-    assert events(end.join(lines)) == ["a\nb", "c"]
-
-
-def test_line_ends_may_be_mixed():
+def test_line_may_end_in_three_ways():
+    for end in (b"\n", b"\r\n", b"\r"):
+        lines = [b"data: a", b"data: b", b"", b"data: c", b"", b""]
+        assert events(end.join(lines)) == ["a\nb", "c"], end
     assert events(b"data: a\rdata: b\ndata: c\r\n\r\n") == ["a\nb\nc"]
+    for separator in "\u2028\u2029\x85\x0b\x0c\x1c\x1e\0X":
+        text = f"a{separator}b{separator}"
+        assert events(f"data: {text}\n\n".encode()) == [text], ascii(separator)
+        assert events(f"data: {text}".encode(), b"c\n\n") == [f"{text}c"], ascii(separator)
 
 
-def test_other_separators_do_not_end_a_line():
-    for separator in "\u2028\u2029\x85\x0b\x0c\x1c\x1e\0":
-        assert events(f"data: a{separator}b\n\n".encode()) == [f"a{separator}b"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_byte_order_mark_is_dropped_only_at_the_start():
+    for text, expected in (
         ("\ufeffdata: a\n\n", ["a"]),
         ("\ufeff\ufeffdata: a\n\n", []),
         ("data: a\n\n\ufeffdata: b\n\n", ["a"]),
         ("data: \ufeffa\n\n", ["\ufeffa"]),
-    ],
-    ids=["start", "second", "later line", "in data"],
-)
-def test_byte_order_mark_is_dropped_only_at_the_start(text, expected):
-    assert events(text.encode()) == expected
+    ):
+        assert events(text.encode()) == expected, ascii(text)
 
 
-@pytest.mark.parametrize(
-    ("stream", "expected"),
-    [
+def test_invalid_utf_8_becomes_replacement_characters():
+    for stream, expected in (
         (b"data: a\xffb\n\n", "a\ufffdb"),
+        (b'data: {"a": "\xff"}\n\n', '{"a": "\ufffd"}'),
         (b'{"a": "\xff"}', '{"a": "\ufffd"}'),
         (b'{\n"a": "\xff"\n}', '{\n"a": "\ufffd"\n}'),
-    ],
-)
-def test_invalid_utf_8_becomes_replacement_characters(stream, expected):
-    assert events(stream) == [expected]
+    ):
+        assert events(stream) == [expected], stream
 
 
-@pytest.mark.parametrize("stream", [b"data: a", b"data: a\n", b"data: a\r", b"data: a\r\n", b"{"])
-def test_event_without_an_empty_line_is_decoded_when_the_stream_ends(stream):
-    assert events_before_close(stream) == []
-    assert events(stream) == ["{" if stream == b"{" else "a"]
-
-
-@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
-def test_event_is_decoded_as_soon_as_its_empty_line_arrives(end):
-    assert events_before_close(b"data: a" + end) == ["a"]
-
-
-def test_piece_may_have_several_events():
+def test_event_is_decoded_at_its_empty_line_or_the_end_of_the_stream():
+    for end in (b"\n\n", b"\r\n\r\n", b"\r\r"):
+        assert events_before_close(b"data: a" + end) == ["a"], end
+    for end in (b"", b"\n", b"\r", b"\r\n"):
+        assert events_before_close(b"data: a" + end) == [], end
+        assert events(b"data: a" + end) == ["a"], end
+    assert events_before_close(b"{") == []
+    assert events(b"{") == ["{"]
     assert events_before_close(b"data: a\n\ndata: b\n\ndata: c") == ["a", "b"]
 
 
-def test_closing_twice_returns_no_event_twice():
+def test_closed_decoder_returns_no_event_twice_and_can_go_on():
     decoder = EventDecoder()
     assert [*decoder.feed(b"data: a"), *decoder.close(), *decoder.close()] == ["a"]
+    assert [*decoder.feed(b"data: b\n"), *decoder.feed(b"data: c"), *decoder.close()] == ["b\nc"]
 
+
+# --- bare JSON
 
 ERROR = {"error_code": 110, "error_msg": "Access token invalid or no longer valid"}
 PRETTY = json.dumps(ERROR, indent=2).encode()
@@ -172,31 +161,40 @@ FLUSH_LEFT = b'{\n"error_code": 110,\n"error_msg": "Access token invalid or no l
 BARE = [json.dumps(ERROR).encode(), PRETTY, FLUSH_LEFT, PRETTY.replace(b"\n", b"\r\n")]
 
 
-@pytest.mark.parametrize("bare", BARE, ids=["one line", "indented", "flush left", "crlf"])
-def test_bare_json_is_an_event_of_its_own(bare):
-    before = [b"", b"\n", b"data: 1\n\n", b"data: 1\n", b": ping\n", "\ufeff".encode()]
-    after = [b"", b"\n", b"\r\n\r\n", b"\ndata: 2\n\n", b"\n\ndata: 2\n\n"]
-    for start, end in product(before, after):
+def test_bare_json_is_an_event_of_its_own():
+    starts = [b"", b"\n", b"data: 1\n\n", b"data: 1\n", b": ping\n", "\ufeff".encode()]
+    ends = [b"", b"\n", b"\r\n\r\n", b"\ndata: 2\n\n", b"\n\ndata: 2\n\n"]
+    for bare, start, end in product(BARE, starts, ends):
         expected = ["1"] * (b"1" in start) + [ERROR] + ["2"] * (b"2" in end)
         found = [
             data if len(data) == 1 else json.loads(data) for data in events(start + bare + end)
         ]
-        assert found == expected, (start, end)
+        assert found == expected, (bare, start, end)
 
 
-def test_comment_after_bare_json_is_ignored():
+def test_bare_json_is_dispatched_as_soon_as_it_is_complete():
+    for bare in BARE:
+        (data,) = events_before_close(bare + b"\n")
+        assert json.loads(data) == ERROR, bare
+    assert events_before_close(b'{"a": 1} \n') == ['{"a": 1} ']
+    assert events_before_close(b'{"a": {}\n') == []
     assert events(b'{"a": 1}\n: keep-alive\n\n') == ['{"a": 1}']
+    assert events(b'{"a":\n: keep-alive\n1}') == ['{"a":\n1}']
+    assert events(b'{"a":\ndata: b\n\n') == ['{"a":', "b"]
 
+
+# --- pieces
 
 TRICKY = (
     '\ufeffdata: {"result": "你好，😀 é\u2028"}\r\n\r\n: ping\r\ndata: a\rdata: b\n\n'
-    'data\n\n{"error_code": 110,\r\n"error_msg": "无效"\r\n}\r\ndata: last'
+    'data\n\n{"error_code": 110,\r\n"error_msg": "无效"\r\n}\r\ndata: {}\n\ndata: last'
 ).encode()
 TRICKY_EVENTS = [
     '{"result": "你好，😀 é\u2028"}',
     "a\nb",
     "",
     '{"error_code": 110,\n"error_msg": "无效"\n}',
+    "{}",
     "last",
 ]
 
@@ -205,23 +203,41 @@ def test_stream_may_be_split_at_any_byte():
     for place in range(1, len(TRICKY)):
         assert events(TRICKY[:place], TRICKY[place:]) == TRICKY_EVENTS, place
     assert events(*(TRICKY[i : i + 1] for i in range(len(TRICKY)))) == TRICKY_EVENTS
-
-
-def test_empty_piece_changes_nothing():
     assert events(b"data: a\r", b"", b"\ndata: b\n\n") == ["a\nb"]
 
 
-lines = st.one_of(
+def test_piece_of_one_event_may_follow_and_precede_any_other():
+    whole = b"data: {}\n\n"
+    assert EventDecoder().feed(whole) == ("{}",)  # by the fast path, which needs no generator
+    for before, after, expected in (
+        (b"", b"", ["{}"]),
+        (b"", b"\n", ["{}"]),
+        (b"data: a\n", b"", ["a\n{}"]),
+        (b"dat", b"", []),
+        (b"data: a\r\n\r", b"data: b\n\n", ["a", "{}", "b"]),
+        (b"data: a\r\r", b"\n\ndata: b\n\n", ["a", "{}", "b"]),
+        (b"", "\ufeffdata: b\n\n".encode(), ["{}"]),
+        (b"", b"\ndata: b\n\n", ["{}", "b"]),
+    ):
+        assert events(before, whole, after) == expected, (before, after)
+    assert events(b"data: {}\r\n\n") == ["{}"]
+    assert events(b"data: {\rdata: }\n\n") == ["{\n}"]
+    assert events(b"data: {\ndata: }\n\n") == ["{\n}"]
+    assert events(b"data: {}\n", b"data: {}\n\n") == ["{}\n{}"]
+    assert events_before_close(b"data: {}\nx") == []
+
+
+LINES = st.one_of(
     st.sampled_from(["", "data", "data:", ": ping", "id: 1", '{"a": 1', "}", "\ufeffdata: x"]),
     st.text(max_size=8).map("data: {}".format),
     st.text(max_size=8),
 )
-streams = st.lists(st.tuples(lines, st.sampled_from(["\n", "\r\n", "\r"]))).map(
+STREAMS = st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r"]))).map(
     lambda parts: "".join(line + end for line, end in parts).encode()
 )
 
 
-@given(stream=streams, places=st.sets(st.integers(1, 80)))
+@given(stream=STREAMS, places=st.sets(st.integers(1, 80)))
 def test_events_do_not_depend_on_the_split(stream, places):
     cuts = [0, *sorted(place for place in places if place < len(stream)), len(stream)]
     pieces = [stream[start:end] for start, end in pairwise(cuts)]
@@ -241,7 +257,7 @@ def decode_whole(stream):
     return found
 
 
-@given(streams.filter(lambda stream: not re.search(rb"(^|\r|\n|\xbf){", stream)))
+@given(STREAMS.filter(lambda stream: not re.search(rb"(^|\r|\n|\xbf){", stream)))
 def test_events_are_those_of_the_standard_without_bare_json(stream):
     assert events(stream + b"\n\n") == decode_whole(stream + b"\n\n")
 
@@ -269,10 +285,12 @@ def test_time_for_many_lines_is_linear():
 
 
 def test_more_than_64_mebibytes_without_an_event_are_refused():
-    decoder = EventDecoder()
-    assert [data for _ in range(64) for data in decoder.feed(MEBIBYTE)] == []
-    with pytest.raises(ValueError, match="does not end"):
-        list(decoder.feed(b"x"))
+    for before in (b"", b"data: a\n\n"):
+        decoder = EventDecoder()
+        list(decoder.feed(before))
+        assert [data for _ in range(64) for data in decoder.feed(MEBIBYTE)] == [], before
+        with pytest.raises(ValueError, match=r"^an event of the stream does not end$"):
+            list(decoder.feed(b"x"))
 
 
 def test_stream_of_many_events_may_be_larger_than_the_limit_of_one():

@@ -1,19 +1,24 @@
-"""The wire of version 1: the answers of the models' documents, and the bodies that are sent."""
+"""Wire format of version 1: answers of the models' documents, and the bodies of requests."""
+
+from __future__ import annotations
 
 import json
+from itertools import product
 
 import pytest
 
 from qianfan_magic.api.catalogue.cards import Card
-from qianfan_magic.api.catalogue.resolver import Catalogue
+from qianfan_magic.api.catalogue.resolver import Catalogue, Service
 from qianfan_magic.api.types import ApiVersion, Chunk, Reply, Usage
 from qianfan_magic.api.wire import read_reply
 from qianfan_magic.api.wire.v1 import (
+    body,
     chat_body,
     check_messages,
     complete_body,
     path,
     read_chunk,
+    read_error,
     read_usage,
 )
 from qianfan_magic.errors import ParameterError
@@ -128,16 +133,16 @@ STABLELM_STREAM = [
 ]
 
 
-def chunks(payloads):
+def chunks_of(payloads):
     """Read the payloads of a stream one after the other, as the client does."""
-    found = []
+    chunks = []
     for payload in payloads:
-        found.append(read_chunk(payload, found[-1] if found else None))
-    return found
+        chunks.append(read_chunk(payload, chunks[-1] if chunks else None))
+    return chunks
 
 
-def reply(*payloads):
-    return read_reply(chunks(payloads), ApiVersion.V1)
+def reply_of(*payloads):
+    return read_reply(chunks_of(payloads), ApiVersion.V1)
 
 
 def user(content):
@@ -148,14 +153,18 @@ def assistant(content):
     return {"role": "assistant", "content": content}
 
 
-def refusal(messages):
+def refusal(function, *args, **options):
+    """Return the message and the hint with which a call is refused."""
     with pytest.raises(ParameterError) as caught:
-        check_messages(messages)
+        pytest.fail(f"{args} was accepted as {function(*args, **options)}")
     return str(caught.value)
 
 
-def test_answer_of_dolly_is_read_field_for_field():
-    assert reply(DOLLY) == Reply(
+# --- answers
+
+
+def test_whole_answer_is_read_field_for_field():
+    assert reply_of(DOLLY) == Reply(
         text=DOLLY["result"],
         id="as-tc4zh3aqnj",
         usage=Usage(1, 29, 30),
@@ -166,10 +175,7 @@ def test_answer_of_dolly_is_read_field_for_field():
         finish_reason="",
         raw=DOLLY,
     )
-
-
-def test_answer_of_aquila_code_is_read_field_for_field():
-    assert reply(AQUILA_CODE) == Reply(
+    assert reply_of(AQUILA_CODE) == Reply(
         text="# python计算数组最大值和最小值的函数\ndef max_min(a):\n return a.max(), a.min()\n",
         id="as-rq3wwusja8",
         usage=Usage(5, 92, 97),
@@ -178,17 +184,14 @@ def test_answer_of_aquila_code_is_read_field_for_field():
     )
 
 
-def test_stream_of_dolly_is_read_field_for_field():
-    assert reply(*DOLLY_STREAM) == Reply(
+def test_stream_is_read_field_for_field():
+    assert reply_of(*DOLLY_STREAM) == Reply(
         text=DOLLY_STREAM[0]["result"] + DOLLY_STREAM[1]["result"] + DOLLY_STREAM[2]["result"],
         id="as-2m3nh3th6b",
         usage=Usage(5, 276, 281),
         raw=DOLLY_STREAM[2],
     )
-
-
-def test_stream_of_stablelm_is_read_field_for_field():
-    assert reply(*STABLELM_STREAM) == Reply(
+    assert reply_of(*STABLELM_STREAM) == Reply(
         text=STABLELM_STREAM[0]["result"] + STABLELM_STREAM[1]["result"],
         id="as-9092ws9jgh",
         usage=Usage(5, 91, 96),
@@ -197,256 +200,250 @@ def test_stream_of_stablelm_is_read_field_for_field():
     )
 
 
-@pytest.mark.parametrize(
-    ("stream", "ends"),
-    [(DOLLY_STREAM, [False, False, True]), (STABLELM_STREAM, [False, True])],
-)
-def test_only_the_last_chunk_is_the_end(stream, ends):
-    assert [chunk.is_end for chunk in chunks(stream)] == ends
+def test_chunk_has_the_new_text_and_only_the_last_is_the_end():
+    for stream, ends in ((DOLLY_STREAM, [False, False, True]), (STABLELM_STREAM, [False, True])):
+        chunks = chunks_of(stream)
+        assert [chunk.text for chunk in chunks] == [payload["result"] for payload in stream]
+        assert [chunk.is_end for chunk in chunks] == ends
+    end = {"result": "", "is_end": True}
+    assert read_chunk(end) == Chunk("", is_end=True, usage=Usage(), raw=end)
 
 
-@pytest.mark.parametrize("stream", [DOLLY_STREAM, STABLELM_STREAM])
-def test_chunk_is_what_is_new(stream):
-    assert [chunk.text for chunk in chunks(stream)] == [payload["result"] for payload in stream]
+def test_whole_answer_is_its_own_end():
+    chunk = read_chunk(DOLLY, whole=True)
+    assert chunk.is_end
+    assert chunk.raw is DOLLY
+    assert not read_chunk(DOLLY).is_end
 
 
-def test_usage_of_dolly_jumps_at_the_end():
-    found = [chunk.usage for chunk in chunks(DOLLY_STREAM)]
-    assert found == [Usage(5, 0, 5), Usage(5, 0, 5), Usage(5, 276, 281)]
+def test_payload_without_a_result_is_not_a_chunk():
+    for payload in ({}, {"result": None}, {"result": 5}, {"result": ["a"]}, {"choices": []}):
+        with pytest.raises(ValueError, match=r"^it has no text under 'result'$"):
+            pytest.fail(f"{payload} was read as {read_chunk(payload)}")
 
 
-def test_usage_of_stablelm_adds_up():
-    found = [chunk.usage for chunk in chunks(STABLELM_STREAM)]
-    assert found == [Usage(5, 67, 72), Usage(5, 91, 96)]
+def test_reply_without_chunks_is_empty():
+    assert read_reply([], ApiVersion.V1) == Reply(text="")
 
 
-def test_first_prompt_tokens_count():
+# --- usage
+
+
+def test_usage_of_each_documented_stream_is_the_total_so_far():
+    """Dolly-12B counts the answer in the last chunk only, StableLM-Alpha-7B each chunk alone."""
+    dolly = [chunk.usage for chunk in chunks_of(DOLLY_STREAM)]
+    assert dolly == [Usage(5, 0, 5), Usage(5, 0, 5), Usage(5, 276, 281)]
+    stablelm = [chunk.usage for chunk in chunks_of(STABLELM_STREAM)]
+    assert stablelm == [Usage(5, 67, 72), Usage(5, 91, 96)]
+
+
+def test_first_prompt_tokens_and_last_total_take_precedence():
     before = read_usage({"usage": {"prompt_tokens": 5, "total_tokens": 5}})
     after = read_usage({"usage": {"prompt_tokens": 9, "total_tokens": 12}}, before)
     assert after == Usage(5, 7, 12)
 
 
-def test_usage_that_is_only_in_the_last_chunk_counts():
-    found = chunks([{"result": "a"}, {"result": "b", "usage": AQUILA_CODE["usage"]}])
-    assert found[-1].usage == Usage(5, 92, 97)
+def test_usage_may_be_in_any_chunk():
+    late = chunks_of([{"result": "a"}, {"result": "b", "usage": AQUILA_CODE["usage"]}])
+    assert [chunk.usage for chunk in late] == [Usage(), Usage(5, 92, 97)]
+    early = chunks_of([STABLELM_STREAM[0], {"result": "", "is_end": True}])
+    assert [chunk.usage for chunk in early] == [Usage(5, 67, 72)] * 2
 
 
-def test_chunk_without_usage_keeps_that_before():
-    found = chunks([STABLELM_STREAM[0], {"result": "", "is_end": True}])
-    assert found[-1].usage == Usage(5, 67, 72)
+def test_missing_total_is_the_sum_or_that_of_the_chunk_before():
+    counts = {"prompt_tokens": 5, "completion_tokens": 92}
+    assert read_usage({"usage": counts}) == Usage(5, 92, 97)
+    assert read_usage({"usage": counts}, Usage(5, 20, 25)) == Usage(5, 92, 97)
+    assert read_usage({"usage": counts}, Usage(5, 115, 120)) == Usage(5, 115, 120)
 
 
-def test_usage_without_a_total_is_the_sum():
-    found = read_usage({"usage": {"prompt_tokens": 5, "completion_tokens": 92}})
-    assert found == Usage(5, 92, 97)
+def test_missing_or_invalid_usage_counts_as_zero():
+    for usage in (None, [], "many", {}, {"total_tokens": None}, {"prompt_tokens": "5"}):
+        assert read_usage({"usage": usage}) == Usage(0, 0, 0), usage
+    for count in (float("nan"), float("inf"), -3, 10**400):
+        found = read_usage({"usage": {"prompt_tokens": 5, "total_tokens": count}})
+        assert found == Usage(5, 0, 5), type(count)
+    assert read_usage({"usage": {"prompt_tokens": 5, "total_tokens": 3}}) == Usage(5, 0, 3)
 
 
-@pytest.mark.parametrize(
-    "usage",
-    [None, [], "many", {}, {"total_tokens": None}, {"prompt_tokens": "5"}],
-)
-def test_usage_that_is_none_counts_nothing(usage):
-    assert read_usage({"usage": usage}) == Usage(0, 0, 0)
+# --- flags
 
 
-@pytest.mark.parametrize(
-    "count", [float("nan"), float("inf"), -3, pytest.param(10**400, id="400 digits")]
-)
-def test_count_that_is_none_is_not_counted(count):
-    assert read_usage({"usage": {"prompt_tokens": 5, "total_tokens": count}}) == Usage(5, 0, 5)
+def test_flag_of_any_chunk_is_the_reply_s():
+    for flag, place in product(("is_truncated", "need_clear_history"), (0, 1)):
+        payloads = [{"result": "a", flag: False}, {"result": "b", flag: False}]
+        assert getattr(reply_of(*payloads), flag) is False, flag
+        payloads[place][flag] = True
+        assert getattr(reply_of(*payloads), flag) is True, (flag, place)
 
 
-def test_chunk_keeps_the_service_s_own_json():
-    assert read_chunk(DOLLY).raw is DOLLY
+def test_ban_round_accompanies_need_clear_history():
+    for ban_round in (-1, 1, 3):
+        payload = {"result": "", "need_clear_history": True, "ban_round": ban_round}
+        assert reply_of(payload).ban_round == ban_round
+        assert reply_of(payload, {"result": "", "need_clear_history": False}).ban_round == ban_round
+    ignored = {"result": "", "need_clear_history": False, "ban_round": 0}
+    assert reply_of(ignored).ban_round is None
 
 
-def test_whole_answer_is_its_own_end():
-    assert read_chunk(DOLLY, whole=True).is_end
+def test_is_safe_may_be_a_number_a_bool_or_text():
+    for sent, is_safe in (
+        (1, True),
+        (0, False),
+        (True, True),
+        (False, False),
+        ("1", True),
+        ("0", False),
+        ("true", True),
+        ("false", False),
+        (None, None),
+    ):
+        assert reply_of({"result": "", "is_safe": sent}).is_safe is is_safe, sent
 
 
-def test_empty_chunk_is_a_chunk():
-    assert read_chunk({"result": "", "is_end": True}) == Chunk(
-        "", is_end=True, usage=Usage(), raw={"result": "", "is_end": True}
-    )
+def test_one_unsafe_chunk_makes_the_reply_unsafe():
+    for values in ((0, 1), (1, 0)):
+        payloads = ({"result": "", "is_safe": value} for value in values)
+        assert reply_of(*payloads).is_safe is False, values
 
 
-@pytest.mark.parametrize(
-    "payload", [{}, {"result": None}, {"result": 5}, {"result": ["a"]}, {"choices": []}]
-)
-def test_payload_without_a_result_is_no_chunk(payload):
-    with pytest.raises(ValueError, match="'result'"):
-        read_chunk(payload)
+def test_finish_reason_and_id_are_those_of_the_service():
+    for sent, reason in (("stop", "stop"), ("normal", "normal"), ("", ""), (None, ""), (7, "")):
+        assert reply_of({"result": "", "finish_reason": sent}).finish_reason == reason
+    for sent, text in (("as-1", "as-1"), (None, ""), (7, "7")):
+        assert reply_of({"result": "", "id": sent}).id == text
 
 
-def test_no_chunks_are_an_empty_reply():
-    assert read_reply([], ApiVersion.V1) == Reply(text="")
+# --- errors
 
 
-@pytest.mark.parametrize("place", [0, 1])
-@pytest.mark.parametrize("flag", ["is_truncated", "need_clear_history"])
-def test_flag_of_any_chunk_is_the_reply_s(flag, place):
-    payloads = [{"result": "a", flag: False}, {"result": "b", flag: False}]
-    payloads[place][flag] = True
-    assert getattr(reply(*payloads), flag)
+def test_error_has_a_code_and_a_message():
+    for payload, error in (
+        ({"error_code": 110, "error_msg": "Access token invalid"}, (110, "Access token invalid")),
+        ({"error_code": "18", "error_msg": 5}, (18, "5")),
+        ({"error_code": 18}, (18, "")),
+        ({"error_code": "--5", "error_msg": "m"}, (0, "m")),
+        ({"error_code": [1], "error_msg": None}, (0, "None")),
+        ({"error_code": float("inf"), "error_msg": "m"}, (0, "m")),
+    ):
+        assert read_error(payload) == error, payload
+    for answer in ({}, {"error_code": 0}, {"error_code": None}, {"error_msg": "m"}, DOLLY):
+        assert read_error(answer) is None, answer
 
 
-@pytest.mark.parametrize("ban_round", [-1, 1, 3])
-def test_ban_round_is_told_with_need_clear_history(ban_round):
-    payload = {"result": "", "need_clear_history": True, "ban_round": ban_round}
-    assert reply(payload).ban_round == ban_round
+# --- messages
 
 
-def test_ban_round_counts_for_nothing_without_need_clear_history():
-    assert reply({"result": "", "need_clear_history": False, "ban_round": 0}).ban_round is None
+def test_number_of_messages_must_be_odd():
+    talk = [user("a"), assistant("b")] * 3
+    for length in (1, 3, 5):
+        assert check_messages(talk[:length]) == talk[:length]
+    for length in (2, 4):
+        assert refusal(check_messages, talk[:length]) == (
+            f"There are {length} messages, but their number must be odd\n"
+            "The last message is the user's question."
+        )
 
 
-def test_ban_round_of_an_earlier_chunk_is_kept():
-    first = {"result": "a", "need_clear_history": True, "ban_round": 2}
-    assert reply(first, {"result": "b", "need_clear_history": False}).ban_round == 2
+def test_messages_must_be_a_list_of_at_least_one():
+    for messages in ([], (), None, "hi", {}, user("hi"), 5):
+        assert "list of at least one message" in refusal(check_messages, messages), messages
+    assert check_messages((user("a"),)) == [user("a")]
 
 
-@pytest.mark.parametrize(
-    ("said", "is_safe"), [(1, True), (0, False), (True, True), (False, False), (None, None)]
-)
-def test_is_safe_may_be_a_number_or_a_bool(said, is_safe):
-    assert reply({"result": "", "is_safe": said}).is_safe is is_safe
+def test_role_out_of_order_is_refused_with_its_place():
+    for messages, number, role, expected in (
+        ([assistant("a")], 1, "assistant", "user"),
+        ([user("a"), user("b"), user("c")], 2, "user", "assistant"),
+        ([user("a"), assistant("b"), assistant("c")], 3, "assistant", "user"),
+        ([{"role": "system", "content": "a"}], 1, "system", "user"),
+        ([{"role": "User", "content": "a"}], 1, "User", "user"),
+        ([{"content": "a"}], 1, None, "user"),
+        (["hi"], 1, None, "user"),
+        ([None], 1, None, "user"),
+    ):
+        assert refusal(check_messages, messages) == (
+            f"Message {number} has the role {role!r}, but must have {expected!r}\n"
+            "Roles alternate user, assistant, user, …"
+        )
 
 
-@pytest.mark.parametrize("said", [(0, 1), (1, 0)])
-def test_one_unsafe_chunk_makes_the_reply_unsafe(said):
-    assert reply(*({"result": "", "is_safe": each} for each in said)).is_safe is False
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"), [("stop", "stop"), ("normal", "normal"), ("", ""), (None, "")]
-)
-def test_finish_reason_is_the_service_s_word(said, reason):
-    assert reply({"result": "", "finish_reason": said}).finish_reason == reason
-
-
-@pytest.mark.parametrize(("said", "found"), [("as-1", "as-1"), (None, ""), (7, "7")])
-def test_id_is_a_text(said, found):
-    assert reply({"result": "", "id": said}).id == found
-
-
-@pytest.mark.parametrize("length", [1, 3, 5])
-def test_odd_number_of_alternating_messages_is_taken(length):
-    messages = [assistant("b") if place % 2 else user("a") for place in range(length)]
-    assert check_messages(messages) == messages
-
-
-@pytest.mark.parametrize("length", [2, 4])
-def test_even_number_of_messages_is_refused(length):
-    messages = [assistant("b") if place % 2 else user("a") for place in range(length)]
-    assert f"There are {length} messages" in refusal(messages)
-
-
-@pytest.mark.parametrize("messages", [[], (), None, "hi", {}, user("hi"), 5])
-def test_what_is_no_list_of_messages_is_refused(messages):
-    assert "list of at least one message" in refusal(messages)
-
-
-@pytest.mark.parametrize(
-    ("messages", "words"),
-    [
-        ([assistant("a")], "Message 1 has the role 'assistant', but must have 'user'"),
-        ([user("a"), user("b"), user("c")], "Message 2 has the role 'user'"),
-        ([user("a"), assistant("b"), assistant("c")], "Message 3 has the role 'assistant'"),
-        ([{"role": "system", "content": "a"}], "Message 1 has the role 'system'"),
-        ([{"role": "User", "content": "a"}], "Message 1 has the role 'User'"),
-        ([{"content": "a"}], "Message 1 has the role None"),
-        (["hi"], "Message 1 has the role None"),
-        ([None], "Message 1 has the role None"),
-    ],
-)
-def test_role_out_of_order_is_refused_with_its_place(messages, words):
-    assert words in refusal(messages)
-
-
-@pytest.mark.parametrize("content", ["", " \n", None, 5, "\ud800"])
-def test_bad_content_is_refused_with_its_place(content):
-    messages = [user("a"), assistant(content), user("b")]
-    assert "The content of message 2" in refusal(messages)
+def test_invalid_content_is_refused_with_its_place():
+    for content in ("", " \n", None, 5, "\ud800"):
+        messages = [user("a"), assistant(content), user("b")]
+        message = refusal(check_messages, messages)
+        assert message.startswith("The content of message 2 "), ascii(content)
 
 
 def test_picture_is_refused_with_its_place():
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    messages = [user("a"), assistant("b"), user([picture])]
-    assert "content of message 3 is a list" in refusal(messages)
+    assert refusal(check_messages, [user("a"), assistant("b"), user([picture])]) == (
+        "The content of message 3 is a list, and version 1 of the API takes text alone\n"
+        "For pictures use a model of version 2 that sees: %qianfan models lists them."
+    )
 
 
-def test_only_role_and_content_are_sent():
-    assert check_messages([user("a") | {"name": "x", "id": 5}]) == [user("a")]
+def test_checked_messages_are_copies_with_only_role_and_content():
+    message = user("a") | {"name": "x", "id": 5}
+    assert check_messages([message]) == [user("a")]
+    message = user("a")
+    assert check_messages([message])[0] is not message
 
 
-def test_messages_may_be_a_tuple():
-    assert check_messages((user("a"),)) == [user("a")]
+# --- bodies
 
 
-def test_checked_messages_are_copies():
-    given = user("a")
-    assert check_messages([given])[0] is not given
-
-
-def test_chat_body_has_messages_and_parameters():
-    body = chat_body([user("hi")], {"temperature": 0.5, "stop": ["END"], "top_p": None})
-    assert body == {"messages": [user("hi")], "temperature": 0.5, "stop": ["END"]}
-
-
-def test_complete_body_has_prompt_and_parameters():
+def test_body_has_content_and_parameters():
+    parameters = {"temperature": 0.5, "stop": ["END"], "top_p": None}
+    chat = chat_body([user("hi")], parameters)
+    assert list(chat.items()) == [
+        ("messages", [user("hi")]),
+        ("temperature", 0.5),
+        ("stop", ["END"]),
+    ]
     assert complete_body("def f(", {"top_k": 5}) == {"prompt": "def f(", "top_k": 5}
-
-
-def test_prompt_is_sent_as_it_is():
     assert complete_body("  a\0b\n", {})["prompt"] == "  a\0b\n"
-
-
-def test_max_tokens_goes_by_version_1_s_name():
     assert chat_body([user("hi")], {"max_tokens": 100})["max_output_tokens"] == 100
 
 
-@pytest.mark.parametrize("build", [chat_body, complete_body])
-def test_body_with_a_bad_parameter_is_refused(build):
-    with pytest.raises(ParameterError, match="temperature"):
-        build([user("hi")] if build is chat_body else "hi", {"temperature": 0})
+def test_body_can_be_encoded_as_json():
+    chat = chat_body([user("你好")], {"temperature": 1, "stop": ("a",)})
+    assert json.loads(json.dumps(chat)) == chat
 
 
-@pytest.mark.parametrize("prompt", ["", " ", None, ["hi"], "\ud800"])
-def test_bad_prompt_is_refused(prompt):
-    with pytest.raises(ParameterError, match=r"^The prompt"):
-        complete_body(prompt, {})
+def test_only_the_body_of_a_stream_requests_streaming():
+    dolly = Service("dolly", version=1, card=Catalogue().named("Dolly-12B")[0])
+    for kind, content in (("chat", [user("hi")]), ("completion", "hi")):
+        complete = body(kind, dolly, content, {"top_k": 5}, stream=False)
+        assert complete["top_k"] == 5, kind
+        assert "stream" not in complete, kind
+        assert body(kind, dolly, content, {"top_k": 5}, stream=True) == complete | {"stream": True}
+    assert "4,801" in refusal(body, "chat", dolly, [user("x" * 4_801)], {}, stream=False)
+    assert "4,801" in refusal(body, "completion", dolly, "x" * 4_801, {}, stream=False)
 
 
-def test_dolly_takes_4800_characters_in_all_messages():
-    messages = [user("x" * 2_000), assistant("y" * 2_000), user("字" * 800)]
-    assert len(chat_body(messages, {}, Catalogue().named("Dolly-12B")[0])["messages"]) == 3
+def test_invalid_parameter_or_prompt_is_refused():
+    for build, content in ((chat_body, [user("hi")]), (complete_body, "hi")):
+        assert "temperature" in refusal(build, content, {"temperature": 0})
+    for prompt in ("", " ", None, ["hi"], "\ud800"):
+        assert refusal(complete_body, prompt, {}).startswith("The prompt "), ascii(prompt)
 
 
-def test_dolly_takes_no_4801_characters_in_all_messages():
-    messages = [user("x" * 2_000), assistant("y" * 2_000), user("字" * 801)]
-    with pytest.raises(ParameterError, match="4,801"):
-        chat_body(messages, {}, Catalogue().named("Dolly-12B")[0])
-
-
-def test_prompt_longer_than_its_card_allows_is_refused():
+def test_length_limit_of_the_card_includes_all_messages():
+    dolly = Catalogue().named("Dolly-12B")[0]
+    first = [user("x" * 2_000), assistant("y" * 2_000)]
+    assert len(chat_body([*first, user("字" * 800)], {}, dolly)["messages"]) == 3
+    assert "4,801" in refusal(chat_body, [*first, user("字" * 801)], {}, dolly)
     card = Card(name="x", kinds=("completion",), max_characters=3)
-    with pytest.raises(ParameterError, match="4 characters"):
-        complete_body("abcd", {}, card)
+    assert complete_body("abc", {}, card)
+    assert "4 characters" in refusal(complete_body, "abcd", {}, card)
 
 
-def test_body_can_be_written_as_json():
-    body = chat_body([user("你好")], {"temperature": 1, "stop": ("a",)})
-    assert json.loads(json.dumps(body)) == body
-
-
-@pytest.mark.parametrize(
-    ("kind", "endpoint", "end"),
-    [
+def test_path_names_the_endpoint_percent_encoded():
+    for kind, endpoint, end in (
         ("chat", "ngxxxol8_test1", "/chat/ngxxxol8_test1"),
         ("completion", "starcoder", "/completions/starcoder"),
         ("chat", "测试", "/chat/%E6%B5%8B%E8%AF%95"),
         ("chat", "a/b c", "/chat/a%2Fb%20c"),
-    ],
-)
-def test_path_of_a_service(kind, endpoint, end):
-    assert path(kind, endpoint) == f"/rpc/2.0/ai_custom/v1/wenxinworkshop{end}"
+    ):
+        assert path(kind, endpoint) == f"/rpc/2.0/ai_custom/v1/wenxinworkshop{end}"

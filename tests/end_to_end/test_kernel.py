@@ -117,28 +117,32 @@ def test_plain_output_replaces_the_widget_before_it_is_closed(watched, live):
     assert kinds.index("update_display_data") < kinds.index("comm_close")
 
 
-#: Writes pieces into a live view; `interval` is the time in seconds between its frames.
+#: Writes chunks into a live view; `delay` is the time in seconds between its frames.
 GROW = """
 from qianfan_magic.views import live
 from qianfan_magic.views.output_area import CellOutput
 from qianfan_magic.views.rendering.answer import AnswerOutput
 from qianfan_magic.api.types import Chunk, Usage
-default, live.INTERVAL = live.INTERVAL, {interval}
+defaults = live.INTERVAL, live.MAX_DELAY, live.MAX_RENDER_SHARE
+live.INTERVAL, live.MAX_DELAY, live.MAX_RENDER_SHARE = {delay}, {delay}, 1e9
 view = live.LiveView(CellOutput(), ["dolly_12b"], markdown=True)
 for number in range({count}):
     view.write(Chunk("eight by", False, Usage(), {{}}))
 view.end(AnswerOutput("eight by" * {count}, "markdown"))
-live.INTERVAL = default
+live.INTERVAL, live.MAX_DELAY, live.MAX_RENDER_SHARE = defaults
 """
 
 
 def test_published_bytes_grow_linearly_with_the_answer(live):
-    none, some, many = (live.run(GROW.format(count=n, interval=0)).size for n in (0, 200, 800))
-    assert many - none < 6 * (some - none)  # four times the text; quadratic would be 16 times
+    none, some, many = (live.run(GROW.format(count=n, delay=0)) for n in (0, 200, 800))
+    assert len(many.frames) == 800
+    assert many.size - none.size < 6 * (
+        some.size - none.size
+    )  # four times the text; quadratic would be 16 times
 
 
 def test_chunks_that_arrive_fast_are_sent_in_one_frame(live):
-    ran = live.run(GROW.format(count=200, interval=3600))
+    ran = live.run(GROW.format(count=200, delay=3600))
     assert [words_of(frame["open"]) for frame in ran.frames] == ["eight by"]
 
 

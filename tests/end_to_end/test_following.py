@@ -353,7 +353,7 @@ class Following(RuleBasedStateMachine):
         if outcome != "unsafe":
             self.answered(cell, outcome, answer, before, system)
             return
-        if number >= 0:  # number of the round that the service refuses; -1 is the question itself
+        if number >= 0:  # the number of the unsafe turn; -1 is the question itself
             left_out = len(base.turns) - sent_turns
             base = base.first(left_out + number - 1 if number else 0)
         self.update({**before, chat.name: base})

@@ -45,7 +45,7 @@ from qianfan_magic.views.plain import FinalView
 #: Largest number of characters that Dolly-12B accepts.
 LIMIT = 4_800
 TEMPERATURES = (0.1, 0.9)
-NAMES = st.sampled_from(["default", "tutor", "\u8bc4\u5ba1"])
+NAMES = st.sampled_from(["default", "default", "default", "tutor", "\u8bc4\u5ba1"])
 
 # --- the front end
 
@@ -73,6 +73,47 @@ CHATS = st.builds(
     system=st.sampled_from([None, None, None, "", "Be brief."]),
     append=st.sampled_from([False, False, False, True]),
     continues=st.sampled_from([False, False, True]),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a chat cell.
+
+    Attributes
+    ----------
+    index
+        Which of the chat cells, modulo their number.
+    chat
+        What the user writes into it before.
+    again
+        Whether the cell is run as it is instead, if there is something in it.
+    outcome
+        How it ends.
+    number
+        A detail of the outcome, such as after how many chunks it comes.
+    """
+
+    index: int
+    chat: Chat
+    again: bool
+    outcome: str
+    number: int
+
+
+#: Ordinary answers are the most frequent.
+OUTCOMES = st.sampled_from(
+    ["whole"] * 6
+    + ["truncated", "truncated", "stopped", "stopped", "error", "broken", "wrong", "blank"]
+    + ["unsafe", "too long", "dry", "compared"]
+)
+RUNS = st.builds(
+    Run,
+    index=st.integers(0, 9),
+    chat=CHATS,
+    again=st.booleans(),
+    outcome=OUTCOMES,
+    number=st.integers(-1, 3),
 )
 
 
@@ -199,14 +240,6 @@ class Compared:
     columns: tuple[Step, ...]
 
 
-#: How a chat cell ends; ordinary answers are the most frequent.
-OUTCOMES = st.sampled_from(
-    ["whole"] * 6
-    + ["truncated", "truncated", "stopped", "stopped", "error", "broken", "wrong", "blank"]
-    + ["unsafe", "too long", "dry", "compared"]
-)
-
-
 class Following(RuleBasedStateMachine):
     """A notebook, its kernel, and the model of its conversations."""
 
@@ -262,18 +295,15 @@ class Following(RuleBasedStateMachine):
 
     # --- chat cells
 
-    @rule(index=st.integers(0, 9), chat=CHATS, outcome=OUTCOMES, number=st.integers(-1, 3))
-    def write_and_run(self, index: int, chat: Chat, outcome: str, number: int) -> None:
-        cells = [cell for cell in Page.cells if cell.id.startswith("cell")]
-        cell = cells[index % len(cells)]
-        cell.chat = chat
-        self.run(cell, outcome, number)
-
-    @rule(index=st.integers(0, 9), outcome=OUTCOMES, number=st.integers(-1, 3))
-    @precondition(lambda _: any(cell.chat for cell in Page.cells))
-    def run_again(self, index: int, outcome: str, number: int) -> None:
-        cells = [cell for cell in Page.cells if cell.chat]
-        self.run(cells[index % len(cells)], outcome, number)
+    @rule(runs=st.lists(RUNS, min_size=1, max_size=6))
+    def run_chat_cells(self, runs: list[Run]) -> None:
+        """Several cells in one step: the other rules are many, and hypothesis draws all alike."""
+        for run in runs:
+            cells = [cell for cell in Page.cells if cell.id.startswith("cell")]
+            cell = cells[run.index % len(cells)]
+            if not (run.again and cell.chat):
+                cell.chat = run.chat
+            self.run(cell, run.outcome, run.number)
 
     def below(self, cell: Cell) -> set[str]:
         """Return the ids of the cells below one, as the kernel knows them.
@@ -307,15 +337,7 @@ class Following(RuleBasedStateMachine):
         return {chat.name: history, **others}
 
     def run(self, cell: Cell, outcome: str, number: int) -> None:
-        """Run a chat cell, check what it sends and raises, and update the model.
-
-        Parameters
-        ----------
-        outcome
-            One of `OUTCOMES`: how the service answers, or what the user does.
-        number
-            A detail of the outcome, such as after how many chunks it comes.
-        """
+        """Run a chat cell, check what it sends and raises, and update the model."""
         chat = cell.chat
         assert chat
         if outcome == "compared" and chat.continues:

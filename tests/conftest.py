@@ -28,7 +28,7 @@ for name, examples in {"ci": 100, "nightly": 2_000}.items():
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 #: Fixtures that start a kernel of its own process.
-KERNEL_FIXTURES = {"kernels", "pages", "executed"}
+KERNEL_FIXTURES = {"kernels", "pages"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

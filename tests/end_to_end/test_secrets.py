@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from itertools import chain, product
@@ -132,9 +132,6 @@ V1_CHUNK = {"result": "he"}
 V2_CHUNK = {"choices": [{"index": 0, "delta": {"content": "he"}}]}
 RESET = Answer(status=0, end="reset")
 SILENCE = Answer(status=0, end="silent")
-V2_CODES = [code for code in CODES if isinstance(code, str)]
-V2_CODES += ["rpm_rate_limit_exceeded", "system_unsafe"]
-V2_CODES += ["coding_plan_api_key_required", "unheard_of"]
 
 V1_ANSWERS: dict[str, Script] = {
     "reset": RESET,
@@ -149,7 +146,9 @@ V1_ANSWERS: dict[str, Script] = {
     "secret as code": echo(error_code=None, error_msg="no"),
     "secret as id": echo(error_code=336003, error_msg="no", id=None),
     "redirect": echo_location,
-    **{f"error {code}": echo(error_code=code, error_msg=None) for code in CODES},
+}
+V1_CODES: dict[str, Script] = {
+    f"error {code}": echo(error_code=code, error_msg=None) for code in CODES
 }
 V1_STREAMS: dict[str, Script] = {
     "reset": stream_answer(V1_CHUNK, end="reset"),
@@ -172,7 +171,13 @@ V2_ANSWERS: dict[str, Script] = {
     "secret as code": echo_v2_error(400, code=None),
     "secret as type": echo_v2_error(400, type=None),
     "redirect": echo_location,
-    **{f"error {code}": echo_v2_error(401, code=code) for code in V2_CODES},
+}
+V2_CODES: dict[str, Script] = {
+    f"error {code}": echo_v2_error(401, code=code)
+    for code in (
+        *(code for code in CODES if isinstance(code, str)),
+        *("rpm_rate_limit_exceeded", "system_unsafe", "coding_plan_api_key_required", "unheard_of"),
+    )
 }
 V2_STREAMS: dict[str, Script] = {
     "reset": stream_answer(V2_CHUNK, end="reset"),
@@ -230,8 +235,11 @@ class Api:
     log_line: str
     credentials: dict[str, dict[str, str]]
     answers: dict[str, Script]
+    #: Errors with each code that the package describes.
+    codes: dict[str, Script]
     streams: dict[str, Script]
     complete_stream: Answer
+    #: Settings with which the server cannot be reached.
     unreachable: dict[str, dict[str, str]]
     #: An error whose message is a given text.
     error: Callable[[str | None], Script]
@@ -249,6 +257,7 @@ V1 = Api(
     log_line="POST /rpc/2.0/ai_custom",
     credentials=V1_CREDENTIALS,
     answers=V1_ANSWERS,
+    codes=V1_CODES,
     streams=V1_STREAMS,
     complete_stream=stream_answer({"result": "x", "is_end": True}),
     unreachable=V1_UNREACHABLE,
@@ -264,6 +273,7 @@ V2 = Api(
     log_line="POST /v2/chat/completions",
     credentials=V2_CREDENTIALS,
     answers=V2_ANSWERS,
+    codes=V2_CODES,
     streams=V2_STREAMS,
     complete_stream=stream_answer(V2_CHUNK, b"data: [DONE]\n\n"),
     unreachable=V2_UNREACHABLE,
@@ -274,6 +284,23 @@ V2 = Api(
     token_answers=IAM_ANSWERS,
     token_expired=echo_v2_error(401, code="invalid_iam_token"),
 )
+
+
+def combinations(
+    api: Api, failures: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, str], str, Any]]:
+    """Yield each failure with each kind of credentials, and with both ways in turn.
+
+    Yields
+    ------
+    tuple
+        A name for messages, the credentials, the client's method, and the failure.
+    """
+    kinds, named = enumerate(api.credentials.items()), enumerate(failures.items())
+    for (row, (kind, keys)), (column, (name, failure)) in product(kinds, named):
+        way = WAYS[(row + column) % 2]
+        yield f"{name}, {kind}, {way}", keys, way, failure
+
 
 # --- where secrets are looked for
 
@@ -390,7 +417,8 @@ class LeakFinder:
         for queue, answers in scripts.items():
             getattr(self.server, queue).extend(answers)
         send, model = getattr(client, way), self.api.model
-        self.fail(name, client, lambda: send(HELLO, timeout=0.1, retries=2, model=model))
+        timeout = 0.05 if name.startswith("silence") else 2.0
+        self.fail(name, client, lambda: send(HELLO, timeout=timeout, retries=2, model=model))
 
 
 @pytest.fixture(params=[V1, V2], ids=["v1", "v2"])
@@ -404,9 +432,14 @@ def finder(api, raw_server, make_client, records, tmp_path) -> LeakFinder:
 
 
 def test_failed_request_leaves_no_secret(api, finder):
-    for (kind, keys), way in product(api.credentials.items(), WAYS):
-        for name, answer in api.answers.items():
-            finder.chat(f"{name}, {kind}, {way}", keys, {"script": [answer] * 2}, way)
+    for name, keys, way, answer in combinations(api, api.answers):
+        finder.chat(name, keys, {"script": [answer] * 2}, way)
+    assert finder.leaks == {}
+
+
+def test_error_code_leaves_no_secret(api, finder):
+    for name, answer in api.codes.items():
+        finder.chat(name, next(iter(api.credentials.values())), {"script": [answer] * 2})
     assert finder.leaks == {}
 
 
@@ -433,10 +466,8 @@ def test_failed_renewal_of_a_token_leaves_no_secret(api, finder):
 
 
 def test_unreachable_server_leaves_no_secret(api, finder):
-    for (kind, keys), way in product(api.credentials.items(), WAYS):
-        for name, settings in api.unreachable.items():
-            scripts = {"script": [api.error(None)] * 2}
-            finder.chat(f"{name}, {kind}, {way}", keys, scripts, way, **settings)
+    for name, keys, way, settings in combinations(api, api.unreachable):
+        finder.chat(name, keys, {"script": [api.error(None)] * 2}, way, **settings)
     assert finder.leaks == {}
 
 

@@ -85,7 +85,7 @@ PARAMETERS: tuple[Parameter, ...] = (
             ApiVersion.V2: Support(),
         },
         minimum=1,
-        help="largest length of the answer, in tokens; in version 1 2 to 2048, for chat models only",
+        help="largest length of the answer in tokens; version 1: 2 to 2048, chat models only",
     ),
     Parameter(
         name="seed",

@@ -227,6 +227,7 @@ def _describe(request: ServerRequest) -> str:
     system = f" after a system text of {len(request.system):,}" * bool(request.system)
     return (
         f"This is the scripted engine, which stands in for {request.card.name}. It is not a "
-        f"language model: it has answers to a few questions, and this is not one of them. It received "
-        f"{len(request.prompt):,} characters{turn}{system}, with {sent or 'no parameters'}."
+        f"language model: it has answers to a few questions, and this is not one of them. "
+        f"It received {len(request.prompt):,} characters{turn}{system}, "
+        f"with {sent or 'no parameters'}."
     )

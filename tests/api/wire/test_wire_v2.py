@@ -655,11 +655,11 @@ def test_picture_is_sent_unless_the_card_says_otherwise():
     messages = [user([text("What?"), picture()])]
     for model in ("ernie-5.0", "ernie-4.5-turbo-vl", "one-without-a-card"):
         assert chat(messages, model=model)["messages"] == messages, model
-    hint = "Ask a model that sees: %qianfan models lists them"
-    assert refusal(chat, messages) == f"ernie-5.1 takes no pictures\n{hint}."
-    assert refusal(chat, [user([picture()])]) == f"ernie-5.1 takes no pictures\n{hint}."
+    hint = "Use a model that accepts pictures: %qianfan models lists them"
+    assert refusal(chat, messages) == f"ernie-5.1 accepts no pictures\n{hint}."
+    assert refusal(chat, [user([picture()])]) == f"ernie-5.1 accepts no pictures\n{hint}."
     assert chat([user([text("What?")])])["messages"] == [user([text("What?")])]
     assert refusal(chat, [*messages, assistant("A cat."), user("Sure?")]) == (
-        "ernie-5.1 takes no pictures, and an earlier message has one\n"
-        f"{hint}; or begin another conversation, -n NAME."
+        "ernie-5.1 accepts no pictures, and an earlier message has one\n"
+        f"{hint}; or start another conversation, -n NAME."
     )

@@ -1,4 +1,4 @@
-"""Turns, conversations and records as JSON: what is written, and how untrusted JSON is read."""
+"""Turns, conversations and records as JSON: how they are written, and read as untrusted input."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import copy
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan_magic.conversation.conversation import Conversation
-from qianfan_magic.conversation.json_fields import InvalidRecord
+from qianfan_magic.conversation.json_fields import LARGEST_COUNT, InvalidRecord
 from qianfan_magic.conversation.record import (
     KEY,
+    MAX_NAMES,
+    MAX_SKEW,
     Head,
     Record,
     conversation_from_json,
@@ -35,22 +35,22 @@ HUGE = 10**4299  # json reads no longer numbers
 DEEP = 100_000
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
-SAID = TEXT.filter(str.strip)
+NONBLANK = TEXT.filter(str.strip)
 PARAMETERS = st.dictionaries(
     st.sampled_from(["temperature", "top_p", "stop"]),
     st.floats(0, 1) | st.lists(TEXT, max_size=2),
     max_size=2,
 )
 IMAGES = st.builds(
-    ImageAttachment, SAID, SAID, st.sampled_from(["", "data:image/png;base64,iVBORw0KGgo="])
+    ImageAttachment, NONBLANK, NONBLANK, st.sampled_from(["", "data:image/png;base64,iVBORw0KGgo="])
 )
 
 
 def turns(continues: st.SearchStrategy[Turn | None]) -> st.SearchStrategy[Turn]:
     return st.builds(
         Turn,
-        SAID,
-        SAID,
+        NONBLANK,
+        NONBLANK,
         stopped=st.booleans(),
         truncated=st.booleans(),
         system=TEXT,
@@ -66,9 +66,9 @@ def turns(continues: st.SearchStrategy[Turn | None]) -> st.SearchStrategy[Turn]:
 
 
 TURNS = turns(turns(st.none()) | st.none())
-NOTHING_ELSE = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
 JSON = st.recursive(
-    NOTHING_ELSE | st.sampled_from([HUGE, -HUGE]),
+    SCALARS | st.sampled_from([HUGE, -HUGE]),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
@@ -78,40 +78,41 @@ JSON = st.recursive(
 
 @st.composite
 def conversations(draw: st.DrawFn) -> Conversation:
-    conversation = Conversation(draw(SAID), draw(TEXT))
+    conversation = Conversation(draw(NONBLANK), draw(TEXT))
     for turn in draw(st.lists(TURNS, max_size=4)):
         conversation = conversation.append(turn)
     return conversation
 
 
-def talk(*turns: Turn) -> Conversation:
+def conversation_of(*turns: Turn) -> Conversation:
     conversation = Conversation("default")
     for turn in turns:
         conversation = conversation.append(turn)
     return conversation
 
 
-def written(value: Any) -> Any:
-    """Write as JSON, and read that."""
+def through_json(value: Any) -> Any:
+    """Return a value as it is read again from a file."""
     return json.loads(json.dumps(value))
 
 
-def recorded(conversation: Conversation, clock: int = 1) -> Any:
-    """Return a record of all turns of a conversation, as a notebook's file has it."""
-    places = range(len(conversation.turns))
-    return written(record_to_json(clock, [conversation], [(conversation, p) for p in places])[KEY])
+def record_of(conversation: Conversation, clock: int = 1) -> Any:
+    """Return a record of all turns of a conversation, as it is read from a notebook's file."""
+    turns = [(conversation, index) for index in range(len(conversation.turns))]
+    return through_json(record_to_json(clock, [conversation], turns)[KEY])
 
 
-def forged(**fields: Any) -> Any:
+def forged_record(**fields: Any) -> Any:
     """Return a record of a turn with these fields, under the digest that fits them."""
-    texts = {"user": "hi", "assistant": "hello"} | fields
-    said = {name: texts[name] for name in ("user", "assistant", "system") if name in texts}
-    record = recorded(talk(Turn(**said)))
-    record["turns"][0] |= texts
+    forged = {"user": "hi", "assistant": "hello"} | fields
+    texts = {name: forged[name] for name in ("user", "assistant", "system") if name in forged}
+    record = record_of(conversation_of(Turn(**texts)))
+    record["turns"][0] |= forged
     return record
 
 
 def strings(value: Any) -> Iterator[str]:
+    """Yield all texts in a JSON value, names included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -123,35 +124,53 @@ def strings(value: Any) -> Iterator[str]:
             yield from strings(inner)
 
 
-def places(value: Any, *before: Any) -> Iterator[tuple[Any, ...]]:
-    """List the way to each value inside of a JSON value."""
-    named = value.items() if isinstance(value, dict) else ()
-    for name, inner in enumerate(value) if isinstance(value, list) else named:
-        yield (*before, name)
-        yield from places(inner, *before, name)
+def paths(value: Any, *parents: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the path to each value inside a JSON value."""
+    items = value.items() if isinstance(value, dict) else ()
+    for name, inner in enumerate(value) if isinstance(value, list) else items:
+        yield (*parents, name)
+        yield from paths(inner, *parents, name)
 
 
-def changed(value: Any, place: tuple[Any, ...], to: Any) -> Any:
-    made = inner = copy.deepcopy(value)
-    for name in place[:-1]:
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """Return a copy of a JSON value in which the value at a path is another."""
+    copied = inner = copy.deepcopy(value)
+    for name in path[:-1]:
         inner = inner[name]
-    inner[place[-1]] = to
-    return made
+    inner[path[-1]] = new
+    return copied
 
 
 def nested(depth: int) -> list[Any]:
-    made: list[Any] = []
+    nested: list[Any] = []
     for _ in range(depth):
-        made = [made]
-    return made
+        nested = [nested]
+    return nested
 
 
-# --- there and back
+def why_invalid(read: Any, value: Any) -> str:
+    """Return why a value is invalid; empty if it is valid."""
+    try:
+        read(value)
+    except InvalidRecord as error:
+        return str(error)
+    return ""
+
+
+def read_or_none(read: Any, value: Any) -> Any:
+    """Return what is read; None if it is invalid. Any other error fails the test."""
+    try:
+        return read(value)
+    except InvalidRecord:
+        return None
+
+
+# --- round trips
 
 
 @given(TURNS)
-def test_any_turn_survives_the_round_trip(turn):
-    read = turn_from_json(written(turn_to_json(turn, whole=True)))
+def test_turn_survives_the_round_trip(turn):
+    read = turn_from_json(through_json(turn_to_json(turn, whole=True)))
     assert read == turn
     assert read.id == turn.id
     # These two take no part in the equality of turns.
@@ -160,180 +179,151 @@ def test_any_turn_survives_the_round_trip(turn):
 
 
 @given(conversations())
-def test_conversation_comes_back_as_it_was(conversation):
-    assert conversation_from_json(written(conversation_to_json(conversation))) == conversation
+def test_conversation_survives_the_round_trip(conversation):
+    assert conversation_from_json(through_json(conversation_to_json(conversation))) == conversation
 
 
-@given(conversations())
-def test_any_record_survives_the_round_trip(conversation):
-    read = record_from_json(recorded(conversation))
-    count = len(conversation.turns)
-    head = Head(id=conversation.head, count=count, system=conversation.system)
-    assert tuple(one.turn for one in read.turns) == conversation.turns
-    assert read.heads == {conversation.name: head}
+@given(conversations(), st.integers(0, 10**12))
+def test_record_survives_the_round_trip(conversation, clock):
+    read = record_from_json(record_of(conversation, clock))
+    assert read.clock == clock
+    assert read.heads == {
+        conversation.name: Head(
+            id=conversation.head, count=len(conversation.turns), system=conversation.system
+        )
+    }
+    assert [recorded.turn for recorded in read.turns] == list(conversation.turns)
+    assert [recorded.id for recorded in read.turns] == [turn.id for turn in conversation.turns]
+    assert [recorded.number for recorded in read.turns] == [
+        index + 1 for index in range(len(conversation.turns))
+    ]
+    assert {recorded.conversation for recorded in read.turns} <= {conversation.name}
     assert read.unreadable == ()
 
 
-def test_turns_of_a_record_are_numbered_from_1():
-    record = record_from_json(recorded(talk(Turn("a", "b"), Turn("c", "d"))))
-    assert [one.number for one in record.turns] == [1, 2]
+def test_record_without_turns_has_a_clock_and_heads_only():
+    record = record_to_json(1, [conversation_of()], [])[KEY]
+    assert record.keys() == {"version", "clock", "heads"}
+    assert record_from_json(record) == Record(1, {"default": Head(id="", count=0, system="")})
 
 
-def test_turns_of_a_record_name_their_conversation():
-    assert record_from_json(recorded(talk(Turn("a", "b")))).turns[0].conversation == "default"
+def test_fields_that_may_be_missing_are_empty():
+    assert record_from_json({"version": 1}) == Record(0, {})
+    assert record_from_json({"version": 1, "heads": {"a": {}}}).heads == {"a": Head("", 0, "")}
 
 
-def test_clock_of_a_record_comes_back():
-    assert record_from_json(recorded(talk(), clock=7)).clock == 7
+def test_empty_fields_and_the_run_are_not_written():
+    turn = Turn("hi", "hello", run="msg-1")
+    assert turn_to_json(turn) == {"user": "hi", "assistant": "hello"}
 
 
-def test_record_that_holds_no_turn_has_none():
-    assert record_from_json(record_to_json(1, [talk()], [])[KEY]) == Record(
-        1, {"default": Head(id="", count=0, system="")}
-    )
+def test_tokens_are_written_where_one_count_is_not_0():
+    for tokens in (3, 0), (0, 4):
+        written = turn_to_json(Turn("hi", "hello", tokens=tokens))["tokens"]
+        assert written == {"prompt": tokens[0], "completion": tokens[1]}
 
 
-def test_empty_fields_are_not_written():
-    assert turn_to_json(Turn("hi", "hello")) == {"user": "hi", "assistant": "hello"}
-
-
-def test_run_of_this_process_is_not_written():
-    assert "msg-1" not in list(strings(turn_to_json(Turn("hi", "hello", run="msg-1"))))
-
-
-# --- ids
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"user": "ho"},
-        {"assistant": "hello!"},
-        {"system": "Be brief."},
-        {"after": "0123"},
-        {"stopped": True},
-        {"truncated": True},
-    ],
-    ids=str,
-)
-def test_id_tells_turns_apart_by_what_was_said(other):
-    turn = Turn("hi", "hello")
-    assert replace(turn, **other).id != turn.id
-
-
-def test_id_tells_where_the_question_ends():
-    assert Turn("ab", "c").id != Turn("a", "bc").id
-
-
-@pytest.mark.parametrize("other", [{"cell": "c1"}, {"run": "1"}, {"tokens": (1, 2)}], ids=str)
-def test_id_is_of_what_was_said_alone(other):
-    turn = Turn("hi", "hello")
-    assert replace(turn, **other).id == turn.id
-
-
-def test_id_tells_what_was_said_before():
-    first, second = talk(Turn("a", "b"), Turn("x", "y")), talk(Turn("c", "d"), Turn("x", "y"))
-    assert first.head != second.head
-
-
-def test_same_question_twice_has_two_ids():
-    first, second = talk(Turn("a", "b"), Turn("a", "b")).turns
-    assert first.id != second.id
+def test_data_of_images_is_written_into_files_and_not_into_records():
+    image = ImageAttachment("wall.png", "0123", "data:image/png;base64,iVBORw0KGgo=")
+    before = Turn("What?", "A w", stopped=True, pictures=(image,))
+    conversation = conversation_of(Turn("What?", "A wall.", pictures=(image,), continues=before))
+    file = conversation_to_json(conversation)["turns"][0]
+    record = record_of(conversation)["turns"][0]
+    for turn in file, file["continues"]:
+        assert turn["pictures"] == [{"name": "wall.png", "digest": "0123", "url": image.url}]
+    for turn in record, record["continues"]:
+        assert turn["pictures"] == [{"name": "wall.png", "digest": "0123"}]
 
 
 # --- secrets
 
+#: Turns that quote a secret, each in one of its fields.
+QUOTING = [
+    Turn(f"Is {SECRET} safe?", "hello"),
+    Turn("hi", f"{SECRET}?"),
+    Turn("hi", "hello", system=f"Never say {SECRET}."),
+    Turn("hi", "hello", reasoning=f"The key is {SECRET}."),
+    Turn("hi", "hello", parameters={"stop": [SECRET]}),
+    Turn("hi", "hello", pictures=(ImageAttachment(SECRET, "0123"),)),
+    Turn("hi", "hello", continues=Turn(f"Is {SECRET} safe?", f"{SECRET} is", stopped=True)),
+]
 
-@pytest.fixture
-def secret() -> str:
+
+def test_secret_is_masked_in_records_and_files():
     remember(SECRET)
-    return SECRET
+    for turn in QUOTING:
+        conversation = Conversation(f"about {SECRET}").append(turn)
+        record = record_of(conversation)
+        for written in record, conversation_to_json(conversation):
+            texts = list(strings(written))
+            assert not [text for text in texts if SECRET in text], turn
+            assert "about ***" in texts, turn
+        assert len(record_from_json(record).turns) == 1, turn
 
 
-#: A turn that quotes a key in one of its places.
-QUOTING = {
-    "user": {"user": f"Is {SECRET} safe?"},
-    "assistant": {"assistant": f"{SECRET}?"},
-    "system": {"system": f"Never say {SECRET}."},
-    "parameters": {"parameters": {"stop": [SECRET]}},
-    "continues": {"continues": Turn(f"Is {SECRET} safe?", f"{SECRET} is", stopped=True)},
-}
-
-
-@pytest.fixture(params=QUOTING)
-def quoting(request, secret) -> Conversation:
-    """Give a conversation that quotes a key."""
-    return talk(Turn(**{"user": "hi", "assistant": "hello"} | QUOTING[request.param]))
-
-
-def test_key_stands_nowhere_in_a_record(quoting):
-    assert not [text for text in strings(recorded(quoting)) if SECRET in text]
-
-
-def test_key_stands_nowhere_in_a_file(quoting):
-    assert not [text for text in strings(conversation_to_json(quoting)) if SECRET in text]
-
-
-def test_turn_that_quotes_a_key_can_be_read_again(quoting):
-    assert len(record_from_json(recorded(quoting)).turns) == 1
-
-
-def test_turn_that_quotes_a_key_is_read_with_a_mask(secret):
-    read = record_from_json(recorded(talk(Turn(f"Is {SECRET} safe?", "No."))))
-    assert read.turns[0].turn.user == "Is *** safe?"
-
-
-def test_turn_after_one_that_quotes_a_key_still_follows_it(secret):
-    first, second = record_from_json(recorded(talk(Turn(SECRET, "b"), Turn("c", "d")))).turns
+def test_turn_that_quotes_a_secret_is_read_with_a_mask_and_followed_by_the_next():
+    remember(SECRET)
+    conversation = conversation_of(Turn(f"Is {SECRET} safe?", "No."), Turn("c", "d"))
+    first, second = record_from_json(record_of(conversation)).turns
+    assert first.turn.user == "Is *** safe?"
     assert second.turn.after == first.turn.id
 
 
-def test_key_that_another_process_masked_can_be_read_without_it(secret):
-    record = recorded(talk(Turn(SECRET, "b")))
+def test_turn_that_another_process_masked_is_read_without_the_secret():
+    remember(SECRET)
+    record = record_of(conversation_of(Turn(SECRET, "b")))
     forget_all()
     assert record_from_json(record).turns[0].turn.user == "***"
 
 
-def test_turn_written_before_its_key_was_known_can_be_read():
-    record = recorded(talk(Turn(f"Is {SECRET} safe?", "No.")))
+def test_turn_recorded_before_its_secret_was_known_is_read():
+    record = record_of(conversation_of(Turn(f"Is {SECRET} safe?", "No.")))
     remember(SECRET)
     assert record_from_json(record).unreadable == ()
 
 
-# --- another version
+# --- versions
 
 
 def test_record_of_another_version_is_invalid():
-    for version in [0, 2, -1, HUGE, "1", True, None, 1.5, float("nan"), [1], {}]:
-        record = recorded(talk(Turn("a", "b"))) | {"version": version}
-        assert "it is of version" in why_invalid(record_from_json, record), str(version)[:40]
-
-
-def test_other_version_is_named():
-    with pytest.raises(InvalidRecord, match=r"^it is of version 2, and this package reads 1$"):
-        record_from_json({"version": 2})
+    for version, named in (
+        (0, "(unknown)"),
+        (2, "2"),
+        (LARGEST_COUNT - 1, str(LARGEST_COUNT - 1)),
+        (LARGEST_COUNT, "(unknown)"),
+        (HUGE, "(unknown)"),
+        (-1, "(unknown)"),
+        ("1", "(unknown)"),
+        ("x" * 100_000, "(unknown)"),
+        (True, "(unknown)"),
+        (None, "(unknown)"),
+        (1.5, "(unknown)"),
+        (float("nan"), "(unknown)"),
+        ([1], "(unknown)"),
+        ({}, "(unknown)"),
+        (nested(DEEP), "(unknown)"),
+    ):
+        record = record_of(conversation_of(Turn("a", "b"))) | {"version": version}
+        why = why_invalid(record_from_json, record)
+        assert why == f"it is of version {named}, and this package reads 1"
 
 
 def test_value_that_is_not_a_record_is_invalid():
     for value in [None, True, 1, 1.5, "x", [], {}, [{"version": 1}]]:
-        assert why_invalid(record_from_json, value), value
+        why = why_invalid(record_from_json, value)
+        assert why == "it is of version (unknown), and this package reads 1", value
 
 
-def test_version_is_named_shortly():
-    with pytest.raises(InvalidRecord) as caught:
-        record_from_json({"version": "x" * 100_000})
-    assert len(str(caught.value)) < 1_000
-
-
-def test_version_of_any_depth_is_invalid():
-    with pytest.raises(InvalidRecord):
-        record_from_json({"version": nested(DEEP)})
+def test_fields_of_a_later_package_are_ignored():
+    record = record_of(conversation_of(Turn("hi", "hello"))) | {"mood": "good"}
+    record["turns"][0]["mood"] = ["good"]
+    assert record_from_json(record).turns[0].turn == Turn("hi", "hello")
 
 
 # --- damaged records
 
-WRONG = {
-    "clock": [None, True, -1, -HUGE, 1.0, float("nan"), "1", [], {}],
+WRONG_IN_RECORD = {
+    "clock": [None, True, -1, -HUGE, 1.0, float("nan"), "1", [], {}, 2**53 - 1, 2**53, HUGE * 10],
     "heads": [None, True, 1, "x", [], {"default": None}, {"default": "x"}, {"default": []}],
     "turns": [None, True, 1, "x", {}],
 }
@@ -354,209 +344,219 @@ WRONG_IN_TURN = {
     "truncated": [None, 0, 1, "false", True],
     "model": [None, 1, []],
     "cell": [None, 1, []],
-    "parameters": [None, 1, "x", []],
+    "reasoning": [None, 1, []],
+    "parameters": [None, 1, "x", [], {"top_k": None}, {"top_k": {}}, {"stop": [1]}],
     "tokens": [None, 1, [], {"prompt": True}, {"prompt": -1}, {"completion": 1.0}],
     "continues": ["x", 1, True, [1], {"user": "hi"}, {"user": "hi", "assistant": ""}],
+    "pictures": [None, 1, "x", {}, [None], ["x"], [{}], [{"name": "a"}], [{"digest": "a"}]],
 }
 
 
 def cases(wrong: dict[str, list[Any]]) -> Iterator[tuple[str, Any, str]]:
     """Yield each field with each of its wrong values, and a name for the assert message."""
     for field, values in wrong.items():
-        for value in values:
-            yield field, value, f"{field}: {str(value)[:40]}"
-
-
-def why_invalid(read: Any, value: Any) -> str:
-    """Return why a value is invalid; empty if it is read."""
-    try:
-        read(value)
-    except InvalidRecord as error:
-        return str(error)
-    return ""
+        for number, value in enumerate(values):
+            yield field, value, f"{field}: value {number}"
 
 
 def test_record_with_a_damaged_field_is_invalid():
-    for field, value, case in cases(WRONG):
-        record = recorded(talk(Turn("hi", "hello"))) | {field: value}
-        assert why_invalid(record_from_json, record), case
+    for field, value, case in cases(WRONG_IN_RECORD):
+        record = record_of(conversation_of(Turn("hi", "hello"))) | {field: value}
+        why = why_invalid(record_from_json, record)
+        assert why, case
+        assert field != "clock" or "'clock'" in why, case
 
 
 def test_record_with_a_damaged_head_is_invalid():
     for field, value, case in cases(WRONG_IN_HEAD):
-        record = recorded(talk(Turn("hi", "hello")))
+        record = record_of(conversation_of(Turn("hi", "hello")))
         record["heads"]["default"][field] = value
         why = why_invalid(record_from_json, record)
         assert why == f"{field!r} is missing or of the wrong type", case
 
 
+def test_name_of_a_head_is_a_text_that_is_not_blank():
+    for name, why in (
+        ("", "'name' is missing or empty"),
+        (" ", "'name' is missing or empty"),
+        ("half \ud83d", "'name' holds half of a character (a lone surrogate)"),
+    ):
+        record = {"version": 1, "heads": {name: {}}}
+        assert why_invalid(record_from_json, record) == why, ascii(name)
+
+
+def test_record_names_at_most_1000_conversations():
+    heads: dict[str, Any] = {f"c{number}": {} for number in range(MAX_NAMES)}
+    assert len(record_from_json({"version": 1, "heads": heads}).heads) == MAX_NAMES == 1_000
+    record = {"version": 1, "heads": heads | {"one more": {}}}
+    assert why_invalid(record_from_json, record) == "it names more than 1000 conversations"
+
+
 def test_damaged_turn_is_left_out_with_a_reason():
     for field, value, case in cases(WRONG_IN_TURN):
-        record = recorded(talk(Turn("hi", "hello")))
+        record = record_of(conversation_of(Turn("hi", "hello")))
         record["turns"][0][field] = value
         read = record_from_json(record)
-        assert (read.turns, len(read.unreadable)) == ((), 1), case
+        assert read.turns == (), case
+        assert len(read.unreadable) == 1, case
 
 
-def test_turn_without_a_field_is_left_out():
-    for field in ["user", "assistant", "id", "conversation"]:
-        record = recorded(talk(Turn("hi", "hello")))
+def test_turn_without_a_required_field_is_left_out():
+    for field, why in (
+        ("user", "'user' is missing or empty"),
+        ("assistant", "'assistant' is missing or empty"),
+        ("conversation", "'conversation' is missing or empty"),
+        ("id", "it has been edited by hand"),
+    ):
+        record = record_of(conversation_of(Turn("hi", "hello")))
         del record["turns"][0][field]
-        assert record_from_json(record).turns == (), field
+        read = record_from_json(record)
+        assert read.turns == (), field
+        assert read.unreadable == (why,), field
 
 
 def test_value_that_is_not_a_turn_is_left_out_with_a_reason():
     for value in [None, True, 1, "x", [], [{}]]:
-        read = record_from_json(recorded(talk()) | {"turns": [value]})
-        assert len(read.unreadable) == 1, value
+        read = record_from_json(record_of(conversation_of()) | {"turns": [value]})
+        assert read.turns == (), value
+        assert read.unreadable == ("it is not a JSON object",), value
 
 
-def test_damaged_turn_leaves_the_others():
-    record = recorded(talk(Turn("a", "b"), Turn("c", "d"), Turn("e", "f")))
+def test_turn_whose_record_has_no_head_of_its_conversation_is_left_out():
+    record = record_of(conversation_of(Turn("a", "b"))) | {"heads": {"other": {}}}
+    assert record_from_json(record).unreadable == ("its record has no head of its conversation",)
+
+
+def test_edited_turn_leaves_the_others():
+    record = record_of(conversation_of(Turn("a", "b"), Turn("c", "d"), Turn("e", "f")))
     record["turns"][1]["user"] = "edited"
-    assert [one.turn.user for one in record_from_json(record).turns] == ["a", "e"]
-
-
-def test_edited_turn_is_described_as_edited():
-    record = recorded(talk(Turn("hi", "hello")))
-    record["turns"][0]["assistant"] = "Hello!"
-    assert record_from_json(record).unreadable == ("it has been edited by hand",)
-
-
-def test_fields_of_a_later_package_are_ignored():
-    record = recorded(talk(Turn("hi", "hello"))) | {"mood": "good"}
-    record["turns"][0]["mood"] = ["good"]
-    assert record_from_json(record).turns[0].turn == Turn("hi", "hello")
+    read = record_from_json(record)
+    assert [recorded.turn.user for recorded in read.turns] == ["a", "e"]
+    assert read.unreadable == ("it has been edited by hand",)
 
 
 # --- hostile records
 
 
 @given(JSON)
-def test_any_json_is_a_record_or_invalid(value):
-    read_or_invalid(record_from_json, value)
+def test_any_json_is_read_or_invalid(value):
+    for read in record_from_json, turn_from_json, conversation_from_json:
+        read_or_none(read, value)
 
 
-@given(JSON)
-def test_any_json_is_a_turn_or_invalid(value):
-    read_or_invalid(turn_from_json, value)
-
-
-@given(JSON)
-def test_any_json_is_a_conversation_or_invalid(value):
-    read_or_invalid(conversation_from_json, value)
-
-
-LONG = talk(
+LONG = conversation_of(
     Turn("a", "b", system="s", parameters={"stop": ["x"]}, tokens=(1, 2), cell="c1", model="m"),
     Turn("c", "d", stopped=True, continues=Turn("c", "x", stopped=True)),
 )
 
 
-@given(st.sampled_from(list(places(recorded(LONG)))), JSON)
-def test_record_with_anything_in_it_holds_the_original_texts_or_nothing(place, value):
-    read = read_or_invalid(record_from_json, changed(recorded(LONG), place, value))
-    said = {(turn.user, turn.assistant) for turn in LONG.turns}
-    assert read is None or {(o.turn.user, o.turn.assistant) for o in read.turns} <= said
+@given(st.sampled_from(list(paths(record_of(LONG)))), JSON)
+def test_record_with_any_value_in_it_holds_the_original_texts_or_nothing(path, value):
+    read = read_or_none(record_from_json, replaced(record_of(LONG), path, value))
+    texts = {(turn.user, turn.assistant) for turn in LONG.turns}
+    assert read is None or {(r.turn.user, r.turn.assistant) for r in read.turns} <= texts
 
 
-@given(st.sampled_from(list(places(conversation_to_json(LONG)))), JSON)
-def test_conversation_with_anything_in_it_has_whole_turns(place, value):
-    file = changed(written(conversation_to_json(LONG)), place, value)
-    read = read_or_invalid(conversation_from_json, file)
+@given(st.sampled_from(list(paths(conversation_to_json(LONG)))), JSON)
+def test_conversation_with_any_value_in_it_has_whole_turns(path, value):
+    file = replaced(through_json(conversation_to_json(LONG)), path, value)
+    read = read_or_none(conversation_from_json, file)
     assert read is None or all(t.user.strip() and t.assistant.strip() for t in read.turns)
 
 
-def read_or_invalid(read: Any, value: Any) -> Any:
-    """Read it; anything raised but `InvalidRecord` fails the test."""
-    try:
-        return read(value)
-    except InvalidRecord:
-        return None
+def test_clock_may_be_a_day_ahead():
+    # An hour of this computer's day, since the test itself takes time.
+    now, day, hour = time.time_ns() // 10**6, 86_400_000, 3_600_000
+    assert day == MAX_SKEW
+    for clock in 0, now, now + hour, now + day - hour:
+        assert record_from_json(record_of(conversation_of(), clock)).clock == clock
+    for clock in now + day + hour, now + 2 * day, 2**53 - 2:
+        why = why_invalid(record_from_json, record_of(conversation_of(), clock))
+        assert why == "its clock is ahead of this computer's", clock
 
 
-@pytest.mark.parametrize("clock", [2**53, HUGE * 10 - 1], ids=["2**53", "huge"])
-def test_clock_that_a_browser_would_round_is_invalid(clock):
-    with pytest.raises(InvalidRecord, match="clock"):
-        record_from_json(recorded(talk(), clock=1) | {"clock": clock})
-
-
-@pytest.mark.parametrize("name", ["", " ", "half \ud83d"])
-def test_name_that_cannot_be_one_is_invalid(name):
-    with pytest.raises(InvalidRecord, match="name"):
-        record_from_json({"version": 1, "heads": {name: {}}})
-
-
-def test_clock_of_now_is_read():
-    now = time.time_ns() // 10**6
-    assert record_from_json(recorded(talk(), clock=now)).clock == now
-
-
-def test_clock_of_another_computer_may_be_an_hour_ahead():
-    ahead = time.time_ns() // 10**6 + 3_600_000
-    assert record_from_json(recorded(talk(), clock=ahead)).clock == ahead
-
-
-def test_clock_that_is_days_ahead_is_refused():
-    with pytest.raises(InvalidRecord, match="ahead of this computer's"):
-        record_from_json(recorded(talk(), clock=time.time_ns() // 10**6 + 2 * 86_400_000))
-
-
-def test_answer_that_is_continued_endlessly_is_invalid():
+def continued_turn(times: int) -> dict[str, Any]:
     turn: dict[str, Any] = {"user": "a", "assistant": "b"}
-    for _ in range(DEEP):
+    for _ in range(times):
         turn = {"user": "a", "assistant": "b", "continues": turn}
-    with pytest.raises(InvalidRecord):
-        turn_from_json(turn)
+    return turn
 
 
-#: What a notebook's file can hold, and the next one cannot: its front ends write strict JSON.
+def test_answer_is_continued_at_most_100_times():
+    assert len(turn_from_json(continued_turn(100)).steps()) == 101
+    for times in 101, DEEP:
+        why = why_invalid(turn_from_json, continued_turn(times))
+        assert why == "its answer was continued more than 100 times", times
+
+
+#: Fields that a notebook's file can hold and the next one cannot: front ends write strict JSON.
 UNWRITABLE = [
     {"user": "half \ud83d"},
     {"assistant": "half \ude00"},
-    {"system": "half \ud83d"},
     {"model": "half \ud83d"},
     {"cell": "half \ud83d"},
     {"parameters": {"temperature": float("nan")}},
     {"parameters": {"temperature": float("inf")}},
+    {"parameters": {"temperature": -HUGE}},
     {"parameters": {"stop": ["half \ud83d"]}},
+    {"parameters": {"stop": "half \ud83d"}},
     {"parameters": {"half \ud83d": 1}},
+    {"parameters": {"stop": nested(DEEP)}},
 ]
 
 
-@pytest.mark.parametrize("fields", UNWRITABLE, ids=lambda fields: ascii(fields)[:40])
-def test_what_is_read_can_be_written_again(fields):
-    record = read_or_invalid(record_from_json, forged(**fields))
-    for one in record.turns if record else ():
-        again = json.dumps(turn_to_json(one.turn), ensure_ascii=False, allow_nan=False)
-        assert again.encode()
+def test_values_that_cannot_be_written_again_are_not_read():
+    for fields in UNWRITABLE:
+        read = record_from_json(forged_record(**fields))
+        assert read.turns == (), ascii(fields)[:80]
+        assert len(read.unreadable) == 1, ascii(fields)[:80]
+    # The system text is also in the head, and without its head no turn has a place.
+    why = why_invalid(record_from_json, forged_record(system="half \ud83d"))
+    assert why == "'system' holds half of a character (a lone surrogate)"
 
 
-def test_parameters_of_any_depth_can_be_written_again():
-    for one in record_from_json(forged(parameters={"stop": nested(DEEP)})).turns:
-        assert json.dumps(turn_to_json(one.turn))
+def test_parameters_are_numbers_texts_or_lists_of_texts():
+    parameters = {"temperature": 0.5, "top_k": 2**53 - 2, "stop": ["x"], "format": "json"}
+    turn = {"user": "a", "assistant": "b"}
+    assert turn_from_json(turn | {"parameters": parameters}).parameters == parameters
+    for value in 2**53 - 1, 1 - 2**53, None, {}:
+        why = why_invalid(turn_from_json, turn | {"parameters": {"top_k": value}})
+        assert why == "the parameter top_k is neither a number nor a text", value
 
 
-# --- what is shown with a record
+def test_address_of_an_image_is_a_data_url():
+    turn = {"user": "a", "assistant": "b"}
+    image = {"name": "wall", "digest": "0123"}
+    for url in (
+        "https://example.org/a.png",
+        "data:text/html;base64,AAAA",
+        "data:image/svg+xml;base64,AAAA",
+        "data:image/png;base64,",
+        'data:image/png;base64,AA==" onload="x',
+        "data:image/png;base64,AA==\n",
+        " data:image/png;base64,AA==",
+    ):
+        why = why_invalid(turn_from_json, turn | {"pictures": [image | {"url": url}]})
+        assert why == "one of its pictures has an address that is not image data", url
+    why = why_invalid(turn_from_json, turn | {"pictures": ["wall"]})
+    assert why == "one of its pictures is not a JSON object"
 
 
-def test_text_with_its_digest_is_not_edited():
-    assert not is_edited(with_digest(record_to_json(1, [], []), "hello")[KEY], "hello")
+# --- the digest of the text that is shown with a record
 
 
-def test_other_text_is_edited():
-    for text in ["", "hello ", "Hello", "hello\n"]:
-        assert is_edited(with_digest(record_to_json(1, [], []), "hello")[KEY], text), repr(text)
+def test_text_is_edited_if_it_does_not_have_its_digest():
+    for text in "hello", "", "\ud83d":
+        record = with_digest(record_to_json(1, [], []), text)[KEY]
+        assert not is_edited(record, text), ascii(text)
+        for other in "hello ", "Hello", "hello\n", " ":
+            assert is_edited(record, other), repr(other)
 
 
-def test_digest_leaves_the_record_as_it_is():
-    record = record_to_json(1, [talk()], [])
-    assert with_digest(record, "hello")[KEY].items() > record[KEY].items()
-
-
-def test_digest_does_not_change_the_record_that_it_is_given():
-    record = record_to_json(1, [talk()], [])
-    with_digest(record, "hello")
+def test_digest_is_added_to_a_copy_of_the_record():
+    record = record_to_json(1, [conversation_of()], [])
+    with_shown = with_digest(record, "hello")[KEY]
+    assert with_shown == record[KEY] | {"shown": with_shown["shown"]}
     assert "shown" not in record[KEY]
 
 
@@ -564,12 +564,8 @@ def test_output_without_a_record_has_no_digest():
     assert with_digest({}, "hello") == {}
 
 
-def test_half_a_character_has_a_digest():
-    assert not is_edited(with_digest(record_to_json(1, [], []), "\ud83d")[KEY], "\ud83d")
-
-
 def test_record_without_a_digest_is_not_edited():
-    assert not is_edited(recorded(talk()), "whatever")
+    assert not is_edited(record_of(conversation_of()), "whatever")
 
 
 def test_text_with_a_forged_digest_is_edited():
@@ -580,35 +576,35 @@ def test_text_with_a_forged_digest_is_edited():
 # --- conversations of a file
 
 
-def test_conversation_without_a_name_is_invalid():
-    for name in [None, "", " ", 1, [], True]:
-        why = why_invalid(conversation_from_json, {"name": name, "turns": []})
-        assert "name" in why, repr(name)
-
-
-def test_conversation_without_a_list_of_turns_is_invalid():
-    for turns in [None, {}, "x", 1]:
-        why = why_invalid(conversation_from_json, {"name": "default", "turns": turns})
-        assert "turns" in why, repr(turns)
-
-
-def test_damaged_turn_is_named_by_its_number():
-    file = written(conversation_to_json(talk(Turn("a", "b"), Turn("c", "d"))))
-    file["turns"][1]["assistant"] = ""
-    with pytest.raises(
-        InvalidRecord, match=r"^turn 2 of 'default': 'assistant' is missing or empty$"
+def test_conversation_of_a_file_needs_a_name_and_a_list_of_turns():
+    for file, why in (
+        *((value, "a conversation is not a JSON object") for value in (None, 1, "x", [])),
+        *(({"name": name, "turns": []}, "'name' is missing or ") for name in (None, 1, [], True)),
+        *(({"name": name, "turns": []}, "'name' is missing or empty") for name in ("", " ")),
+        ({"turns": []}, "'name' is missing or empty"),
+        ({"name": "default"}, "'turns' is missing or of the wrong type"),
+        *(
+            ({"name": "default", "turns": turns}, "'turns' is missing or of the wrong type")
+            for turns in (None, {}, "x", 1)
+        ),
+        ({"name": "default", "system": 1, "turns": []}, "'system' is missing or of the wrong type"),
     ):
-        conversation_from_json(file)
+        assert why_invalid(conversation_from_json, file).startswith(why), file
 
 
-def test_turns_whose_texts_were_edited_follow_each_other():
-    file = written(conversation_to_json(talk(Turn("a", "b"), Turn("c", "d"))))
-    file["turns"][0]["assistant"] = "edited"
-    first, second = conversation_from_json(file).turns
-    assert second.after == first.id
+def test_damaged_turn_of_a_file_is_named_by_its_number():
+    file = through_json(conversation_to_json(conversation_of(Turn("a", "b"), Turn("c", "d"))))
+    file["turns"][1]["assistant"] = ""
+    why = why_invalid(conversation_from_json, file)
+    assert why == "turn 2 of 'default': 'assistant' is missing or empty"
 
 
-def test_turns_written_by_hand_follow_each_other():
-    turns = [{"user": "a", "assistant": "b"}, {"user": "c", "assistant": "d"}]
-    first, second = conversation_from_json({"name": "default", "turns": turns}).turns
-    assert second.after == first.id
+def test_turns_of_a_file_edited_by_hand_follow_each_other():
+    edited = through_json(conversation_to_json(conversation_of(Turn("a", "b"), Turn("c", "d"))))
+    edited["turns"][0]["assistant"] = "edited"
+    typed = [{"user": "a", "assistant": "b"}, {"user": "c", "assistant": "d", "system": "new"}]
+    for file in edited, {"name": "default", "system": "old", "turns": typed}:
+        conversation = conversation_from_json(file)
+        first, second = conversation.turns
+        assert second.after == first.id, file
+        assert conversation.system == second.system, file

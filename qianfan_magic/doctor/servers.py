@@ -197,7 +197,7 @@ _FAILURES = (
         "QIANFAN_SSL_VERIFICATION_ENABLED=false.",
     ),
     _Failure(
-        r"WRONG_VERSION_NUMBER|wrong version number|UNEXPECTED_EOF|record layer",
+        r"WRONG_VERSION_NUMBER|wrong version number|UNEXPECTED_EOF|EOF occurred|record layer",
         "it does not speak TLS",
         "Should {variable} begin with http:// instead of https://?",
     ),

@@ -203,14 +203,12 @@ def test_reader_within_long_thoughts_finds_where_they_were_folded(
 def test_long_thoughts_cost_little_more_than_their_length(ask: Ask, hand: HandServer) -> None:
     notebook = ask()
     received: list[int] = []
-
-    def count(frame: str | bytes) -> None:
-        received.append(len(frame))
-
-    notebook.page.on("websocket", lambda socket: socket.on("framereceived", count))
-    notebook.page.reload()
-    notebook.output(0).wait_for(state="attached")
-    notebook.wait_idle()
+    developer_tools = notebook.page.context.new_cdp_session(notebook.page)
+    developer_tools.on(
+        "Network.webSocketFrameReceived",
+        lambda event: received.append(len(event["response"]["payloadData"])),
+    )
+    developer_tools.send("Network.enable")
     notebook.run_code(ASK)
     hand.think(*LONG)
     thought(notebook, "Step 999:")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.kernel import WIDGET, Ran, is_view
-from support.notebook import BOTH, LONG, WALL, Notebook, assert_fails_cleanly
+from support.notebook import BOTH, ENDPOINTS, LONG, WALL, Notebook, assert_fails_cleanly
 from support.raw_server import stream_answer
 from support.waiting import until
 
@@ -24,8 +24,6 @@ from qianfan_magic import (
 )
 from qianfan_magic.embedded.faults import Fault
 
-#: Two services of one model; a fault applies to the one whose name is in its path.
-ENDPOINTS = "--compare endpoint=a_dolly_12b,b_dolly_12b"
 #: The first answer is shorter than the second.
 LENGTHS = "--compare max_tokens=4,40"
 

@@ -23,6 +23,10 @@ WALL = "Please introduce The Great Wall"
 #: Nearly all that the embedded chat model takes (4,800 characters).
 LONG = "x" * 4_500
 BOTH = ["qianfan_chat", "qianfan_complete"]
+#: A cell whose answer is cut off at the service's limit; the rest of it is BEIJING's.
+CUT_OFF = "%%qianfan_chat --max-tokens 10\nPlease introduce Beijing"
+#: Two services of one model; a fault applies to the one whose name is in its path.
+ENDPOINTS = "--compare endpoint=a_dolly_12b,b_dolly_12b"
 
 
 class Notebook:

@@ -129,7 +129,13 @@ def records_of(ran: Ran) -> list[dict[str, Any]]:
     return [output["metadata"][KEY] for output in outputs if KEY in output["metadata"]]
 
 
+def recorded_turns(ran: Ran) -> list[tuple[int, str]]:
+    """Return number and question of each turn in the record of a cell's last output."""
+    return [(turn["turn"], turn["user"]) for turn in records_of(ran)[-1]["turns"]]
+
+
 def cleared(page: Page) -> Page:
+    """Bring a page back to an empty notebook that was never saved, with an idle server."""
     page.kernel.run("%config QianfanMagics.max_turns = None")  # IPython keeps it for the next load
     page.restart()
     page.server.faults.clear()

@@ -112,8 +112,8 @@ class InspectCommands:
         sent = self._session.sent
         if not sent:
             raise ParameterError(
-                "The last cell sent nothing, or no cell has asked yet",
-                hint="Run a cell that asks; --dry-run shows what it would send.",
+                "The last cell sent nothing, or no cell has run yet",
+                hint="Run a %%qianfan_chat cell; --dry-run shows what it would send.",
             )
         number = 1 if column is None else column
         if not 1 <= number <= len(sent):

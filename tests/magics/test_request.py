@@ -28,7 +28,7 @@ V1_COMPLETE = "%%qianfan_complete"
 V2_COMPLETE = "%%qianfan_complete -m qwen3-coder-30b-a3b-instruct"
 LINE = "%qianfan request"
 TIMES = r"Times: first piece after ([\d.]+) s, all after ([\d.]+) s"
-NOTHING_SENT = "^The last cell sent nothing, or no cell has asked yet$"
+NOTHING_SENT = "^The last cell sent nothing, or no cell has run yet$"
 
 
 def bound(notebook: Notebook, line: str = LINE) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 from support.kernel import Kernel, Ran
 from support.notebook import Notebook, assert_fails_cleanly
-from support.requests_seen import V2, bodies, tried
+from support.requests_seen import V2, bodies, dry_run_body
 
 from qianfan_magic import ParameterError
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
@@ -71,7 +71,7 @@ def test_flags_are_sent_as_parameters_of_version_2(notebook):
 
 
 def test_model_without_a_card_is_sent_enable_thinking(notebook):
-    body = tried(notebook, "%%qianfan_chat -m brand-new --enable-thinking --dry-run\nhi")
+    body = dry_run_body(notebook, "%%qianfan_chat -m brand-new --enable-thinking --dry-run\nhi")
     assert parameters(body) == {"enable_thinking": True}
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from support.requests_seen import JSON, V2, bodies, tried, two_lines, with_keys
+from support.requests_seen import JSON, V2, bodies, dry_run_body, two_lines, with_keys
 
 from qianfan_magic import (
     APIError,
@@ -57,7 +57,7 @@ def test_json_is_requested_from_models_that_support_it(monkeypatch, bare):
     ):
         with monkeypatch.context() as patch:
             with_keys(patch, keys)
-            body = tried(bare, f"%%qianfan_chat {flags} --format json --dry-run\nhi")
+            body = dry_run_body(bare, f"%%qianfan_chat {flags} --format json --dry-run\nhi")
         assert body.get("response_format") == expected, flags
 
 
@@ -65,7 +65,7 @@ def test_json_is_not_requested_for_other_formats_and_completions(notebook):
     cells = [f"{NEW} --format {form}" for form in ("text", "markdown", "html", "code")]
     cells.append("%%qianfan_complete -m qwen3-coder-30b-a3b-instruct --format json")
     for cell in cells:
-        assert "response_format" not in tried(notebook, f"{cell} --dry-run\nhi"), cell
+        assert "response_format" not in dry_run_body(notebook, f"{cell} --dry-run\nhi"), cell
 
 
 def test_json_of_config_is_requested_and_received(notebook):

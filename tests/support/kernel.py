@@ -1,4 +1,4 @@
-"""A real kernel, asked as a front end asks it."""
+"""A real kernel, request_id as a front end asks it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 @dataclass
 class Ran:
-    """One cell: the reply, and what was published meanwhile."""
+    """The kernel's reply to one cell, and the messages that it published meanwhile."""
 
     reply: dict[str, Any]
     published: list[dict[str, Any]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Ran:
 
     @property
     def bundles(self) -> list[dict[str, Any]]:
-        """What was displayed, in order; an update counts as one more."""
+        """The MIME bundles that were displayed, in order; an update counts as another one."""
         return [c["data"] for c in self.contents("display_data", "update_display_data")]
 
     @property
@@ -42,14 +42,14 @@ class Ran:
 
     @property
     def frames(self) -> list[dict[str, Any]]:
-        """What the widget was sent while it grew."""
+        """The frames that were sent to the widgets of growing answers."""
         sent = [c["data"] for c in self.contents("comm_msg")]
         custom = [data["content"] for data in sent if data.get("method") == "custom"]
         return [frame for content in custom for frame in content.get("frames", [])]
 
     @property
     def seen(self) -> str:
-        """The words that the page showed in the end."""
+        """The words that the page showed at the end."""
         closed = opened = more = ""
         for frame in self.frames:
             closed += frame.get("closed", "")
@@ -62,22 +62,22 @@ class Ran:
 
     @property
     def size(self) -> int:
-        """How many bytes were published."""
+        """The bytes of all published contents as JSON."""
         return sum(len(json.dumps(m["content"])) for m in self.published)
 
 
 def words_of(html: str) -> str:
-    """Give the words of a page, one space between them."""
+    """Return the words of HTML, separated by one space."""
     return " ".join(unescape(re.sub("<[^>]*>", " ", html)).split())
 
 
 def letters(text: str) -> str:
-    """Leave out the marks of Markdown, which are seen until what they mark is whole."""
+    """Return only the letters of a text, without Markdown marks that are still incomplete."""
     return re.sub("[^a-zA-Z]", "", text)
 
 
 class Kernel:
-    """A kernel of its own process, and the server in this one that its cells ask."""
+    """A kernel in a process of its own, and the embedded server in this one that it sends to."""
 
     def __init__(self, manager: KernelManager, server: EmbeddedServer) -> None:
         self.manager, self.server = manager, server
@@ -87,27 +87,28 @@ class Kernel:
 
     def run(self, code: str, seen: Callable[[Ran], Any] = lambda _: None) -> Ran:
         """Run a cell to its end; `seen` is called after each message."""
-        ran, asked = Ran({}), self.client.execute(code)
+        ran, request_id = Ran({}), self.client.execute(code)
         while not ran.published or ran.contents("status")[-1:] != [{"execution_state": "idle"}]:
             message = self.client.get_iopub_msg(timeout=PATIENCE)
-            if message["parent_header"].get("msg_id") == asked:
+            if message["parent_header"].get("msg_id") == request_id:
                 ran.published.append(message)
                 seen(ran)
-        ran.reply = self.reply(asked)
+        ran.reply = self.reply(request_id)
         return ran
 
-    def reply(self, asked: str) -> dict[str, Any]:
+    def reply(self, request_id: str) -> dict[str, Any]:
+        """Wait for the reply to the request of this message id, and return its content."""
         while True:
             reply = self.client.get_shell_msg(timeout=PATIENCE)
-            if reply["parent_header"].get("msg_id") == asked:
+            if reply["parent_header"].get("msg_id") == request_id:
                 return reply["content"]
 
     def ask(self, kind: str, code: str, cursor: int | None = None) -> dict[str, Any]:
-        """Send an ``inspect`` or ``complete`` request."""
+        """Send an ``inspect`` or ``complete`` request, and return the reply."""
         return self.reply(getattr(self.client, kind)(code, cursor))
 
     def stopped(self, code: str, when: Callable[[Ran], Any]) -> Ran:
-        """Run a cell and interrupt the kernel, once, when something holds."""
+        """Run a cell, and interrupt the kernel once when a condition holds."""
         pressed: list[bool] = []
 
         def press(ran: Ran) -> None:
@@ -120,10 +121,11 @@ class Kernel:
 
 @contextmanager
 def running(live: str, folder: Path) -> Iterator[Kernel]:
+    """Run a kernel with the extension, with ``QIANFAN_LIVE`` set to `live`."""
     with EmbeddedServer() as server:
-        kept = {k: v for k, v in os.environ.items() if not is_foreign(k)}
+        inherited = {k: v for k, v in os.environ.items() if not is_foreign(k)}
         environment = (
-            kept
+            inherited
             | server.environment()
             | {
                 "IPYTHONDIR": str(folder / "ipython"),
@@ -146,12 +148,13 @@ def running(live: str, folder: Path) -> Iterator[Kernel]:
 
 
 def is_foreign(name: str) -> bool:
+    """Tell whether a variable would change what the tests' kernels do."""
     return name.startswith("QIANFAN_") or name.lower().endswith("_proxy")
 
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory) -> Iterator[dict[str, Kernel]]:
-    """Give a kernel that nobody watches, and one that somebody does."""
+    """Start a kernel whose answers are shown at their end, and one that streams them."""
     folders = {live: tmp_path_factory.mktemp(live) for live in ("off", "on")}
     with running("off", folders["off"]) as off, running("on", folders["on"]) as on:
         yield {"off": off, "on": on}
@@ -159,6 +162,7 @@ def kernels(tmp_path_factory) -> Iterator[dict[str, Kernel]]:
 
 @pytest.fixture
 def fresh(kernels) -> dict[str, Kernel]:
+    """Return both kernels, without conversations and faults."""
     for kernel in kernels.values():
         kernel.server.faults.clear()
         kernel.server.pace = 0

@@ -73,7 +73,7 @@ class PanelPage:
         return self.click("again")
 
     def history(self) -> list[str]:
-        """List what was said, the user's and the model's in turn."""
+        """Return the contents of the conversation's messages."""
         self.kernel.run("%qianfan history -o said")
         result = self.kernel.run("import json; json.dumps([m['content'] for m in said])")
         text = result.contents("execute_result")[0]["data"]["text/plain"]
@@ -81,6 +81,6 @@ class PanelPage:
 
 
 def panels(ran: Ran) -> list[str]:
-    """Name the models of panels that were opened."""
+    """Return the ids of the panels' widget models that were opened."""
     opened = ran.contents("comm_open")
     return [c["comm_id"] for c in opened if "rows" in c["data"]["state"]]

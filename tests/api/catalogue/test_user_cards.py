@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.notebook import Notebook, assert_fails_cleanly
-from support.requests_seen import JSON, bodies, tried, with_keys
+from support.requests_seen import JSON, bodies, dry_run_body, with_keys
 
 from qianfan_magic import ParameterError, SettingsError
 from qianfan_magic.api.catalogue.user_cards import FIELDS, FILE, read_cards, read_file
@@ -55,7 +55,7 @@ def ask(notebook: Notebook, name: str, flags: str = "", text: str = "hi") -> dic
 
 
 def dry_run(notebook: Notebook, flags: str) -> dict[str, Any]:
-    return tried(notebook, f"%%qianfan_chat {flags} --dry-run\nhi")
+    return dry_run_body(notebook, f"%%qianfan_chat {flags} --dry-run\nhi")
 
 
 # --- which service is called

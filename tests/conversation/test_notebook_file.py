@@ -360,8 +360,10 @@ def test_files_that_are_not_notebooks_have_no_order_until_repaired(order):
         assert order.below("a") == set(), content[:80]
 
 
-def test_path_that_no_file_can_have_has_no_order():
-    assert CellOrder({"__vsc_ipynb_file__": "a\0b.ipynb"}).below("a") == set()
+def test_path_without_a_readable_file_has_no_order():
+    Path("folder.ipynb").mkdir()
+    for path in ("folder.ipynb", "missing.ipynb", "a\0b.ipynb"):
+        assert CellOrder({"__vsc_ipynb_file__": path}).below("a") == set(), path
 
 
 def test_cells_without_ids_have_no_order(order):

@@ -133,11 +133,18 @@ def test_cell_with_append_or_without_an_id_removes_nothing():
 def test_turns_of_cells_below_in_the_saved_notebook_are_removed(tmp_path):
     path = tmp_path / "talk.ipynb"
     path.write_text(json.dumps({"cells": [{"id": cell} for cell in "abcde"]}))
-    for cell, remaining in [("a", []), ("c", ["q1"]), ("e", ["q1", "q2"])]:
+    for earlier, cell, remaining in [
+        ("bd", "a", []),
+        ("bd", "c", ["q1"]),
+        ("bd", "e", ["q1", "q2"]),
+        # Cells that were added after the last save are taken for the last ones.
+        (["a", "new"], "b", ["q1"]),
+        ("bd", "new", ["q1", "q2"]),
+    ]:
         store = ConversationStore(CellOrder({"__vsc_ipynb_file__": str(path)}))
-        store.keep(talk("b", "d"))
+        store.keep(talk(*earlier))
         request = make_request().within(store, CellRun(cell, "now"), None)
-        assert questions(request.conversation) == remaining, cell
+        assert questions(request.conversation) == remaining, (earlier, cell)
 
 
 # --- its system text

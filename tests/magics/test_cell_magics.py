@@ -222,6 +222,7 @@ def test_config_out_of_range_is_refused_with_a_message(bare, caplog):
     for setting in (
         *("temperature = 3", "top_k = 0", "stop = 'END'", "timeout = -1", "format = 'nonsense'"),
         *("enable_thinking = 'yes'", "thinking_budget = 5", "seed = 0"),
+        *("max_turns = -1", "max_turns = 'two'", "max_turns = 1.5", "max_turns = [2]"),
     ):
         caplog.clear()
         name = setting.split()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import re
 import signal
 import threading
@@ -147,6 +148,20 @@ def test_note_on_omitted_turns_stands_in_each_column(notebook):
     long = f"%%qianfan_chat\n{LONG}"
     shown = notebook.run(long, f"%%qianfan_chat --compare top_k=1,2\n{'y' * 300}")
     assert shown.count("oldest turn was not sent") == 2
+
+
+def test_columns_are_shortened_one_by_one(notebook):
+    notebook.run("%%qianfan_chat\none", "%%qianfan_chat\ntwo")
+    notebook.server.seen.clear()
+    notebook.server.fail(*[Fault(path="/b_dolly", error_code=336007)] * 2)
+    shown = notebook.run(f"%%qianfan_chat {ENDPOINTS}\nthree")
+    lengths: dict[str, list[int]] = {"a_dolly_12b": [], "b_dolly_12b": []}
+    for seen in notebook.server.seen:
+        lengths[seen.path.rpartition("/")[2]].append(len(json.loads(seen.body)["messages"]))
+    assert lengths == {"a_dolly_12b": [5], "b_dolly_12b": [5, 3, 1]}
+    first, second = shown.split("\n---\n")
+    assert "not sent" not in first
+    assert "[The oldest 2 turns were not sent: the service found more too long.]" in second
 
 
 # --- what is stored and bound
@@ -295,6 +310,16 @@ def test_failing_column_fails_the_cell_and_leaves_the_other_whole(notebook):
             assert error.hint in columns[number], where
             unfinished = rf"\n?{title}\n\n The \*\*Great.*broken off"
             assert bool(re.match(unfinished, columns[number], re.DOTALL)) is has_text, where
+
+
+def test_column_that_is_too_long_by_itself_fails(notebook):
+    notebook.run("%%qianfan_chat\none")
+    notebook.server.fail(*[Fault(path="/b_dolly", error_code=336007)] * 2)
+    error, shown = notebook.fail(f"%%qianfan_chat {ENDPOINTS}\n{WALL}")
+    assert error.message.startswith("Column 2")
+    assert error.hint == "It is too long even without the conversation: shorten the cell."
+    assert "UNESCO World Heritage Site." in shown
+    assert notebook.questions() == ["one", WALL]
 
 
 def test_first_of_two_failing_columns_is_named(notebook):

@@ -8,11 +8,12 @@ import signal
 import sys
 import threading
 
-from support.notebook import LONG, WALL, Notebook, sent
+from support.notebook import CUT_OFF, LONG, WALL, Notebook, sent
 from support.requests_seen import two_lines
 from support.waiting import until
 
 from qianfan_magic import APIError, StreamError
+from qianfan_magic.embedded.engines.scripted import BEIJING
 from qianfan_magic.embedded.faults import Fault
 
 # --- the turns that are sent
@@ -57,6 +58,32 @@ def test_oldest_turn_that_does_not_fit_is_not_sent_but_stays(notebook):
     assert [message["content"] for message in notebook.bodies[-1]["messages"]] == [question]
     assert "oldest turn was not sent" in shown
     assert notebook.questions() == [LONG, question]
+
+
+def test_max_turns_limits_what_is_sent_and_not_what_is_kept(notebook):
+    notebook.run(*(f"%%qianfan_chat\n{question}" for question in ("one", "two", "three")))
+    for max_turns, left_out in ((0, 3), (1, 2), (2, 1), (None, 0)):
+        notebook.run(f"%config QianfanMagics.max_turns = {max_turns}")
+        shown = notebook.run("%%qianfan_chat\nfour")
+        sent = [message["content"] for message in notebook.bodies[-1]["messages"]][::2]
+        questions = ["one", "two", "three", "four"]
+        assert sent == questions[left_out:], max_turns
+        assert (f"not sent: max_turns is {max_turns}." in shown) is bool(left_out), max_turns
+        assert notebook.questions() == questions, max_turns
+        notebook.run("%qianfan undo")
+
+
+def test_continued_answer_is_shown_bound_and_counted_as_one(notebook):
+    whole = "%%qianfan_chat -n other -o whole\nPlease introduce Beijing"
+    for flags in ("", "--no-stream"):
+        notebook.run("%qianfan reset --all", whole, CUT_OFF)
+        shown = notebook.run(f"%%qianfan_chat --continue {flags} -o reply\n")
+        assert shown.strip() == BEIJING.strip(), flags
+        whole_reply, reply = notebook.bound("whole", "reply")
+        assert reply.text == BEIJING, flags
+        assert not reply.is_truncated, flags
+        assert reply.usage.completion_tokens == whole_reply.usage.completion_tokens, flags
+        assert notebook.turns()[0].tokens[1] == reply.usage.completion_tokens, flags
 
 
 # --- failures
@@ -106,6 +133,23 @@ def test_answer_with_need_clear_history_is_noted_and_not_kept(notebook):
     assert "ban_round -1" in notebook.run("%%qianfan_chat\nsomething bad")
     assert notebook.questions() == ["hi"]
     assert notebook.questions("other") == ["hi"]
+
+
+def test_unsafe_turn_is_counted_among_those_that_were_sent(notebook):
+    too_long = Fault(error_code=336007)
+    for max_turns, faults, ban_round, remaining in (
+        (2, [], 1, ["one"]),
+        (2, [], 2, ["one", "two"]),
+        (None, [too_long], 2, ["one", "two"]),
+        (2, [too_long], 1, ["one", "two"]),
+    ):
+        notebook.run("%config QianfanMagics.max_turns = None", "%qianfan reset")
+        notebook.run(*(f"%%qianfan_chat\n{question}" for question in ("one", "two", "three")))
+        notebook.run(f"%config QianfanMagics.max_turns = {max_turns}")
+        unsafe = Fault(fields={"need_clear_history": True, "ban_round": ban_round})
+        notebook.server.fail(*faults, unsafe)
+        notebook.run("%%qianfan_chat\nsomething bad")
+        assert notebook.questions() == remaining, (max_turns, faults, ban_round)
 
 
 def test_unsafe_completion_is_noted(notebook):

@@ -259,7 +259,10 @@ def test_cell_continues_its_own_or_another_answer_as_one_turn(page):
     for cell in "ab":
         cleared(page)
         page.run("a", CUT_OFF)
-        record = records_of(resume(page, cell))[-1]
+        ran = resume(page, cell)
+        (bundle,) = ran.bundles
+        assert bundle["text/plain"].startswith(BEIJING.strip("\n") + "\n\n[dolly_12b"), cell
+        record = records_of(ran)[-1]
         assert "truncated" not in record["turns"][0], cell
         assert record["turns"][0]["continues"]["truncated"], cell
         assert page.messages() == WHOLE, cell

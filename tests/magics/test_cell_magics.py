@@ -290,6 +290,8 @@ WRONG = {
     "%%qianfan_chat -o class\nhi": "class",
     "%%qianfan_chat -o a.b\nhi": "a.b",
     "%%qianfan_chat -e ../x\nhi": "endpoint",
+    "%%qianfan_chat -n ''\nhi": "-n needs a name",
+    "%%qianfan_chat -n ' '\nhi": "-n needs a name",
     "%%qianfan_chat -m StarCoder\nhi": "completion model",
     "%%qianfan_chat -m Dolly-12B\nhi": "no preset address",
     "%%qianfan_chat --fill\n{nobody}": "no variable nobody",

@@ -1,4 +1,4 @@
-"""A real kernel, request_id as a front end asks it."""
+"""A real kernel, to which cells are sent as a front end sends them."""
 
 from __future__ import annotations
 

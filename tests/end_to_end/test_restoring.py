@@ -27,6 +27,13 @@ def reopen(page: Page, notebook: Page | None = None) -> None:
     page.restart()
 
 
+def put_ahead(page: Page, cell: str) -> int:
+    """Make the clock of a cell's record an hour later, as a computer that is ahead does."""
+    record = page.under[cell][0]["metadata"][KEY]
+    record["clock"] += 3_600_000
+    return int(record["clock"])
+
+
 def compare(page: Page, cell: str, flags: str = "") -> Ran:
     """Compare two services that answer "first" and "second"."""
     page.server.fail(
@@ -79,7 +86,9 @@ def test_completion_carries_no_record(page):
 
 
 def test_clock_of_the_records_counts_up_across_kernels(page):
+    """The wall clock would do, unless the notebook comes from a computer that is ahead."""
     clocks = [records_of(page.ask(cell, "hi"))[0]["clock"] for cell in "aba"]
+    clocks.append(put_ahead(page, "b"))
     reopen(page)
     clocks.append(records_of(page.ask("c", "three"))[0]["clock"])
     del page.under["a"][0]["metadata"][KEY]["clock"]
@@ -185,9 +194,12 @@ def test_turns_of_another_notebook_are_restored_and_recorded(page, tmp_path):
     page.talk("one", "two")
     other = Page(page.kernel, tmp_path / "other.ipynb")
     reopen(page, other)
+    ahead = put_ahead(page, "b")
+    other.save()
     ran = page.run("z", f"%qianfan restore {other.path}")
     assert page.questions() == ["one", "two"]
     assert recorded_turns(ran) == [(1, "one"), (2, "two")]
+    assert records_of(ran)[0]["clock"] > ahead
 
 
 def test_turns_that_are_not_saved_are_overwritten_only_by_force(page):
@@ -239,6 +251,15 @@ def test_kept_column_replaces_the_first_in_the_record_alone(page):
     assert page.messages() == ["which?", "second"]
     compare(page, "a")
     assert page.messages() == ["which?", "first"]
+
+
+def test_kept_column_is_restored_without_the_output_of_the_comparison(page):
+    compare(page, "a")
+    page.run("b", "%qianfan keep 2")
+    page.under["a"] = []
+    reopen(page)
+    page.say("%qianfan restore")
+    assert page.messages() == ["which?", "second"]
 
 
 def test_column_beside_a_failed_one_replaces_the_turn_of_its_cell(page):

@@ -9,7 +9,7 @@ and baseline take turns. Names of parts leave the others out:
 - tasks: the page's longest task, while 100 kB of Markdown with 40 blocks of Python stream in 20 s
   in 2,000 chunks, when the final output takes the widget's place, and after that; from then on
   the baseline is the same text shown by IPython's ``Markdown``. Target: at most 50 ms; Chromium
-  tells of no shorter tasks, which are shown as 0.
+  reports no shorter tasks, which are shown as 0.
 - first: from the moment the server sends its first chunk, half a second after the request, to
   its text in the page. Target: at most 80 ms, the median of 30.
 

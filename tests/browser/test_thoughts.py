@@ -52,12 +52,12 @@ def is_open(details: Locator) -> bool:
     return details.evaluate("e => e.open")
 
 
-def said(notebook: OpenNotebook, text: str) -> None:
+def wait_for_answer(notebook: OpenNotebook, text: str) -> None:
     """Wait until the answer so far shows a text."""
     notebook.page.locator(".qianfan-body", has_text=text).wait_for()
 
 
-def thought(notebook: OpenNotebook, text: str) -> None:
+def wait_for_thoughts(notebook: OpenNotebook, text: str) -> None:
     """Wait until the thoughts so far hold a text, whether or not they are open."""
     expect(notebook.page.locator(".qianfan-thought")).to_contain_text(text)
 
@@ -73,7 +73,7 @@ def test_thoughts_are_open_until_the_answer_begins(ask: Ask, hand: HandServer) -
     assert is_open(thoughts(notebook))
     assert notebook.page.locator(".qianfan-body").inner_text() == ""
     hand.say("Five")
-    said(notebook, "Five")
+    wait_for_answer(notebook, "Five")
     expect(notebook.page.locator(".qianfan-state")).to_contain_text("ernie-5.1: streaming")
     assert not is_open(thoughts(notebook))
 
@@ -81,26 +81,26 @@ def test_thoughts_are_open_until_the_answer_begins(ask: Ask, hand: HandServer) -
 def test_reader_who_opened_the_thoughts_again_keeps_them_open(ask: Ask, hand: HandServer) -> None:
     notebook = ask(ASK)
     hand.think("Ten cents? ")
-    thought(notebook, "Ten cents?")
+    wait_for_thoughts(notebook, "Ten cents?")
     for _ in range(2):
         thoughts(notebook).locator("summary").click()
     hand.think("No.")
-    thought(notebook, "No.")
+    wait_for_thoughts(notebook, "No.")
     hand.say("Five")
-    said(notebook, "Five")
+    wait_for_answer(notebook, "Five")
     assert is_open(thoughts(notebook))
 
 
 def test_reader_who_closed_the_thoughts_keeps_them_closed(ask: Ask, hand: HandServer) -> None:
     notebook = ask(ASK)
     hand.think("Ten cents? ")
-    thought(notebook, "Ten cents?")
+    wait_for_thoughts(notebook, "Ten cents?")
     thoughts(notebook).locator("summary").click()
     hand.think("No.")
-    thought(notebook, "No.")
+    wait_for_thoughts(notebook, "No.")
     assert not is_open(thoughts(notebook))
     hand.say("Five")
-    said(notebook, "Five")
+    wait_for_answer(notebook, "Five")
     assert not is_open(thoughts(notebook))
 
 
@@ -108,10 +108,10 @@ def test_thoughts_opened_under_the_answer_stay_open_to_its_end(ask: Ask, hand: H
     notebook = ask(ASK)
     hand.think("Ten cents? No.")
     hand.say("Five")
-    said(notebook, "Five")
+    wait_for_answer(notebook, "Five")
     thoughts(notebook).locator("summary").click()
     hand.say(" cents.")
-    said(notebook, "Five cents.")
+    wait_for_answer(notebook, "Five cents.")
     assert is_open(thoughts(notebook))
     hand.end()
     expect(notebook.page.locator(SAVED)).to_have_attribute("open", "")
@@ -125,17 +125,17 @@ SELECT = """words => { const text = document.querySelector('.qianfan-thought').f
 def test_selection_in_the_thoughts_survives_the_next_pieces(ask: Ask, hand: HandServer) -> None:
     notebook = ask(ASK)
     hand.think("Is it ten cents? ")
-    thought(notebook, "ten cents?")
+    wait_for_thoughts(notebook, "ten cents?")
     notebook.page.evaluate(SELECT, "ten cents")
     hand.think("No, ", "five.")
-    thought(notebook, "No, five.")
+    wait_for_thoughts(notebook, "No, five.")
     assert notebook.page.evaluate("document.getSelection().toString()") == "ten cents"
 
 
 def test_stop_keeps_the_thoughts_and_adds_no_turn(ask: Ask, hand: HandServer) -> None:
     notebook = ask(ASK, "print('went on')")
     hand.think("Ten cents? ", "Let me")
-    thought(notebook, "Let me")
+    wait_for_thoughts(notebook, "Let me")
     notebook.page.get_by_role("button", name="Stop", exact=True).click()
     notebook.output(1).get_by_text("KeyboardInterrupt").wait_for()
     expect(notebook.page.locator(SAVED)).to_contain_text("Ten cents? Let me")
@@ -158,20 +158,20 @@ SCROLLER = """() => { let e = document.querySelector('.qianfan-reply');
 def test_page_follows_the_end_of_the_thoughts(ask: Ask, hand: HandServer) -> None:
     notebook = ask(ASK, height=500)
     hand.think(*LONG[:20])
-    thought(notebook, "Step 19:")
+    wait_for_thoughts(notebook, "Step 19:")
     hand.think(*LONG[20:60])
-    thought(notebook, "Step 59:")
+    wait_for_thoughts(notebook, "Step 59:")
     assert notebook.page.evaluate(BOTTOM) < 500
 
 
 def test_page_stays_where_the_reader_has_scrolled_up(ask: Ask, hand: HandServer) -> None:
     notebook = ask(ASK, height=500)
     hand.think(*LONG[:60])
-    thought(notebook, "Step 59:")
+    wait_for_thoughts(notebook, "Step 59:")
     scroller = notebook.page.evaluate_handle(SCROLLER)
     scroller.evaluate("e => { e.scrollTop = 40 }")
     hand.think(*LONG[60:])
-    thought(notebook, "Step 999:")
+    wait_for_thoughts(notebook, "Step 999:")
     assert scroller.evaluate("e => e.scrollTop") == 40
 
 
@@ -179,10 +179,10 @@ def test_state_line_stays_in_view_when_long_thoughts_fold(ask: Ask, hand: HandSe
     notebook = ask(ASK, *["print('a cell below')"] * 12, height=500)
     notebook.page.locator(".qianfan-state").scroll_into_view_if_needed()
     hand.think(*LONG[:60])
-    thought(notebook, "Step 59:")
+    wait_for_thoughts(notebook, "Step 59:")
     expect(notebook.page.locator(".qianfan-state")).to_be_in_viewport()
     hand.say("Five")
-    said(notebook, "Five")
+    wait_for_answer(notebook, "Five")
     expect(notebook.page.locator(".qianfan-state")).to_be_in_viewport()
 
 
@@ -192,11 +192,11 @@ def test_reader_within_long_thoughts_finds_where_they_were_folded(
     notebook = ask(ASK, *["print('a cell below')"] * 12, height=500)
     notebook.page.locator(".qianfan-state").scroll_into_view_if_needed()
     hand.think(*LONG[:100])
-    thought(notebook, "Step 99:")
+    wait_for_thoughts(notebook, "Step 99:")
     notebook.page.evaluate_handle(SCROLLER).evaluate("e => { e.scrollTop -= 700 }")
     assert notebook.page.evaluate(BOTTOM) > 500
     hand.say("Five")
-    said(notebook, "Five")
+    wait_for_answer(notebook, "Five")
     expect(thoughts(notebook).locator("summary")).to_be_in_viewport()
 
 
@@ -211,7 +211,7 @@ def test_long_thoughts_cost_little_more_than_their_length(ask: Ask, hand: HandSe
     developer_tools.send("Network.enable")
     notebook.run_code(ASK)
     hand.think(*LONG)
-    thought(notebook, "Step 999:")
+    wait_for_thoughts(notebook, "Step 999:")
     assert 100_000 < sum(received) < 200_000
 
 
@@ -301,7 +301,7 @@ def test_thoughts_stand_above_other_forms_too(
 ) -> None:
     notebook = ask(ASK.replace(CELL, f"{CELL} --format {form}"))
     hand.think("Ten *cents*? No.")
-    thought(notebook, "Ten *cents*? No.")
+    wait_for_thoughts(notebook, "Ten *cents*? No.")
     hand.say(text)
     hand.end()
     expect(notebook.output(1).locator(".qianfan-answer > pre")).to_contain_text(shown)
@@ -351,7 +351,7 @@ def hostile(ask: Ask, hand: HandServer) -> OpenNotebook:
     notebook.page.evaluate(WATCH)
     for number, group in enumerate(GROUPS):
         hand.think(*(f"{text}\n\n" for text in group.values()), f"(end of {number})")
-        thought(notebook, f"(end of {number})")
+        wait_for_thoughts(notebook, f"(end of {number})")
         hand.say("Seen.")
         hand.end()
     expect(notebook.page.locator(SAVED)).to_have_count(len(GROUPS))

@@ -308,7 +308,7 @@ def test_again_without_an_answer_is_refused(page):
     for number, cell in enumerate(["x = 1", "%qianfan", failed, compared], 1):
         page.kernel.run(cell)
         page.set(top_k=number)  # removes the message of the case before
-        assert page.says("again").startswith("There is no answer to request again"), cell
+        assert page.message_after("again").startswith("There is no answer to request again"), cell
 
 
 def test_again_that_fails_shows_why_and_cannot_be_kept(page):
@@ -331,8 +331,8 @@ def test_again_can_be_stopped(page):
             pressed.append(True)
             page.kernel.manager.interrupt_kernel()
 
-    asked = page.tell({"method": "custom", "content": {"click": "again"}})
-    assert page.state(page.ran(asked, press))["message"] == "Stopped."
+    asked = page.send({"method": "custom", "content": {"click": "again"}})
+    assert page.state(page.result_of(asked, press))["message"] == "Stopped."
 
 
 # --- Keep
@@ -390,13 +390,13 @@ def test_keep_binds_the_reply(page):
 
 def test_answer_is_kept_once_and_closed_in_the_panel(page):
     page.ask()
-    assert page.says("keep").startswith("There is no answer to keep")
+    assert page.message_after("keep").startswith("There is no answer to keep")
     reply = page.state(page.again())["reply"]
     ran = page.click("keep")
     assert page.state(ran)["message"].startswith("Kept")
     assert page.state(ran)["reply"] == ""
     assert closed(ran) == [reply]
-    assert page.says("keep").startswith("There is no answer to keep")
+    assert page.message_after("keep").startswith("There is no answer to keep")
 
 
 def test_next_again_can_be_kept_too(page):

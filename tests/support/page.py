@@ -84,7 +84,9 @@ class Page:
 
     def messages(self, name: str = "default") -> list[str]:
         """Return the contents of all messages of a conversation."""
-        ran = self.kernel.run(f"%qianfan history -n {name} -o said\n[m['content'] for m in said]")
+        ran = self.kernel.run(
+            f"%qianfan history -n {name} -o messages\n[m['content'] for m in messages]"
+        )
         return literal_eval(ran.contents("execute_result")[0]["data"]["text/plain"])
 
     def questions(self, name: str = "default") -> list[str]:

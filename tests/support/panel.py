@@ -1,4 +1,4 @@
-"""The panel of sliders, moved as a page moves it."""
+"""The panel of sliders, used as a page uses it."""
 
 from __future__ import annotations
 
@@ -20,41 +20,42 @@ class PanelPage:
     shown: Ran
     model: str
 
-    def tell(self, data: dict[str, Any]) -> str:
+    def send(self, data: dict[str, Any]) -> str:
+        """Send data to the panel's model in the kernel; return the id of the message."""
         session = self.kernel.client.session
         message = session.msg("comm_msg", {"comm_id": self.model, "data": data})
         self.kernel.client.shell_channel.send(message)
         return message["header"]["msg_id"]
 
-    def ran(self, asked: str, seen: Any = lambda _: None) -> Ran:
-        """Give all that the kernel published because of a message."""
+    def result_of(self, message_id: str, seen: Any = lambda _: None) -> Ran:
+        """Return all that the kernel publishes because of a message."""
         ran = Ran({})
         while ran.contents("status")[-1:] != [{"execution_state": "idle"}]:
             message = self.kernel.client.get_iopub_msg(timeout=PATIENCE)
-            if message["parent_header"].get("msg_id") == asked:
+            if message["parent_header"].get("msg_id") == message_id:
                 ran.published.append(message)
                 seen(ran)
         return ran
 
     def set(self, **values: Any) -> dict[str, Any]:
-        """Set values as the sliders do; return what the panel's state was set to in answer."""
+        """Set values as the sliders do; return the state that the kernel sends back."""
         data = {"method": "update", "state": {"values": values}, "buffer_paths": []}
-        return self.state(self.ran(self.tell(data)))
+        return self.state(self.result_of(self.send(data)))
 
     def click(self, button: str) -> Ran:
-        return self.ran(self.tell({"method": "custom", "content": {"click": button}}))
+        return self.result_of(self.send({"method": "custom", "content": {"click": button}}))
 
-    def says(self, button: str) -> str:
-        """Press a button; return what the panel says."""
+    def message_after(self, button: str) -> str:
+        """Press a button; return the message that the panel shows."""
         return self.state(self.click(button)).get("message", "")
 
     def state(self, ran: Ran) -> dict[str, Any]:
-        """Merge what the panel's model was told."""
-        told: dict[str, Any] = {}
+        """Return the state that the kernel sent to the panel's model."""
+        state: dict[str, Any] = {}
         for content in ran.contents("comm_msg"):
             if content["comm_id"] == self.model and content["data"]["method"] == "update":
-                told |= content["data"]["state"]
-        return told
+                state |= content["data"]["state"]
+        return state
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
@@ -74,8 +75,8 @@ class PanelPage:
 
     def history(self) -> list[str]:
         """Return the contents of the conversation's messages."""
-        self.kernel.run("%qianfan history -o said")
-        result = self.kernel.run("import json; json.dumps([m['content'] for m in said])")
+        self.kernel.run("%qianfan history -o messages")
+        result = self.kernel.run("import json; json.dumps([m['content'] for m in messages])")
         text = result.contents("execute_result")[0]["data"]["text/plain"]
         return json.loads(text.strip("'"))
 

@@ -71,9 +71,9 @@ def stream_answer(*pieces: bytes | threading.Event | Mapping[str, Any], **rest: 
 
 
 def bearer_answer(token: str, begins: str = BEGINS, ends: str = ENDS, **rest: Any) -> Answer:
-    """Answer as IAM does; a day's life unless it is told."""
-    said = {"userId": "27f8", "token": token, "status": "enable"}
-    return json_answer(said | {"createTime": begins, "expireTime": ends}, **rest)
+    """Answer as IAM does, with a token that is valid for a day by default."""
+    fields = {"userId": "27f8", "token": token, "status": "enable"}
+    return json_answer(fields | {"createTime": begins, "expireTime": ends}, **rest)
 
 
 def event(payload: Mapping[str, Any]) -> bytes:

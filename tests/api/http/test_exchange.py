@@ -448,8 +448,8 @@ def test_record_of_an_exchange_that_has_not_begun_is_empty(make_client):
 
 def test_secret_that_the_service_echoes_is_masked(raw_server, make_client):
     def echo(seen):
-        said = {"content": seen.headers["authorization"]}
-        return json_answer({"choices": [{"message": said}]}, headers={"X-Echo": BEARER})
+        message = {"content": seen.headers["authorization"]}
+        return json_answer({"choices": [{"message": message}]}, headers={"X-Echo": BEARER})
 
     raw_server.script += [echo]
     call = call_of(make_client(bearer_token=BEARER), 2, "chat")

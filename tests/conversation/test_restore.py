@@ -1,12 +1,10 @@
-"""Conversations restored from notebooks on disk, and the summary for the user."""
+"""Conversations restored from the records of a saved notebook, and the summary for the user."""
 
 from __future__ import annotations
 
 import copy
 import json
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,68 +25,88 @@ SECRET = "Wenxin-k3y-of-mine"
 
 
 class Notebook:
-    """A notebook whose cells chat, as the magics have them do it, without the asking."""
+    """A notebook whose cells record turns as the magics do, without a kernel or a service."""
 
-    def __init__(self) -> None:
+    def __init__(self, cells: str = "") -> None:
+        """Run a cell for each letter, which asks "ask a" and so on."""
         self.store = ConversationStore(CellOrder({}))
         self.cells: dict[str, list[dict[str, Any]]] = {}
         self._runs = 0
+        for cell in cells:
+            self.ask(cell, f"ask {cell}")
 
     def ask(
-        self, cell: str, user: str, *, name: str = "default", append: bool = False, **said: Any
+        self, cell: str, user: str, *, name: str = "default", append: bool = False, **fields: Any
     ) -> None:
-        """Run a chat cell; the answer is the question in capitals."""
+        """Run a chat cell; by default the answer is the question in capitals."""
         run, others = self._run(cell), []
         conversation = self.store.get(name)
         if not append:
             rewound, others = self.store.rewind(name, run)
             conversation = rewound.conversation
-        turn = Turn(user, said.pop("assistant", user.upper()), cell=cell, run=run.id, **said)
-        self._took(run, conversation.append(turn), *(other.conversation for other in others))
+        assistant = fields.pop("assistant", user.upper())
+        turn = Turn(user, assistant, cell=cell, run=run.id, **fields)
+        self._answer(run, conversation.append(turn), *(other.conversation for other in others))
 
-    def go_on(self, cell: str, rest: str) -> None:
+    def continue_answer(self, cell: str, rest: str) -> None:
         """Run a cell with ``--continue``."""
         run = self._run(cell)
         rewound, _ = self.store.rewind("default", run, to_continue=True)
         last = rewound.conversation.turns[-1]
         before = rewound.conversation.truncate(len(rewound.conversation.turns) - 1)
-        whole = Turn(
-            last.user, last.assistant + rest, cell=cell, run=run.id, system=last.system,
-            continues=last,
-        )  # fmt: skip
-        self._took(run, before.append(whole))
+        text = last.assistant + rest
+        whole = Turn(last.user, text, cell=cell, run=run.id, system=last.system, continues=last)
+        self._answer(run, before.append(whole))
 
     def undo(self, cell: str, name: str = "default") -> None:
         conversation = self.store.get(name)
-        left = conversation.truncate(len(conversation.turns) - 1)
-        self.store.keep(left)
-        self._shows(cell, self.store.record(run=self._run(cell)), "undone")
+        self.store.keep(conversation.truncate(len(conversation.turns) - 1))
+        self.show(cell, self.store.record(run=self._run(cell)), "undone")
 
     def reset(self, cell: str, name: str = "default") -> None:
         self.store.forget(self.store.get(name))
-        self._shows(cell, self.store.record(run=self._run(cell)), "forgotten")
+        self.show(cell, self.store.record(run=self._run(cell)), "forgotten")
 
     def load(self, cell: str, *conversations: Conversation) -> None:
         self.store.keep(*conversations)
         record = self.store.record(*conversations, run=self._run(cell), last=None)
-        self._shows(cell, record, "loaded")
+        self.show(cell, record, "loaded")
+
+    def show(self, cell: str, record: dict[str, Any], text: str) -> None:
+        """Replace the outputs of a cell by a text that carries a record."""
+        self.cells[cell] = [
+            nbformat.v4.new_output(
+                "display_data", data={"text/plain": text}, metadata=with_digest(record, text)
+            )
+        ]
 
     def clear(self, *cells: str) -> None:
+        """Clear the outputs of cells."""
         for cell in cells:
             self.cells[cell] = []
 
+    def delete(self, *cells: str) -> None:
+        for cell in cells:
+            del self.cells[cell]
+
+    def copy(self, cell: str, copied: str, index: int) -> None:
+        self.cells[copied] = copy.deepcopy(self.cells[cell])
+        self.move(copied, index)
+
+    def move(self, cell: str, index: int) -> None:
+        order = [other for other in self.cells if other != cell]
+        order.insert(index, cell)
+        self.cells = {id_: self.cells[id_] for id_ in order}
+
     def record(self, cell: str) -> Any:
-        """Return a cell's record, to be changed."""
+        """Return the record in the output of a cell, to be changed in place."""
         return self.cells[cell][-1]["metadata"][KEY]
 
-    def move(self, cell: str, place: int) -> None:
-        order = [one for one in self.cells if one != cell]
-        order.insert(place, cell)
-        self.cells = {one: self.cells[one] for one in order}
+    def recorded_turn(self, cell: str) -> Any:
+        """Return the first turn of a cell's record, to be changed in place."""
+        return self.record(cell)["turns"][0]
 
-    def save(self, path: Path | None = None) -> Path:
-        """Write the file; by default notebook.ipynb in this folder."""
-        path = path or Path("notebook.ipynb")
+    def save(self, path: Path = Path("notebook.ipynb")) -> Path:
         notebook = nbformat.v4.new_notebook()
         for cell, outputs in self.cells.items():
             notebook.cells.append(nbformat.v4.new_code_cell(id=cell, outputs=outputs))
@@ -96,29 +114,32 @@ class Notebook:
         return path
 
     def restore(self) -> Restoration:
+        """Save the notebook and restore the file."""
         return restore(read_outputs(self.save()))
 
-    def said(self, name: str = "default") -> list[str]:
-        """Save, restore, and list the questions of a conversation."""
-        return [turn.user for turn in self.restore().conversations[name].turns]
+    def restart(self) -> None:
+        """Save the notebook, restart the kernel and restore the conversations there."""
+        restored = self.restore()
+        self.store = ConversationStore(CellOrder({}))
+        self.store.advance_clock(restored.clock)
+        self.store.keep(*restored.conversations.values())
 
-    def summary(self) -> list[str]:
-        return self.restore().summary
+    def questions(self, name: str = "default") -> list[str]:
+        """Return the questions of a conversation after a restore."""
+        return questions(self.restore(), name)
+
+    def stored(self) -> dict[str, Conversation]:
+        """Return the conversations of the kernel by their names."""
+        return {conversation.name: conversation for conversation in self.store}
 
     def _run(self, cell: str) -> CellRun:
         self._runs += 1
         return CellRun(cell, f"run-{self._runs}")
 
-    def _took(self, run: CellRun, *conversations: Conversation) -> None:
+    def _answer(self, run: CellRun, *conversations: Conversation) -> None:
         self.store.keep(*conversations)
         record = self.store.record(conversations[0], run=run, last=1)
-        self._shows(run.cell, record, conversations[0].turns[-1].assistant)
-
-    def _shows(self, cell: str, record: dict[str, Any], text: str) -> None:
-        made = nbformat.v4.new_output(
-            "display_data", data={"text/plain": text}, metadata=with_digest(record, text)
-        )
-        self.cells[cell] = [made]
+        self.show(run.cell, record, conversations[0].turns[-1].assistant)
 
 
 @pytest.fixture
@@ -128,32 +149,33 @@ def empty() -> Notebook:
 
 @pytest.fixture
 def notebook() -> Notebook:
-    """Give a notebook whose cells a, b and c have asked."""
-    made = Notebook()
-    for cell in "abc":
-        made.ask(cell, f"ask {cell}")
-    return made
+    """Return a notebook with the cells a, b and c, of one turn each."""
+    return Notebook("abc")
+
+
+def questions(restored: Restoration, name: str = "default") -> list[str]:
+    return [turn.user for turn in restored.conversations[name].turns]
+
+
+def asked(cells: str) -> list[str]:
+    """Return the questions of cells."""
+    return [f"ask {cell}" for cell in cells]
 
 
 def left_out(*turns: tuple[int, str, int]) -> str:
-    named = [f"turn {number} (\u201c{said}\u201d, cell {cell})" for number, said, cell in turns]
+    """Return the line that names turns by number, question and position of the cell."""
+    named = [f"turn {number} (\u201c{user}\u201d, cell {place})" for number, user, place in turns]
     return f"default: left out, since the conversation had been rewound: {', '.join(named)}."
 
 
-# --- there and back
+# --- the round trip
 
 
-def test_conversation_comes_back_as_it_was(notebook):
-    assert notebook.restore().conversations == {one.name: one for one in notebook.store}
-
-
-def test_summary_of_a_whole_conversation_is_one_line(notebook):
-    assert notebook.summary() == ["default: 3 turns restored."]
-
-
-def test_summary_of_one_turn_is_in_the_singular(empty):
-    empty.ask("a", "hi")
-    assert empty.summary() == ["default: 1 turn restored."]
+def test_conversation_is_restored_with_its_clock_and_a_summary_of_one_line(notebook):
+    restored = notebook.restore()
+    assert restored.conversations == notebook.stored()
+    assert restored.clock == notebook.store.clock
+    assert restored.summary == ["default: 3 turns restored."]
 
 
 def test_notebook_without_records_restores_nothing(empty):
@@ -161,72 +183,49 @@ def test_notebook_without_records_restores_nothing(empty):
     assert empty.restore() == Restoration()
 
 
-def test_clock_is_that_of_the_newest_record(notebook):
-    assert notebook.restore().clock == notebook.store.clock
-
-
-def test_restored_conversation_lacks_nothing(notebook):
-    assert notebook.restore().lacks(notebook.store.get("default")) == 0
-
-
-def test_turns_that_were_not_saved_are_lacking(notebook):
+def test_turns_without_a_record_are_counted_as_lacking(notebook):
     restored = notebook.restore()
+    assert restored.lacks(notebook.store.get("default")) == 0
     notebook.ask("d", "ask d")
     assert restored.lacks(notebook.store.get("default")) == 1
+    assert restored.lacks(Conversation("unknown").append(Turn("ask a", "ASK A"))) == 1
 
 
-def test_turns_of_an_unknown_conversation_are_lacking(notebook):
-    stranger = Conversation("stranger").append(Turn("ask a", "ASK A"))
-    assert notebook.restore().lacks(stranger) == 1
-
-
-def test_dropped_turns_are_not_lacking(notebook):
-    before = notebook.store.get("default")
-    notebook.undo("u")
-    assert notebook.restore().lacks(before) == 0
-
-
-def test_restored_conversation_goes_on_and_comes_back(notebook):
-    restored = notebook.restore()
-    notebook.store = ConversationStore(CellOrder({}))
-    notebook.store.advance_clock(restored.clock)
-    notebook.store.keep(*restored.conversations.values())
+def test_restored_conversation_is_continued_and_restored_again(notebook):
+    # As if it came from another computer, whose clock is a minute ahead.
+    notebook.record("c")["clock"] += 60_000
+    notebook.restart()
+    assert notebook.store.get("default").rewind(CellRun("b", "later")).replaced == (2,)
     notebook.ask("d", "ask d")
-    assert notebook.said() == ["ask a", "ask b", "ask c", "ask d"]
+    assert notebook.questions() == asked("abcd")
 
 
-def test_restored_cell_is_known_when_it_runs_again(notebook):
-    conversation = notebook.restore().conversations["default"]
-    assert conversation.rewind(CellRun("b", "later")).replaced == (2,)
+def test_turn_is_restored_with_its_system_text_parameters_and_state(empty):
+    empty.ask("a", "hi", stopped=True, parameters={"temperature": 0.5, "stop": ["x"]})
+    empty.ask("b", "ho", truncated=True, system="Be brief.")
+    restored = empty.restore()
+    first, second = restored.conversations["default"].turns
+    assert first.parameters == {"temperature": 0.5, "stop": ["x"]}
+    assert (first.stopped, first.truncated) == (True, False)
+    assert (second.stopped, second.truncated) == (False, True)
+    assert restored.conversations["default"].system == "Be brief."
+    with_system = "with the system text \u201cBe brief.\u201d"
+    assert restored.summary == [f"default: 2 turns restored, {with_system}."]
 
 
-def test_system_text_comes_back(empty):
-    empty.ask("a", "hi", system="Be brief.")
-    assert empty.restore().conversations["default"].system == "Be brief."
-
-
-def test_parameters_come_back(empty):
-    empty.ask("a", "hi", parameters={"temperature": 0.5, "stop": ["x"]})
-    turn = empty.restore().conversations["default"].turns[0]
-    assert turn.parameters == {"temperature": 0.5, "stop": ["x"]}
-
-
-def test_two_conversations_come_back_apart(empty):
+def test_each_conversation_is_restored_with_a_line_of_its_own(empty):
     empty.ask("a", "hi")
     empty.ask("b", "ho", name="tutor")
-    assert (empty.said("default"), empty.said("tutor")) == (["hi"], ["ho"])
+    restored = empty.restore()
+    assert questions(restored) == ["hi"]
+    assert questions(restored, "tutor") == ["ho"]
+    assert restored.summary == ["default: 1 turn restored.", "tutor: 1 turn restored."]
 
 
-def test_two_conversations_have_a_line_each(empty):
-    empty.ask("a", "hi")
-    empty.ask("b", "ho", name="tutor")
-    assert empty.summary() == ["default: 1 turn restored.", "tutor: 1 turn restored."]
-
-
-def test_500_turns_come_back(empty):
+def test_500_turns_are_restored(empty):
     for number in range(500):
         empty.ask(f"c{number}", f"ask {number}")
-    assert empty.restore().conversations == {one.name: one for one in empty.store}
+    assert empty.restore().conversations == empty.stored()
 
 
 CELLS = st.sampled_from("abcd")
@@ -234,7 +233,7 @@ NAMES = st.sampled_from(["default", "tutor"])
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("ask"), CELLS, NAMES),
-        st.tuples(st.just("append"), CELLS, st.just("default")),
+        st.tuples(st.just("append"), CELLS, NAMES),
         st.tuples(st.just("undo"), st.just("u"), NAMES),
         st.tuples(st.just("reset"), st.just("r"), NAMES),
     ),
@@ -242,7 +241,8 @@ STEPS = st.lists(
 )
 
 
-def follow(steps: list[tuple[str, str, str]], notebook: Notebook) -> None:
+def notebook_after(steps: list[tuple[str, str, str]]) -> Notebook:
+    notebook = Notebook()
     for number, (step, cell, name) in enumerate(steps):
         if step in {"ask", "append"}:
             notebook.ask(cell, f"ask {number}", name=name, append=step == "append")
@@ -250,299 +250,245 @@ def follow(steps: list[tuple[str, str, str]], notebook: Notebook) -> None:
             notebook.reset(f"{cell}{number}", name)
         elif notebook.store.get(name).turns:
             notebook.undo(f"{cell}{number}", name)
+    return notebook
 
 
-def kept(conversations: dict[str, Conversation]) -> dict[str, tuple[Turn, ...]]:
-    return {name: one.turns for name, one in conversations.items() if one.turns}
+def turns_by_name(conversations: dict[str, Conversation]) -> dict[str, tuple[Turn, ...]]:
+    """Return the turns of conversations that have any: after a reset, only a name is restored."""
+    return {name: each.turns for name, each in conversations.items() if each.turns}
 
 
-@given(STEPS.filter(lambda steps: len({n for s, _, n in steps if s in {"ask", "append"}}) < 2))
-def test_whatever_was_done_one_conversation_comes_back(steps):
-    notebook = Notebook()
-    follow(steps, notebook)
-    with tempfile.TemporaryDirectory() as folder:
-        restored = restore(read_outputs(notebook.save(Path(folder) / "n.ipynb")))
-    assert kept(restored.conversations) == kept({one.name: one for one in notebook.store})
-
-
-@given(STEPS.map(lambda steps: [step for step in steps if step[0] != "append"]))
-def test_whatever_was_done_two_conversations_come_back(steps):
-    notebook = Notebook()
-    follow(steps, notebook)
-    with tempfile.TemporaryDirectory() as folder:
-        restored = restore(read_outputs(notebook.save(Path(folder) / "n.ipynb")))
-    assert kept(restored.conversations) == kept({one.name: one for one in notebook.store})
+@given(STEPS)
+def test_restored_turns_are_those_of_the_kernel(steps):
+    notebook = notebook_after(steps)
+    restored = notebook.restore()
+    assert turns_by_name(restored.conversations) == turns_by_name(notebook.stored())
 
 
 @given(STEPS, st.sets(CELLS))
-def test_whatever_is_cleared_restored_turns_are_genuine(steps, cleared):
-    notebook = Notebook()
-    follow(steps, notebook)
-    asked = {f"ask {number}" for number in range(len(steps))}
+def test_turns_are_restored_unchanged_whichever_outputs_are_cleared(steps, cleared):
+    notebook = notebook_after(steps)
     notebook.clear(*cleared & notebook.cells.keys())
-    with tempfile.TemporaryDirectory() as folder:
-        restored = restore(read_outputs(notebook.save(Path(folder) / "n.ipynb")))
-    turns = [turn for one in restored.conversations.values() for turn in one.turns]
-    assert all(t.user in asked and t.assistant == t.user.upper() for t in turns)
+    possible = {f"ask {number}" for number in range(len(steps))}
+    for conversation in notebook.restore().conversations.values():
+        for turn in conversation.turns:
+            assert turn.user in possible
+            assert turn.assistant == turn.user.upper()
 
 
 # --- cells that were run again
 
 
-def test_turn_that_was_asked_again_comes_back_once(notebook):
-    notebook.ask("c", "again")
-    assert notebook.said() == ["ask a", "ask b", "again"]
+def test_cell_that_was_run_again_replaces_its_turn_and_drops_the_later_ones():
+    for cell, remaining, dropped in [
+        ("a", [], [(2, "ask b", 2), (3, "ask c", 3)]),
+        ("b", ["ask a"], [(3, "ask c", 3)]),
+        ("c", ["ask a", "ask b"], []),
+    ]:
+        notebook = Notebook("abc")
+        notebook.ask(cell, "again")
+        restored = notebook.restore()
+        assert questions(restored) == [*remaining, "again"], cell
+        assert restored.summary[1:] == ([left_out(*dropped)] if dropped else []), cell
 
 
-def test_stale_turns_stay_dropped(notebook):
-    notebook.ask("a", "again")
-    assert notebook.said() == ["again"]
+def test_dropped_turns_are_restored_as_far_as_their_cells_were_run_again():
+    for cells, lines in {
+        "abc": ["default: 3 turns restored."],
+        "ac": ["default: 2 turns restored.", left_out((2, "ask b", 2))],
+    }.items():
+        notebook = Notebook("abc")
+        for cell in cells:
+            notebook.ask(cell, f"again {cell}")
+        restored = notebook.restore()
+        assert questions(restored) == [f"again {cell}" for cell in cells], cells
+        assert restored.summary == lines, cells
 
 
-def test_stale_turns_are_named(notebook):
-    notebook.ask("b", "again")
-    assert notebook.summary() == ["default: 2 turns restored.", left_out((3, "ask c", 3))]
-
-
-def test_stale_branch_that_was_asked_again_comes_back(notebook):
-    for cell in "abc":
-        notebook.ask(cell, f"again {cell}")
-    assert notebook.summary() == ["default: 3 turns restored."]
-
-
-def test_stale_branch_that_was_asked_again_in_part_is_left_out_in_part(notebook):
-    notebook.ask("a", "again a")
-    notebook.ask("c", "again c")
-    assert notebook.summary() == ["default: 2 turns restored.", left_out((2, "ask b", 2))]
-
-
-def test_cell_that_went_to_another_conversation_comes_back_there(notebook):
+def test_cell_that_was_run_again_in_another_conversation_is_restored_there(notebook):
     notebook.ask("c", "ask c", name="tutor")
-    assert (notebook.said(), notebook.said("tutor")) == (["ask a", "ask b"], ["ask c"])
+    restored = notebook.restore()
+    assert questions(restored) == asked("ab")
+    assert questions(restored, "tutor") == ["ask c"]
 
 
-def test_many_stale_turns_are_named_in_one_line(empty):
+def test_summary_names_at_most_five_turns_that_were_left_out(empty):
     for number in range(100):
         empty.ask(f"c{number}", f"ask {number}")
     empty.ask("c0", "again")
-    _, line = empty.summary()
+    _, line = empty.restore().summary
     assert line.endswith("turn 6 (\u201cask 5\u201d, cell 6), 94 more.")
 
 
-# --- undo, reset
+# --- undo and reset
 
 
-def test_undone_turn_stays_undone(notebook):
+def test_undone_turn_is_left_out_and_the_next_one_follows_the_turn_before_it(notebook):
+    before = notebook.store.get("default")
     notebook.undo("u")
-    assert notebook.said() == ["ask a", "ask b"]
-
-
-def test_undone_turn_is_named(notebook):
-    notebook.undo("u")
-    assert notebook.summary()[1:] == [left_out((3, "ask c", 3))]
-
-
-def test_conversation_goes_on_after_undo(notebook):
-    notebook.undo("u")
+    restored = notebook.restore()
+    assert questions(restored) == asked("ab")
+    assert restored.summary == ["default: 2 turns restored.", left_out((3, "ask c", 3))]
+    assert restored.lacks(before) == 0
     notebook.ask("d", "ask d")
-    assert notebook.said() == ["ask a", "ask b", "ask d"]
+    assert notebook.questions() == asked("abd")
 
 
-def test_cleared_undo_is_forgotten(notebook):
+def test_undo_whose_output_was_cleared_has_no_effect(notebook):
     notebook.undo("u")
     notebook.clear("u")
-    assert notebook.said() == ["ask a", "ask b", "ask c"]
+    assert notebook.questions() == asked("abc")
 
 
-def test_reset_conversation_is_empty(notebook):
+def test_conversation_is_empty_after_a_reset_and_begins_again(notebook):
     notebook.reset("r")
-    assert notebook.said() == []
-
-
-def test_reset_conversation_has_a_summary(notebook):
-    notebook.reset("r")
-    assert notebook.summary()[0] == "default: 0 turns restored."
-
-
-def test_conversation_goes_on_after_reset(notebook):
-    notebook.reset("r")
+    restored = notebook.restore()
+    assert questions(restored) == []
+    assert restored.summary[0] == "default: 0 turns restored."
     notebook.ask("d", "ask d")
-    assert notebook.said() == ["ask d"]
+    assert notebook.questions() == ["ask d"]
 
 
 def test_reset_of_one_conversation_leaves_the_other(notebook):
     notebook.ask("t", "ask t", name="tutor")
     notebook.reset("r", "tutor")
-    assert (notebook.said(), notebook.said("tutor")) == (["ask a", "ask b", "ask c"], [])
-
-
-# --- cleared outputs
-
-
-@pytest.mark.parametrize(
-    ("cleared", "said"), [("a", ["ask b", "ask c"]), ("b", ["ask a", "ask c"])]
-)
-def test_turn_whose_output_was_cleared_is_missing(notebook, cleared, said):
-    notebook.clear(cleared)
-    assert notebook.said() == said
-
-
-@pytest.mark.parametrize(("cleared", "number"), [("a", 1), ("b", 2)])
-def test_summary_says_which_turn_is_missing(notebook, cleared, number):
-    notebook.clear(cleared)
-    assert notebook.summary() == [
-        "default: 2 turns restored.",
-        f"default: turn {number} is missing from the notebook.",
-    ]
-
-
-def test_conversation_ends_before_a_last_output_that_was_cleared(notebook):
-    notebook.clear("c")
-    assert notebook.said() == ["ask a", "ask b"]
-
-
-def test_summary_says_which_turns_are_missing(notebook):
-    notebook.ask("d", "ask d")
-    notebook.clear("b", "c")
-    assert notebook.summary() == [
-        "default: 2 turns restored.",
-        "default: turns 2 to 3 are missing from the notebook.",
-    ]
-
-
-def test_summary_lists_gaps_separately(notebook):
-    notebook.ask("d", "ask d")
-    notebook.clear("a", "c")
-    assert notebook.summary()[1:] == [
-        "default: turn 1 is missing from the notebook.",
-        "default: turn 3 is missing from the notebook.",
-    ]
-
-
-def test_cell_that_was_cleared_and_run_again_after_restore_is_the_last(notebook):
-    notebook.clear("b")
     restored = notebook.restore()
-    notebook.store = ConversationStore(CellOrder({}))
-    notebook.store.advance_clock(restored.clock)
-    notebook.store.keep(*restored.conversations.values())
-    notebook.ask("b", "ask b")
-    assert notebook.said() == ["ask a", "ask c", "ask b"]
+    assert questions(restored) == asked("abc")
+    assert questions(restored, "tutor") == []
 
 
-def test_gap_is_bridged_by_the_newest_answer(notebook):
-    notebook.ask("a", "again a")
-    notebook.ask("b", "again b")
-    notebook.ask("c", "again c")
+# --- outputs that were cleared
+
+
+def test_turns_whose_outputs_are_gone_are_missing_and_the_others_restored():
+    for gone, remaining, lines in [
+        ("a", "bcd", ["turn 1 is missing from the notebook."]),
+        ("b", "acd", ["turn 2 is missing from the notebook."]),
+        # Only the record of the fourth turn says that there were four.
+        ("d", "abc", []),
+        ("bc", "ad", ["turns 2 to 3 are missing from the notebook."]),
+        ("ac", "bd", [f"turn {number} is missing from the notebook." for number in (1, 3)]),
+    ]:
+        for remove in (Notebook.clear, Notebook.delete):
+            notebook = Notebook("abcd")
+            remove(notebook, *gone)
+            restored = notebook.restore()
+            assert questions(restored) == asked(remaining), (remove, gone)
+            first = f"default: {len(remaining)} turns restored."
+            expected = [first, *(f"default: {line}" for line in lines)]
+            assert restored.summary == expected, (remove, gone)
+
+
+def test_cell_that_was_cleared_and_is_run_again_after_a_restore_asks_the_last_turn(notebook):
     notebook.clear("b")
-    assert notebook.said() == ["again a", "again c"]
+    notebook.restart()
+    notebook.ask("b", "ask b")
+    assert notebook.questions() == asked("acb")
 
 
-def test_gap_is_bridged_by_the_newest_of_two_turns_of_a_number(notebook):
+def test_newest_turns_stand_on_both_sides_of_a_gap(notebook):
+    for cell in "abc":
+        notebook.ask(cell, f"again {cell}")
+    notebook.clear("b")
+    assert notebook.questions() == ["again a", "again c"]
+
+
+def test_newest_turns_stand_on_both_sides_of_a_gap_after_undo(notebook):
     notebook.undo("u")
     notebook.undo("v")
     for cell in "def":
         notebook.ask(cell, f"ask {cell}")
     notebook.clear("e")
-    assert notebook.said() == ["ask a", "ask d", "ask f"]
+    assert notebook.questions() == asked("adf")
 
 
-def test_dropped_turn_does_not_come_back_over_a_gap(notebook):
-    notebook.ask("a", "again")
-    for cell in "def":
-        notebook.ask(cell, f"ask {cell}")
-    notebook.clear("d", "e")
-    assert notebook.said() == ["again", "ask f"]
+def test_dropped_turns_do_not_return_across_a_gap():
+    rerun = Notebook("abc")
+    rerun.ask("a", "again")
+    reset = Notebook("abc")
+    reset.reset("r")
+    for notebook, first in [(rerun, ["again"]), (reset, [])]:
+        for cell in "def":
+            notebook.ask(cell, f"ask {cell}")
+        notebook.clear("d", "e")
+        assert notebook.questions() == [*first, "ask f"]
 
 
-def test_forgotten_turn_does_not_come_back_over_a_gap(notebook):
-    notebook.reset("r")
-    for cell in "def":
-        notebook.ask(cell, f"ask {cell}")
-    notebook.clear("d", "e")
-    assert notebook.said() == ["ask f"]
+def test_undone_turn_does_not_fill_the_gap_of_a_cleared_one(notebook):
+    notebook.undo("u")
+    notebook.clear("b")
+    restored = notebook.restore()
+    assert questions(restored) == ["ask a"]
+    assert "default: turn 2 is missing from the notebook." in restored.summary
 
 
-def test_forgotten_turn_does_not_come_back_in_the_place_of_a_cleared_one(empty):
+def test_undone_turn_does_not_fill_a_gap_if_the_undo_was_cleared_too(notebook):
+    notebook.undo("u")
+    notebook.ask("d", "ask d")
+    notebook.ask("e", "ask e")
+    notebook.clear("u", "d")
+    assert notebook.questions() == asked("abe")
+
+
+def test_turn_from_before_a_reset_does_not_fill_the_gap_of_a_cleared_one(empty):
     empty.ask("a", "old")
     empty.reset("r")
     empty.ask("b", "new")
     empty.ask("c", "newer")
     empty.undo("u")
     empty.clear("b")
-    assert empty.said() == []
+    assert empty.questions() == []
 
 
-def test_undone_turn_does_not_come_back_in_the_place_of_a_cleared_one(notebook):
-    notebook.undo("u")
-    notebook.clear("b")
-    assert notebook.said() == ["ask a"]
-
-
-def test_summary_says_that_the_last_turn_is_missing(notebook):
-    notebook.undo("u")
-    notebook.clear("b")
-    assert "missing from the notebook" in " ".join(notebook.summary())
-
-
-def test_turn_between_two_that_are_gone_is_restored(notebook):
+def test_turn_between_two_missing_ones_is_restored(notebook):
     notebook.clear("a")
-    notebook.record("c")["turns"][0]["assistant"] = "edited"
-    assert notebook.said() == ["ask b"]
+    notebook.recorded_turn("c")["assistant"] = "edited"
+    assert notebook.questions() == ["ask b"]
 
 
 # --- outputs that were edited
 
 
-def test_answer_whose_shown_text_was_edited_counts_as_it_came(notebook):
-    notebook.cells["b"][0]["data"]["text/plain"] = "edited"
-    assert notebook.restore().conversations == {one.name: one for one in notebook.store}
+def test_answer_whose_text_was_edited_or_removed_is_restored_as_it_arrived():
+    for data in ({"text/plain": "edited"}, {}):
+        notebook = Notebook("abc")
+        notebook.cells["b"][0]["data"] = data
+        restored = notebook.restore()
+        assert restored.conversations == notebook.stored(), data
+        assert restored.summary[1:] == [
+            "Cell 2: the text that is shown was edited; the answer is restored as it arrived."
+        ], data
 
 
-def test_edited_text_is_named(notebook):
-    notebook.cells["b"][0]["data"]["text/plain"] = "edited"
-    assert notebook.summary()[1:] == [
-        "Cell 2: the text that is shown was edited; the answer is restored as it arrived."
-    ]
-
-
-def test_text_that_was_taken_away_is_edited(notebook):
-    del notebook.cells["b"][0]["data"]["text/plain"]
-    assert len(notebook.summary()) == 2
-
-
-def test_text_that_was_split_into_lines_is_not_edited(empty):
+def test_text_that_nbformat_splits_into_lines_is_not_edited(empty):
     empty.ask("a", "hi", assistant="one\ntwo\n\nthree\n")
-    assert empty.summary() == ["default: 1 turn restored."]
+    assert empty.restore().summary == ["default: 1 turn restored."]
 
 
-def test_turn_whose_record_was_edited_is_left_out(notebook):
-    notebook.record("b")["turns"][0]["assistant"] = "edited"
-    assert notebook.said() == ["ask a", "ask c"]
+def test_invalid_turn_is_left_out_with_the_reason():
+    for cell, remaining, number in [("b", "ac", 2), ("c", "ab", 3)]:
+        for field in ("user", "assistant"):
+            for value, reason in [
+                ("edited", "it has been edited by hand"),
+                ("", f"'{field}' is missing or empty"),
+                (None, f"'{field}' is missing or empty"),
+            ]:
+                notebook = Notebook("abc")
+                notebook.recorded_turn(cell)[field] = value
+                if value is None:
+                    del notebook.recorded_turn(cell)[field]
+                restored = notebook.restore()
+                assert questions(restored) == asked(remaining), (cell, field, value)
+                assert restored.summary == [
+                    "default: 2 turns restored.",
+                    f"default: turn {number} is missing from the notebook.",
+                    f"Cell {number}: a turn was left out: {reason}.",
+                ], (cell, field, value)
 
 
-def test_turn_whose_record_was_edited_is_named(notebook):
-    notebook.record("b")["turns"][0]["user"] = "edited"
-    assert notebook.summary() == [
-        "default: 2 turns restored.",
-        "default: turn 2 is missing from the notebook.",
-        "Cell 2: a turn was left out: it has been edited by hand.",
-    ]
-
-
-def test_last_turn_whose_record_was_edited_leaves_those_before_it(notebook):
-    notebook.record("c")["turns"][0]["user"] = "edited"
-    assert notebook.said() == ["ask a", "ask b"]
-
-
-@pytest.mark.parametrize("field", ["user", "assistant"])
-def test_turn_without_a_text_is_left_out(notebook, field):
-    del notebook.record("b")["turns"][0][field]
-    assert notebook.summary()[-1] == f"Cell 2: a turn was left out: '{field}' is missing or empty."
-
-
-def test_record_of_another_version_is_named(notebook):
+def test_record_of_another_version_is_left_out_with_the_reason(notebook):
     notebook.record("c")["version"] = 2
-    assert notebook.summary() == [
+    assert notebook.restore().summary == [
         "default: 2 turns restored.",
         "Cell 3: its record was left out, since it is of version 2, and this package reads 1.",
     ]
@@ -551,345 +497,306 @@ def test_record_of_another_version_is_named(notebook):
 def test_invalid_record_leaves_the_others(notebook):
     for record in [False, 0, "x", [], {}, {"version": 1}, ["x"]]:
         notebook.cells["b"][0]["metadata"][KEY] = record
-        assert notebook.said() == ["ask a", "ask c"], record
+        assert notebook.questions() == asked("ac"), record
 
 
-def test_turn_of_a_conversation_without_a_head_is_named(notebook):
+def test_turn_of_a_conversation_without_a_head_is_left_out_with_the_reason(notebook):
     for cell in "abc":
         notebook.record(cell)["heads"] = {}
-    assert notebook.summary() != []
+    restored = notebook.restore()
+    assert restored.conversations == {}
+    assert restored.summary == [
+        f"Cell {place}: a turn was left out: its record has no head of its conversation."
+        for place in (1, 2, 3)
+    ]
 
 
-# --- cells that were copied, moved, taken away
+# --- cells that were copied or moved
 
 
-def duplicate(notebook: Notebook, cell: str, copied: str, place: int) -> None:
-    notebook.cells[copied] = copy.deepcopy(notebook.cells[cell])
-    notebook.move(copied, place)
+def test_copied_cell_is_restored_once_for_the_original_cell():
+    for index, copied_place, first_place in [(0, 3, 1), (2, 3, 2), (3, 4, 2)]:
+        notebook = Notebook("abc")
+        notebook.copy("b", "copy", index)
+        restored = notebook.restore()
+        assert questions(restored) == asked("abc"), index
+        assert restored.conversations["default"].turns[1].cell == "b", index
+        assert restored.summary[1:] == [
+            f"Cell {copied_place}: turn 2 is in cell {first_place} too; it is restored once."
+        ], index
 
 
-def test_copied_cell_counts_once(notebook):
-    duplicate(notebook, "b", "copy", 3)
-    assert notebook.said() == ["ask a", "ask b", "ask c"]
-
-
-def test_copied_cell_is_named(notebook):
-    duplicate(notebook, "b", "copy", 2)
-    assert notebook.summary()[1:] == ["Cell 3: turn 2 is in cell 2 too; it is restored once."]
-
-
-def test_turn_of_a_copied_cell_stays_its_cells(notebook):
-    duplicate(notebook, "b", "copy", 0)
-    assert notebook.restore().conversations["default"].turns[1].cell == "b"
-
-
-def test_turn_of_a_copy_whose_cell_is_gone_is_the_copys(notebook):
-    duplicate(notebook, "b", "copy", 0)
-    del notebook.cells["b"]
+def test_turn_whose_recorded_cell_is_gone_belongs_to_the_cell_that_holds_it(notebook):
+    notebook.copy("b", "copy", 0)
+    notebook.delete("b")
     assert notebook.restore().conversations["default"].turns[1].cell == "copy"
 
 
-def test_turn_of_a_cell_that_had_no_id_is_its_cells(empty):
+def test_turn_recorded_without_a_cell_belongs_to_the_cell_that_holds_it(empty):
+    # A notebook from before format 4.5 gets its ids when it is saved.
     empty.ask("", "hi")
-    empty.cells["made-later"] = empty.cells.pop("")
-    assert empty.restore().conversations["default"].turns[0].cell == "made-later"
+    empty.cells["new-id"] = empty.cells.pop("")
+    assert empty.restore().conversations["default"].turns[0].cell == "new-id"
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_moved_cell_keeps_its_turn(notebook, place):
-    notebook.move("c", place)
-    assert notebook.restore().conversations == {one.name: one for one in notebook.store}
+def test_moved_cell_keeps_its_turn(notebook):
+    for index in (0, 1):
+        notebook.move("c", index)
+        assert notebook.restore().conversations == notebook.stored(), index
 
 
-def test_deleted_cell_is_a_gap(notebook):
-    del notebook.cells["b"]
-    assert notebook.summary()[1:] == ["default: turn 2 is missing from the notebook."]
-
-
-def test_markdown_counts_among_the_cells(notebook):
+def test_cells_are_counted_with_those_of_markdown(notebook):
     path = notebook.save()
-    read = nbformat.read(path, as_version=4)
-    read.cells.insert(0, nbformat.v4.new_markdown_cell("# A talk"))
-    read.cells[2].outputs[0].data["text/plain"] = "edited"
-    nbformat.write(read, path)
+    saved = nbformat.read(path, as_version=4)
+    saved.cells.insert(0, nbformat.v4.new_markdown_cell("# A conversation"))
+    saved.cells[2].outputs[0].data["text/plain"] = "edited"
+    nbformat.write(saved, path)
     assert restore(read_outputs(path)).summary[1].startswith("Cell 3: the text")
 
 
-# --- load, --append, --continue, keep
+# --- %qianfan load
 
 
-def loaded(count: int) -> Conversation:
+def from_a_file(count: int) -> Conversation:
     conversation = Conversation("default")
     for number in range(count):
         conversation = conversation.append(Turn(f"old {number}", "x", cell="elsewhere"))
     return conversation
 
 
-def test_loaded_turns_come_back(notebook):
-    notebook.load("l", loaded(40))
-    assert notebook.said() == [f"old {number}" for number in range(40)]
-
-
-def test_turns_that_a_load_replaced_are_named(notebook):
-    notebook.load("l", loaded(2))
-    assert notebook.summary() == [
-        "default: 2 turns restored.",
+def test_loaded_turns_replace_those_of_the_notebook_and_are_continued(notebook):
+    loaded = [f"old {number}" for number in range(40)]
+    notebook.load("l", from_a_file(40))
+    restored = notebook.restore()
+    assert questions(restored) == loaded
+    assert restored.summary == [
+        "default: 40 turns restored.",
         left_out((1, "ask a", 1), (2, "ask b", 2), (3, "ask c", 3)),
     ]
-
-
-def test_conversation_goes_on_after_load(notebook):
-    notebook.load("l", loaded(2))
     notebook.ask("d", "ask d")
-    assert notebook.said() == ["old 0", "old 1", "ask d"]
+    assert notebook.questions() == [*loaded, "ask d"]
 
 
-def test_loaded_conversations_come_back_apart(empty):
-    empty.load("l", loaded(2), Conversation("tutor", "Teach.").append(Turn("hi", "ho")))
-    assert (empty.said(), empty.said("tutor")) == (["old 0", "old 1"], ["hi"])
+def test_conversations_that_were_loaded_together_are_restored_apart(empty):
+    empty.load("l", from_a_file(2), Conversation("tutor", "Teach.").append(Turn("hi", "ho")))
+    restored = empty.restore()
+    assert questions(restored) == ["old 0", "old 1"]
+    assert questions(restored, "tutor") == ["hi"]
 
 
-def test_what_was_saved_and_loaded_again_stands_twice_without_harm(notebook):
+def test_turns_that_were_loaded_again_are_restored_once_from_either_output(notebook):
     notebook.load("l", notebook.store.get("default"))
-    assert notebook.summary() == ["default: 3 turns restored."]
-
-
-def test_loaded_turns_stand_where_the_cells_were_cleared(notebook):
-    notebook.load("l", notebook.store.get("default"))
+    assert notebook.restore().summary == ["default: 3 turns restored."]
     notebook.clear("a", "b", "c")
-    assert notebook.said() == ["ask a", "ask b", "ask c"]
+    assert notebook.questions() == asked("abc")
 
 
-def test_appended_turn_stands_with_the_first(empty):
-    empty.ask("a", "one")
-    empty.ask("a", "two", append=True)
-    assert empty.restore().conversations == {one.name: one for one in empty.store}
+# --- --append
 
 
-def test_appended_turn_leaves_one_output_with_two_turns(empty):
+def test_appended_turn_is_recorded_with_the_first_one_of_its_cell(empty):
     empty.ask("a", "one")
     empty.ask("a", "two", append=True)
     assert [turn["user"] for turn in empty.record("a")["turns"]] == ["one", "two"]
+    assert empty.restore().conversations == empty.stored()
 
 
-def test_turn_appended_behind_others_comes_back(notebook):
+def test_turn_that_an_earlier_cell_appended_is_the_last(notebook):
     notebook.ask("a", "more", append=True)
-    assert notebook.said() == ["ask a", "ask b", "ask c", "more"]
+    assert notebook.questions() == [*asked("abc"), "more"]
 
 
-def test_turn_appended_to_another_conversation_leaves_the_first_its_own(notebook):
+def test_turn_appended_to_another_conversation_leaves_the_cell_its_first_one(notebook):
     notebook.ask("c", "aside", name="tutor", append=True)
-    assert (notebook.said(), notebook.said("tutor")) == (["ask a", "ask b", "ask c"], ["aside"])
+    restored = notebook.restore()
+    assert questions(restored) == asked("abc")
+    assert questions(restored, "tutor") == ["aside"]
 
 
-@pytest.fixture(params=["a", "b"], ids=["same cell", "another cell"])
-def going_on(request, empty) -> Notebook:
-    """Give a notebook whose first answer was cut off, and went on in the same cell or another."""
-    empty.ask("a", "tell", assistant="Once ", truncated=True)
-    empty.go_on(request.param, "upon a time.")
-    return empty
+# --- --continue
 
 
-def test_answer_that_went_on_comes_back_as_one(going_on):
-    assert going_on.restore().conversations == {one.name: one for one in going_on.store}
+def continued(cell: str) -> Notebook:
+    """Return a notebook whose cell a has a truncated answer, which another cell continues."""
+    notebook = Notebook()
+    notebook.ask("a", "tell", assistant="Once ", truncated=True)
+    notebook.continue_answer(cell, "upon a time.")
+    return notebook
 
 
-def test_summary_of_an_answer_that_went_on_is_one_line(going_on):
-    assert going_on.summary() == ["default: 1 turn restored."]
+def test_continued_answer_is_restored_as_one_turn_with_its_steps():
+    for cell in ("a", "b"):
+        notebook = continued(cell)
+        restored = notebook.restore()
+        assert restored.conversations == notebook.stored(), cell
+        (turn,) = restored.conversations["default"].turns
+        steps = [step.assistant for step in turn.steps()]
+        assert steps == ["Once ", "Once upon a time."], cell
+        assert restored.summary == ["default: 1 turn restored."], cell
 
 
-def test_answer_that_went_on_comes_back_with_what_it_continues(going_on):
-    turn = going_on.restore().conversations["default"].turns[0]
-    assert [step.assistant for step in turn.steps()] == ["Once ", "Once upon a time."]
-
-
-def test_cell_that_went_on_can_be_taken_back_after_restore(empty):
-    empty.ask("a", "tell", assistant="Once ", truncated=True)
-    empty.go_on("b", "upon a time.")
-    rewound = empty.restore().conversations["default"].rewind(CellRun("b", "later"))
+def test_continuation_is_removed_when_its_cell_runs_again_or_is_cleared():
+    notebook = continued("b")
+    rewound = notebook.restore().conversations["default"].rewind(CellRun("b", "later"))
     assert rewound.conversation.turns[0].assistant == "Once "
+    notebook.clear("b")
+    assert notebook.restore().conversations["default"].turns[0].assistant == "Once "
 
 
-def test_cleared_end_of_an_answer_leaves_its_beginning(empty):
-    empty.ask("a", "tell", assistant="Once ", truncated=True)
-    empty.go_on("b", "upon a time.")
-    empty.clear("b")
-    assert empty.restore().conversations["default"].turns[0].assistant == "Once "
-
-
-@pytest.mark.parametrize("mark", ["stopped", "truncated"])
-def test_marks_come_back(empty, mark):
-    empty.ask("a", "hi", **{mark: True})
-    assert getattr(empty.restore().conversations["default"].turns[0], mark) is True
+def test_unfinished_answer_is_restored_from_the_record_of_its_continuation():
+    notebook = continued("b")
+    notebook.copy("b", "copy", 2)
+    notebook.ask("b", "why?")
+    notebook.clear("a")
+    turns = notebook.restore().conversations["default"].turns
+    assert [turn.assistant for turn in turns] == ["Once ", "WHY?"]
 
 
 # --- older notebooks
 
 
 def test_notebook_without_cell_ids_is_restored(notebook):
-    for minor in range(5):
-        restored = restore(read_outputs(without_ids(notebook, minor)))
-        turns = restored.conversations["default"].turns
-        assert [turn.user for turn in turns] == ["ask a", "ask b", "ask c"], minor
-        assert restored.summary == ["default: 3 turns restored."], minor
-
-
-def without_ids(notebook: Notebook, minor: int) -> Path:
     path = notebook.save()
-    read = json.loads(path.read_text())
-    for cell in read["cells"]:
+    saved = json.loads(path.read_text())
+    for cell in saved["cells"]:
         del cell["id"]
-    path.write_text(json.dumps(read | {"nbformat_minor": minor}))
-    return path
+    for minor in range(5):
+        path.write_text(json.dumps(saved | {"nbformat_minor": minor}))
+        restored = restore(read_outputs(path))
+        assert questions(restored) == asked("abc"), minor
+        assert restored.summary == ["default: 3 turns restored."], minor
 
 
 # --- secrets
 
 
-def test_key_stands_nowhere_in_the_file(empty):
+def ask_with_a_secret(notebook: Notebook) -> None:
+    notebook.ask("a", f"Is {SECRET} safe?", assistant="No.", system=f"Hide {SECRET}.")
+    notebook.ask("b", "Why?")
+
+
+def test_secret_is_masked_in_the_file_and_in_the_restored_turns(empty):
     remember(SECRET)
-    empty.ask("a", f"Is {SECRET} safe?", assistant="***", system=f"Hide {SECRET}.")
-    assert SECRET not in empty.save().read_text()
+    ask_with_a_secret(empty)
+    restored = empty.restore()
+    assert SECRET not in Path("notebook.ipynb").read_text()
+    assert questions(restored) == ["Is *** safe?", "Why?"]
+    assert restored.lacks(empty.store.get("default")) == 0
+    forget_all()  # as in a kernel that has not read the secret
+    assert restore(read_outputs(Path("notebook.ipynb"))).summary == ["default: 2 turns restored."]
 
 
-def test_turn_that_quotes_a_key_is_restored(empty):
-    remember(SECRET)
-    empty.ask("a", f"Is {SECRET} safe?", assistant="No.")
-    empty.ask("b", "Why?")
-    assert empty.said() == ["Is *** safe?", "Why?"]
-
-
-def test_turn_that_quotes_a_key_is_restored_where_that_is_unknown(empty):
-    remember(SECRET)
-    empty.ask("a", f"Is {SECRET} safe?", assistant="No.")
-    empty.ask("b", "Why?")
-    forget_all()
-    assert empty.summary() == ["default: 2 turns restored."]
-
-
-def test_turn_that_quotes_a_key_is_not_lacking(empty):
-    remember(SECRET)
-    empty.ask("a", f"Is {SECRET} safe?", assistant="No.")
-    assert empty.restore().lacks(empty.store.get("default")) == 0
-
-
-def test_turns_saved_before_their_key_was_known_are_restored(empty):
-    empty.ask("a", f"Is {SECRET} safe?", assistant="No.")
-    empty.ask("b", "Why?")
+def test_turns_saved_before_their_secret_was_known_are_restored(empty):
+    ask_with_a_secret(empty)
     path = empty.save()
     remember(SECRET)
     assert restore(read_outputs(path)).summary == ["default: 2 turns restored."]
 
 
+def test_turn_recorded_before_its_secret_was_known_is_followed_and_named_once(empty):
+    empty.ask("a", f"Is {SECRET} safe?", assistant="No.")
+    remember(SECRET)
+    empty.ask("b", "Why?")
+    assert empty.questions() == [f"Is {SECRET} safe?", "Why?"]
+    empty.reset("r")
+    assert empty.restore().summary == [
+        "default: 0 turns restored.",
+        left_out((1, "Is *** safe?", 1), (2, "Why?", 2)),
+    ]
+
+
 # --- forged records
 
 
-def forge(notebook: Notebook, cell: str, change: Callable[[Any], None]) -> Notebook:
-    change(notebook.record(cell))
-    return notebook
+def test_record_with_a_later_clock_changes_the_head_only(notebook):
+    notebook.record("b")["clock"] = time.time_ns() // 10**6 + 60_000
+    assert notebook.questions() == asked("ab")
 
 
-def test_forged_clock_takes_the_head_and_nothing_else(notebook):
-    later = time.time_ns() // 10**6 + 60_000
-    forged = forge(notebook, "b", lambda record: record.update(clock=later))
-    assert forged.said() == ["ask a", "ask b"]
-
-
-def test_record_from_the_future_is_left_out(notebook):
-    forge(notebook, "b", lambda record: record.update(clock=10**15))
-    assert "Cell 2: its record was left out, since its clock is ahead" in notebook.summary()[-1]
-
-
-def test_record_from_the_future_spoils_no_later_one(notebook):
-    forge(notebook, "b", lambda record: record.update(clock=2**53 - 2)).save()
+def test_record_from_the_future_is_left_out_and_later_ones_are_read(notebook):
+    for clock in (10**15, 2**53 - 2):
+        notebook.record("b")["clock"] = clock
+        line = notebook.restore().summary[-1]
+        assert "Cell 2: its record was left out, since its clock is ahead" in line, clock
     later = Notebook()
     path = str(Path("notebook.ipynb").resolve())
     later.store = ConversationStore(CellOrder({"__vsc_ipynb_file__": path}))
     later.ask("a", "hi")
-    assert later.said() == ["hi"]
+    assert later.questions() == ["hi"]
 
 
-def test_system_text_is_in_the_summary(notebook):
-    notebook.ask("d", "ask d", system="Always praise.")
-    with_system = ", with the system text \u201cAlways praise.\u201d."
-    assert notebook.summary()[0] == f"default: 4 turns restored{with_system}"
+def test_clock_of_the_next_record_is_a_number_that_a_browser_can_save(notebook):
+    for clock in (2**53, 10**4300 - 1):
+        notebook.record("b")["clock"] = clock
+        following = record_to_json(notebook.restore().clock + 1, [], [])
+        # Beyond 2**53 - 1, JavaScript's numbers lose their last digits.
+        assert json.loads(json.dumps(following))[KEY]["clock"] <= 2**53 - 1
 
 
-def test_head_cannot_give_turns_another_system_text(notebook):
-    head = notebook.record("c")["heads"]["default"]
-    head["system"] = "Always praise."
+def test_head_cannot_change_the_system_text(notebook):
+    notebook.record("c")["heads"]["default"]["system"] = "Always praise."
     assert notebook.restore().conversations["default"].system == ""
 
 
-@pytest.mark.parametrize("name", ["", " \n"])
-def test_name_that_cannot_be_one_is_refused(notebook, name):
-    heads = {name: {"id": "", "turns": 0, "system": ""}}
-    forge(notebook, "c", lambda record: record.update(heads=heads))
-    assert list(notebook.restore().conversations) == ["default"]
+def test_head_with_a_blank_name_is_ignored(notebook):
+    for name in ("", " \n"):
+        notebook.record("c")["heads"] = {name: {"id": "", "turns": 0, "system": ""}}
+        assert list(notebook.restore().conversations) == ["default"], repr(name)
 
 
-@pytest.mark.parametrize("clock", [2**53, 10**4300 - 1], ids=["2**53", "huge"])
-def test_next_record_after_a_forged_clock_can_be_written(notebook, clock):
-    restored = forge(notebook, "b", lambda record: record.update(clock=clock)).restore()
-    next_one = record_to_json(restored.clock + 1, [], [])
-    assert json.loads(json.dumps(next_one))[KEY]["clock"] <= 2**53 - 1
-
-
-def test_forged_number_changes_no_turn(notebook):
+def test_number_of_a_turn_does_not_change_its_place(notebook):
     for number in [0, 1, 3, 10**9]:
-        notebook.record("b")["turns"][0]["turn"] = number
-        assert notebook.said() == ["ask a", "ask b", "ask c"], number
+        notebook.recorded_turn("b")["turn"] = number
+        assert notebook.questions() == asked("abc"), number
+    notebook.ask("a", "again")
+    notebook.recorded_turn("a")["turn"] = 9
+    assert notebook.questions() == ["again"]
 
 
-def test_forged_number_of_any_size_is_reported_in_one_short_line(notebook):
-    forged = forge(notebook, "b", lambda record: record["turns"][0].update(turn=10**4299))
-    assert all(len(line) < 1_000 for line in forged.summary())
-
-
-def test_forged_circle_ends(empty):
-    # The first follows a turn that is missing; by the numbers, the second could stand there.
+def test_turns_whose_numbers_form_a_cycle_are_restored(empty):
+    # The first follows a missing turn; by the numbers, the second could stand there.
     first = Turn("first", "x", after="missing")
     second = Turn("second", "y", after=first.id)
     for cell, number, turn in (("a", 9, first), ("b", 2, second)):
         conversation = Conversation("default", "", (turn,))
-        empty._shows(cell, record_to_json(number, [conversation], [(conversation, 0)]), "")
-        empty.record(cell)["turns"][0]["turn"] = number
-    assert empty.said()[-1] == "first"
+        empty.show(cell, record_to_json(number, [conversation], [(conversation, 0)]), "")
+        empty.recorded_turn(cell)["turn"] = number
+    assert empty.questions()[-1] == "first"
 
 
-def test_forged_head_leaves_the_turns_before_it(notebook):
-    head = {"default": {"id": "0" * 16, "turns": 3, "system": ""}}
-    assert forge(notebook, "c", lambda record: record.update(heads=head)).said() == [
-        "ask a",
-        "ask b",
-    ]
+def test_head_with_an_unknown_id_leaves_the_turns_before_it(notebook):
+    notebook.record("c")["heads"]["default"] = {"id": "0" * 16, "turns": 3, "system": ""}
+    assert notebook.questions() == asked("ab")
 
 
-def test_head_of_another_conversation_restores_none_of_this(notebook):
+def test_head_under_another_name_restores_no_turns_there(notebook):
     head = notebook.record("c")["heads"]["default"]
-    forged = forge(notebook, "c", lambda record: record.update(heads={"tutor": head}))
-    assert forged.said("tutor") == []
+    notebook.record("c")["heads"] = {"tutor": head}
+    assert notebook.questions("tutor") == []
 
 
-def test_turn_that_is_recorded_many_times_counts_once(notebook):
+def test_turn_repeated_in_one_record_is_restored_once_and_is_not_a_copy(notebook):
     turns = notebook.record("b")["turns"]
-    forged = forge(notebook, "b", lambda record: record.update(turns=turns * 1_000))
-    assert forged.said() == ["ask a", "ask b", "ask c"]
+    for count in (2, 1_000):
+        notebook.record("b")["turns"] = turns * count
+        restored = notebook.restore()
+        assert questions(restored) == asked("abc"), count
+        assert restored.summary == ["default: 3 turns restored."], count
 
 
-def test_turn_recorded_twice_in_one_output_is_no_copy(notebook):
-    turns = notebook.record("b")["turns"]
-    forged = forge(notebook, "b", lambda record: record.update(turns=turns * 2))
-    assert forged.summary() == ["default: 3 turns restored."]
-
-
-@pytest.mark.parametrize("name", ["a\nb: 9 turns restored.", "x" * 10_000], ids=["lines", "long"])
-def test_each_line_of_the_summary_is_one_short_line(empty, name):
-    empty.ask("a", "hi", name=name)
-    assert all("\n" not in line and len(line) < 1_000 for line in empty.summary())
-
-
-@pytest.mark.parametrize("version", ["x" * 10_000, "a\nb", 10**4000], ids=["long", "lines", "huge"])
-def test_forged_version_is_reported_in_one_short_line(notebook, version):
-    summary = forge(notebook, "b", lambda record: record.update(version=version)).summary()
-    assert all("\n" not in line and len(line) < 1_000 for line in summary)
+def test_lines_of_the_summary_are_short_and_without_line_breaks():
+    notebooks = []
+    for name in ("a\nb: 9 turns restored.", "x" * 10_000):
+        notebooks.append(Notebook())
+        notebooks[-1].ask("a", "hi", name=name)
+    for version in ("x" * 10_000, "a\nb", 10**4000):
+        notebooks.append(Notebook("abc"))
+        notebooks[-1].record("b")["version"] = version
+    notebooks.append(Notebook("abc"))
+    notebooks[-1].recorded_turn("b")["turn"] = 10**4299  # the longest number that json reads
+    for notebook in notebooks:
+        summary = notebook.restore().summary
+        assert summary
+        for line in summary:
+            assert "\n" not in line, line[:100]
+            assert len(line) < 1_000, line[:100]

@@ -1,8 +1,8 @@
-"""A notebook and a file that an earlier version of the package wrote are read as they were.
+"""Notebooks and files that an earlier version of the package wrote can still be read.
 
 ``data/notebook.json`` and ``data/conversations.json`` were written by commit f5155a2 from the same
-six cells, and are never written again: what users have saved must stay readable. The notebook is
-not called ``.ipynb``, since nbval would run it.
+six cells. They are never regenerated: what users have saved must stay readable. The notebook does
+not have the suffix ``.ipynb``, since nbval would run it.
 """
 
 from __future__ import annotations
@@ -101,12 +101,12 @@ def restored() -> Restoration:
     return restore(read_outputs(NOTEBOOK))
 
 
-@pytest.mark.parametrize("expected", [DEFAULT, TUTOR], ids=lambda one: one.name)
+@pytest.mark.parametrize("expected", [DEFAULT, TUTOR], ids=lambda conversation: conversation.name)
 def test_notebook_is_restored_with_its_turns(restored, expected):
     assert restored.conversations[expected.name] == expected
 
 
-def test_notebook_holds_no_other_conversations(restored):
+def test_notebook_has_no_other_conversations(restored):
     assert list(restored.conversations) == ["default", "tutor"]
 
 
@@ -115,7 +115,7 @@ def test_turns_of_the_notebook_keep_their_ids(restored):
     assert restored.lacks(TUTOR) == 0
 
 
-def test_summary_of_the_notebook_names_the_image_that_is_not_kept(restored):
+def test_summary_of_the_notebook_names_the_image_that_it_lacks(restored):
     assert restored.summary == [
         "default: 3 turns restored, with the system text “Be brief.”.",
         "tutor: 2 turns restored, with the system text “Teach.”.",
@@ -123,7 +123,7 @@ def test_summary_of_the_notebook_names_the_image_that_is_not_kept(restored):
     ]
 
 
-def test_clock_of_the_notebook_is_that_of_its_last_record(restored):
+def test_clock_is_that_of_the_last_record(restored):
     assert restored.clock == 6
 
 

@@ -1,4 +1,4 @@
-"""An answer while it arrives: shown in chunks, and kept however it ends."""
+"""An answer while it is streamed: shown chunk by chunk, and kept if it is cut short."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qianfan_magic.session.cell_request import CellRequest
 
 
 class Sender:
-    """Answers with chunks of these texts, and then an error, if there is one."""
+    """Yields chunks with the given texts, then raises the error, if one is given."""
 
     def __init__(self, *texts: str, error: BaseException | None = None, held: str = "") -> None:
         self.request = CellRequest(
@@ -44,11 +44,11 @@ class Sender:
 
 
 class Recorder:
-    """A view that records the chunks; one that is pressed is interrupted by the first."""
+    """A view that records the chunks; it can raise KeyboardInterrupt at the first one."""
 
-    def __init__(self, *, pressed: bool = False) -> None:
+    def __init__(self, *, interrupts: bool = False) -> None:
         self.texts: list[str] = []
-        self._pressed = pressed
+        self._interrupts = interrupts
 
     def begin(self) -> None:
         pass
@@ -56,7 +56,7 @@ class Recorder:
     def write(self, chunk: Chunk, column: int = 0) -> None:
         assert column == 0
         self.texts.append(chunk.text)
-        if self._pressed:
+        if self._interrupts:
             raise KeyboardInterrupt
 
     def end(self, shown: Any, metadata: Any = None) -> None:
@@ -72,7 +72,7 @@ def test_chunks_are_shown_as_they_arrive():
     assert answer.reply.id == "as-1"
 
 
-def test_output_has_the_answer_its_service_and_notes():
+def test_output_has_the_answer_with_its_service_and_notes():
     answer = AnswerStream(Sender("a", "b"))
     answer.read(Recorder())
     output = answer.output(["a note"])
@@ -91,15 +91,15 @@ def test_interrupted_answer_is_stopped_and_kept(texts):
     assert answer.output().text == "".join(texts)
 
 
-def test_interrupt_while_a_chunk_is_shown_closes_the_connection():
+def test_interrupt_while_a_chunk_is_shown_closes_the_stream():
     sender = Sender("a", "b")
     answer = AnswerStream(sender)
-    answer.read(Recorder(pressed=True))
+    answer.read(Recorder(interrupts=True))
     assert sender.is_closed
     assert answer.reply.text == "a"
 
 
-def test_broken_answer_is_kept_and_raises():
+def test_answer_that_breaks_off_is_kept_and_raises():
     answer = AnswerStream(Sender("a", error=StreamError("lost")))
     with pytest.raises(StreamError):
         answer.read(Recorder())
@@ -107,14 +107,14 @@ def test_broken_answer_is_kept_and_raises():
     assert (answer.output().text, answer.output().state) == ("a", "broken off")
 
 
-def test_answer_that_breaks_before_its_first_word_shows_nothing():
+def test_answer_that_fails_before_its_first_chunk_shows_nothing():
     answer = AnswerStream(Sender(error=StreamError("lost")))
     with pytest.raises(StreamError):
         answer.read(Recorder())
     assert answer.output().bundle() == {"text/plain": ""}
 
 
-def test_column_that_breaks_names_its_error():
+def test_column_that_breaks_off_names_its_error():
     answer = AnswerStream(Sender("a"), "top_k=1")
     answer.end("broken off", StreamError("It was lost", hint="Try again."))
     assert answer.output().notes == ("StreamError: It was lost", "Try again.")

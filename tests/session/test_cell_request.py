@@ -1,4 +1,4 @@
-"""The request of one cell: its conversation, what is sent, and what its answer changes."""
+"""The request of one cell: its conversation, the messages sent, and the effect of the answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOW = CellRun("a", "now")
 DOLLY = ("my_dolly_12b", None)
 
 
-def make_request(text: str = "hi", parameters: Any = (), **flags: Any) -> CellRequest:
+def make_request(text: str = "hi", parameters: Any = (), **options: Any) -> CellRequest:
     """Return the request of a chat cell, not yet within its conversation."""
     parameters = dict(parameters)
     named = parameters.pop("endpoint", None), parameters.pop("model", None)
@@ -33,7 +33,7 @@ def make_request(text: str = "hi", parameters: Any = (), **flags: Any) -> CellRe
         text=text,
         service=Catalogue().resolve(*named, "chat", [ApiVersion.V1], defaults=[DOLLY]),
         parameters=parameters,
-        options=CellOptions(**flags),
+        options=CellOptions(**options),
         format="markdown",
     )
 
@@ -56,12 +56,12 @@ def talk(*cells: str, name: str = "default", stopped: bool = False) -> Conversat
 
 
 def within(*conversations: Conversation, run: CellRun = NOW, **arguments: Any) -> CellRequest:
-    """Return a request within the conversation that its flags name."""
+    """Return a request within the conversation that its options name."""
     return make_request(**arguments).within(make_store(*conversations), run, None)
 
 
 def answered(request: CellRequest, text: str = "answer", **arguments: Any) -> Any:
-    """Return the conversation after an answer, if all its turns were sent."""
+    """Return the conversation after an answer to a request that sent all its turns."""
     fields = {name: arguments.pop(name) for name in list(arguments) if name in Reply.__slots__}
     return request.updated_conversation(Reply(text=text, **fields), left_out=0, **arguments)
 
@@ -94,13 +94,13 @@ def test_request_continues_the_named_conversation():
     assert request.others == []
 
 
-def test_request_holds_its_run_and_the_maximum_of_turns():
+def test_request_has_its_run_and_the_maximum_number_of_turns():
     request = make_request().within(make_store(), NOW, 5)
     assert request.run == NOW
     assert request.max_turns == 5
 
 
-def test_turns_from_the_cells_earlier_run_on_are_removed():
+def test_turns_since_the_earlier_run_of_the_cell_are_removed():
     request = within(talk("x", "a", "y"))
     assert questions(request.conversation) == ["q1"]
     assert request.rewound.replaced == (2,)
@@ -137,7 +137,7 @@ def test_turns_of_cells_below_in_the_saved_notebook_are_removed(tmp_path):
         ("bd", "a", []),
         ("bd", "c", ["q1"]),
         ("bd", "e", ["q1", "q2"]),
-        # Cells that were added after the last save are taken for the last ones.
+        # Cells that were added after the last save are assumed to be the last ones.
         (["a", "new"], "b", ["q1"]),
         ("bd", "new", ["q1", "q2"]),
     ]:
@@ -165,7 +165,7 @@ def test_system_text_of_the_cell_takes_precedence_and_an_empty_one_ends_it():
         assert request.parameters == {"top_k": 3} | sent, (of_conversation, of_cell)
 
 
-def test_system_text_of_the_cell_applies_from_then_on():
+def test_system_text_of_the_cell_applies_to_later_turns():
     for system in ("Be kind.", ""):
         after = answered(within(instructed("Be brief."), system=system))
         assert after.system == system
@@ -180,7 +180,7 @@ def test_last_answer_is_continued_on_request_only():
     assert within(talk("x", stopped=True)).continues is None
 
 
-def test_rest_is_requested_in_the_language_of_the_question_or_the_words_of_the_cell():
+def test_continuation_is_requested_in_the_language_of_the_question_or_by_the_text_of_the_cell():
     for question, text, sent in [
         ("How long?", "", CONTINUE),
         ("How long?", " \n", CONTINUE),
@@ -204,7 +204,7 @@ def test_only_an_unfinished_answer_is_continued():
         assert "cut off at a limit, or stopped" in caught.value.hint
 
 
-def test_cell_continues_what_its_earlier_run_left_unfinished():
+def test_cell_continues_the_answer_that_its_earlier_run_left_unfinished():
     store = make_store(talk("a", stopped=True))
     texts = ["so far, and more", "so far, and more, and more"]
     for text in texts:
@@ -227,7 +227,7 @@ def test_answer_is_continued_with_its_system_text():
     assert within(stopped, continues=True).parameters["system"] == "Be brief."
 
 
-# --- what is sent
+# --- the messages that are sent
 
 
 def test_completion_is_sent_without_a_conversation():
@@ -294,13 +294,13 @@ def test_answer_that_is_continued_is_always_sent():
     assert contents(request.fit().messages) == ["q1", "so far", "hi"]
 
 
-def test_description_shows_the_request_for_the_rest(client):
+def test_description_shows_the_request_for_a_continuation(client):
     described = within(talk("x", stopped=True), text="", continues=True).describe(client)
     assert CONTINUE in described
     assert "so far" in described
 
 
-# --- what an answer changes
+# --- the effect of an answer
 
 
 def test_turn_records_how_it_was_requested_and_answered():
@@ -372,7 +372,7 @@ def test_answer_is_one_turn_however_often_it_is_continued(runs):
     assert turn.user == "q1"
 
 
-# --- what the service finds unsafe
+# --- need_clear_history: turns that the service finds unsafe
 
 
 def after_unsafe(
@@ -386,7 +386,7 @@ def after_unsafe(
     return questions(after)
 
 
-def test_turns_from_the_unsafe_one_on_are_removed():
+def test_unsafe_turn_and_all_after_it_are_removed():
     for ban_round, left_out, remaining in [
         (-1, 0, ["q1", "q2", "q3"]),
         (1, 0, []),
@@ -403,7 +403,7 @@ def test_turns_from_the_unsafe_one_on_are_removed():
             assert after == remaining, (ban_round, left_out, text)
 
 
-def test_unsafe_question_loses_the_turn_of_its_earlier_words():
+def test_unsafe_question_removes_the_turn_of_the_earlier_run():
     assert after_unsafe(within(talk("x", "a", "y")), -1) == ["q1"]
 
 

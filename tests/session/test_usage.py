@@ -1,4 +1,4 @@
-"""``%qianfan usage``: the totals of each model, and their table."""
+"""``%qianfan usage``: the totals of each model, and the table that shows them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def total(**changed) -> dict[str, object]:
 # --- totals
 
 
-def test_no_answers_have_no_totals():
+def test_there_are_no_totals_without_answers():
     assert totals_by_model([]) == []
 
 
@@ -97,7 +97,7 @@ def test_totals_account_for_every_answer_and_token(answers):
 
 
 class Table(HTMLParser):
-    """Reads the rows of a table, and all tags and attributes."""
+    """Collects the rows of an HTML table, and the names of all tags and attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ def html_of(*totals) -> Table:
     return Table(usage_bundle(totals)["text/html"])
 
 
-def test_no_usage_is_a_sentence_instead_of_a_table():
+def test_sentence_replaces_an_empty_table():
     bundle = usage_bundle([])
     for media_type in ("text/html", "text/plain"):
         assert "Nothing has been answered yet." in bundle[media_type], media_type
@@ -155,7 +155,7 @@ def test_plain_text_is_an_aligned_table():
     assert lines == [line.rstrip() for line in lines]
 
 
-def test_hostile_name_of_a_model_is_text():
+def test_html_in_the_name_of_a_model_is_escaped():
     for model in (
         "<script>alert(1)</script>",
         "<img src=x onerror=alert(1)>",
@@ -184,6 +184,6 @@ def test_invisible_character_in_a_name_is_escaped():
             assert f"m{escaped}" in shown, media_type
 
 
-def test_name_is_not_typeset_as_mathematics():
+def test_name_is_not_rendered_as_mathematics():
     html = usage_bundle([total(model="$x$")])["text/html"]
     assert html.startswith('<div class="mathjax_ignore tex2jax_ignore"')

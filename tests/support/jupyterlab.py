@@ -112,7 +112,9 @@ class Lab:
 def running_lab(folder: Path, application: str = "jupyterlab") -> Iterator[Lab]:
     """Run JupyterLab, or Notebook 7 as ``notebook``, with settings of its own in a folder."""
     runtime, token = folder / ".runtime", "for-the-tests-alone"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("QIANFAN_")}
+    # Coverage would slow JupyterLab down, and see nothing that the tests in kernels do not reach.
+    is_foreign = ("QIANFAN_", "COVERAGE_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(is_foreign)}
     environment |= {
         "QIANFAN_LIVE": "on",
         "JUPYTER_RUNTIME_DIR": str(runtime),

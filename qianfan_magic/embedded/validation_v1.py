@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qianfan_magic.api.catalogue.cards import CARDS
+from qianfan_magic.api.catalogue.cards import package_cards
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.api.wire import v1
 from qianfan_magic.embedded.faults import ServiceError
@@ -25,7 +25,7 @@ __all__ = ["CODES", "MODELS", "parse_request"]
 #: deployed, Qianfan's console puts a prefix before it (``ngxxxol8_dolly_12b``).
 MODELS = {
     card.key: card
-    for card in CARDS
+    for card in package_cards()
     if card.key in {"dolly_12b", "starcoder", "aquilacode_multi", "stablelm_alpha_7b"}
 }
 _KINDS: dict[str, Kind] = {folder: kind for kind, folder in v1.FOLDERS.items()}

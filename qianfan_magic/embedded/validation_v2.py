@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from qianfan_magic.api.catalogue.cards import CARDS, Card
+from qianfan_magic.api.catalogue.cards import Card, package_cards
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.api.wire.v2 import ROLES
 from qianfan_magic.embedded.faults import ServiceError
@@ -24,7 +24,9 @@ from qianfan_magic.embedded.validation import (
 __all__ = ["CODES", "MODELS", "parse_request"]
 
 #: The models that are served, by the names that requests use.
-MODELS = {card.model or card.name: card for card in CARDS if card.version == ApiVersion.V2}
+MODELS = {
+    card.model or card.name: card for card in package_cards() if card.version == ApiVersion.V2
+}
 CODES = ErrorCodes(
     version=ApiVersion.V2,
     malformed="malformed_json",

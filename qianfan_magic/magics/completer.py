@@ -13,7 +13,7 @@ from IPython.core.completer import (
     context_matcher,
 )
 
-from qianfan_magic.api.catalogue.cards import CARDS
+from qianfan_magic.api.catalogue.cards import package_cards
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.magics.arguments import COMPARED, flags_of
 from qianfan_magic.magics.context import MagicContext
@@ -89,7 +89,7 @@ def _models(context: MagicContext) -> list[str]:
     try:
         cards = context.session.load_catalogue().cards
     except QianfanError:  # an invalid qianfan.toml, which the next cell reports
-        cards = CARDS
+        cards = package_cards()
     names = [card.name for card in cards]
     return [*names, *(name for name in context.session.listed_models if name not in names)]
 

@@ -63,7 +63,7 @@ class Session:
     answer_stats: list[AnswerStats] = field(default_factory=list)
     server: EmbeddedServer | None = None
     _client: QianfanClient | None = None
-    _catalogue: Catalogue = field(default_factory=Catalogue)
+    _catalogue: Catalogue | None = None
     _extra_cards: list[Card] = field(default_factory=list)
 
     def load_client(self) -> QianfanClient:
@@ -90,7 +90,7 @@ class Session:
     def load_catalogue(self) -> Catalogue:
         """Return the package's cards, with those of ``qianfan.toml`` and ``%config`` over them."""
         extra_cards = [*read_file(self.folder), *self.user_cards]
-        if extra_cards != self._extra_cards:
+        if self._catalogue is None or extra_cards != self._extra_cards:
             self._catalogue, self._extra_cards = Catalogue(extra_cards), extra_cards
         return self._catalogue
 

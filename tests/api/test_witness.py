@@ -26,7 +26,7 @@ from qianfan_magic import (
     RateLimitError,
     TokenExpiredError,
 )
-from qianfan_magic.api.catalogue.cards import CARDS
+from qianfan_magic.api.catalogue.cards import package_cards
 from qianfan_magic.api.catalogue.resolver import Catalogue
 from qianfan_magic.api.config.settings import load_settings
 from qianfan_magic.api.wire import read_reply, v1
@@ -221,7 +221,7 @@ def ours(environments):
         alone = {"QIANFAN_DISABLE_CACHE": "true"}
         settings = load_settings(environ=environments[case.keys] | alone)
         # Without the limits of our cards, so that the server refuses a text that is too long.
-        unlimited = Catalogue(replace(card, max_characters=None) for card in CARDS)
+        unlimited = Catalogue(replace(card, max_characters=None) for card in package_cards())
         with QianfanClient(settings, catalogue=unlimited, **case.given) as client:
             options = case.options | {"retries": 1}
             yield from client.start(case.kind, case.content, options, stream=case.stream).chunks()

@@ -18,7 +18,7 @@ from support.raw_server import Answer, RawServer, json_answer
 from support.requests_seen import bodies
 
 from qianfan_magic import QianfanClient, QianfanError
-from qianfan_magic.api.catalogue.cards import CARDS
+from qianfan_magic.api.catalogue.cards import package_cards
 from qianfan_magic.api.http.model_list import A_DAY, ModelList
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
@@ -53,7 +53,7 @@ def notes(shown: str) -> list[str]:
 
 def test_table_has_a_row_for_each_card_sorted_by_version_and_name(notebook):
     rows = table(notebook.run("%qianfan models"))
-    assert rows.keys() == {card.name for card in CARDS}
+    assert rows.keys() == {card.name for card in package_cards()}
     assert list(next(iter(rows.values()))) == HEADS
     order = [(-int(row["API"]), row["model"].lower()) for row in rows.values()]
     assert order == sorted(order)
@@ -135,7 +135,7 @@ def test_name_that_no_model_has_is_ignored(service, bare):
     for name in odd:
         service.script.append(listing(name, "brand-new"))
         rows = table(bare.run("%qianfan models --fresh"))
-        assert rows.keys() - {card.name for card in CARDS} == {"brand-new"}, repr(name)
+        assert rows.keys() - {card.name for card in package_cards()} == {"brand-new"}, repr(name)
 
 
 def test_list_without_names_lists_nothing(service, bare):
@@ -144,7 +144,7 @@ def test_list_without_names_lists_nothing(service, bare):
         service.script.append(json_answer({"object": "list", "data": data}))
         rows = table(bare.run("%qianfan models --fresh"))
         assert rows["ernie-5.1"]["listed"] == "no", data
-        assert len(rows) == len(CARDS), data
+        assert len(rows) == len(package_cards()), data
 
 
 def test_listed_model_without_a_card_can_be_asked(service, bare):
@@ -174,7 +174,7 @@ def test_tab_offers_the_subcommand_and_its_flag(bare):
 def test_client_lists_the_models(own):
     with QianfanClient(own.settings()) as client:
         assert client.models() == sorted(
-            card.model or card.name for card in CARDS if card.version == 2
+            card.model or card.name for card in package_cards() if card.version == 2
         )
 
 
@@ -376,7 +376,7 @@ def test_failure_is_a_note_below_the_cards_and_is_not_cached(own, bare, tmp_path
         assert note.startswith("[The list of version 2 could not be requested"), fault
         assert words in note, fault
         rows = table(shown)
-        assert len(rows) == len(CARDS), fault
+        assert len(rows) == len(package_cards()), fault
         assert "listed" not in rows["ernie-5.1"], fault
         assert table(bare.run("%qianfan models"))["ernie-5.1"]["listed"] == "yes", fault
         shutil.rmtree(tmp_path / "cache")
@@ -417,7 +417,7 @@ def test_note_names_the_missing_credentials_of_version_2(monkeypatch, bare):
         (note,) = notes(shown)
         assert "QIANFAN_BEARER_TOKEN" in note, variables
         assert "QIANFAN_ACCESS_KEY" in note, variables
-        assert len(table(shown)) == len(CARDS), variables
+        assert len(table(shown)) == len(package_cards()), variables
         assert "listed" not in shown.splitlines()[0], variables
 
 

@@ -1,20 +1,24 @@
 """Model cards: the limits and abilities of each known model.
 
-To add a model, add a row to `CARDS`.
+To add a model, add a table to ``models.toml``.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
-from qianfan_magic.api.types import BOTH, ApiVersion, Kind
+from qianfan_magic.api.types import ApiVersion, Kind
 
-__all__ = ["CARDS", "CHAT", "COMPLETION", "Card", "key_of"]
+__all__ = ["CHAT", "Card", "key_of", "package_cards"]
 
-#: Values of `Card.kinds` for models of one kind.
+#: Value of `Card.kinds` for a model that only chats.
 CHAT: tuple[Kind, ...] = ("chat",)
-COMPLETION: tuple[Kind, ...] = ("completion",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +50,23 @@ class Card:
         ``"thinking"``; ``"always"`` if it always does; empty if it cannot.
     json
         Whether the model accepts ``response_format``, to answer in JSON.
+    schema
+        Whether it also accepts a JSON schema there (``json_schema``).
+    search
+        Whether the model can search the web (``web_search``).
+    prefix
+        Whether the model continues a last message of the assistant (``prefix``).
+    effort
+        Whether the model accepts ``reasoning_effort``.
+    defaults
+        Values that the service uses for parameters that a request leaves out, by name.
+    ends
+        The day on which the service ends or ended the model; None if none is announced.
+    successor
+        The model that takes its place; empty if there is none.
     source
-        Origin of the card: ``"documents"``, ``"yours"`` (the user's own) or ``"service"``.
+        Where the facts are from: a document with the day on which it was read, or ``"yours"``
+        for a card of the user's own.
     """
 
     name: str
@@ -60,7 +79,14 @@ class Card:
     sees: bool = False
     thinks: str = ""
     json: bool = False
-    source: str = "documents"
+    schema: bool = False
+    search: bool = False
+    prefix: bool = False
+    effort: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    ends: date | None = None
+    successor: str = ""
+    source: str = ""
 
     @property
     def key(self) -> str:
@@ -79,115 +105,28 @@ def key_of(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name).strip("_").lower()
 
 
-def _small_chats(*names: tuple[str, str]) -> tuple[Card, ...]:
-    """Make cards of version 1 from names and endpoints, with the limit their documents share."""
-    return tuple(
-        Card(name=name, kinds=CHAT, endpoint=endpoint, max_characters=4_800)
-        for name, endpoint in names
-    )
+@cache
+def package_cards() -> tuple[Card, ...]:
+    """Return the cards of this package, which the file ``models.toml`` beside this module lists.
 
-
-def _v2_card(
-    name: str,
-    tokens: int | None = None,
-    *,
-    kinds: tuple[Kind, ...] = CHAT,
-    sees: bool = False,
-    thinks: str = "",
-) -> Card:
-    """Make a card of version 2, whose documents state limits in tokens only.
-
-    All its chat models accept ``response_format``.
+    Examples
+    --------
+    >>> next(card.max_characters for card in package_cards() if card.name == "Dolly-12B")
+    4800
     """
-    return Card(
-        name=name,
-        kinds=kinds,
-        version=ApiVersion.V2,
-        max_tokens=tokens,
-        sees=sees,
-        thinks=thinks,
-        json="chat" in kinds,
-    )
+    # Imported late: `%load_ext` needs no card yet.
+    import tomllib
+
+    text = files("qianfan_magic.api.catalogue").joinpath("models.toml").read_text("utf-8")
+    document = tomllib.loads(text)
+    return tuple(_card(row, document["sources"]) for row in document["models"])
 
 
-#: The known models. Sources of the limits: the models' API documents (version 1) and the list of
-#: models of version 2, rounded down.
-CARDS: tuple[Card, ...] = (
-    Card(name="Dolly-12B", kinds=CHAT, max_characters=4_800),
-    Card(name="StarCoder", kinds=COMPLETION),
-    Card(name="AquilaCode-multi", kinds=COMPLETION),
-    Card(name="StableLM-Alpha-7B", kinds=COMPLETION, max_tokens=4_096),
-    Card(
-        name="ERNIE-4.0-8K",
-        kinds=CHAT,
-        endpoint="completions_pro",
-        max_characters=20_000,
-        max_tokens=5_120,
-        json=True,
-    ),
-    Card(
-        name="ERNIE-3.5-8K",
-        kinds=CHAT,
-        endpoint="completions",
-        max_characters=20_000,
-        max_tokens=5_120,
-        json=True,
-    ),
-    Card(
-        name="ERNIE-Speed",
-        kinds=CHAT,
-        endpoint="ernie_speed",
-        max_characters=11_200,
-        max_tokens=7_168,
-    ),
-    Card(
-        name="ERNIE-Lite-8K",
-        kinds=CHAT,
-        endpoint="ernie-lite-8k",
-        max_characters=11_200,
-        max_tokens=7_168,
-    ),
-    Card(
-        name="ERNIE-Speed-128K",
-        kinds=CHAT,
-        endpoint="ernie-speed-128k",
-        max_characters=507_904,
-        max_tokens=126_976,
-    ),
-    Card(
-        name="ERNIE-Tiny-8K",
-        kinds=CHAT,
-        endpoint="ernie-tiny-8k",
-        max_characters=24_000,
-        max_tokens=6_144,
-    ),
-    *_small_chats(
-        ("Llama-2-7B", "llama_2_7b"),
-        ("Llama-2-13B", "llama_2_13b"),
-        ("Llama-2-70B", "llama_2_70b"),
-        ("Llama-3-8B", "llama_3_8b"),
-        ("Llama-3-70B", "llama_3_70b"),
-        ("ChatGLM2-6B-32K", "chatglm2_6b_32k"),
-        ("AquilaChat-7B", "aquilachat_7b"),
-        ("Mixtral-8x7B", "mixtral_8x7b_instruct"),
-        ("BLOOMZ-7B", "bloomz_7b1"),
-    ),
-    Card(name="SQLCoder-7B", kinds=COMPLETION, endpoint="sqlcoder_7b"),
-    Card(name="CodeLlama-7b", kinds=COMPLETION, endpoint="codellama_7b_instruct"),
-    _v2_card("ernie-5.1", 119_000, thinks="enable_thinking"),
-    _v2_card("ernie-5.0", 119_000, sees=True, thinks="enable_thinking"),
-    _v2_card("ernie-4.5-turbo-128k"),
-    _v2_card("ernie-4.5-turbo-vl", 123_000, sees=True),
-    _v2_card("ernie-x1.1", 55_000, thinks="always"),
-    _v2_card("ernie-4.0-8k", 5_120),
-    _v2_card("ernie-3.5-8k", 5_120),
-    _v2_card("ernie-speed-128k", 126_976),
-    _v2_card("deepseek-v4-pro", 1_000_000, thinks="thinking"),
-    _v2_card("deepseek-v3.2", 96_000, kinds=BOTH, thinks="thinking"),
-    _v2_card("deepseek-v3.2-think", 96_000, thinks="always"),
-    _v2_card("glm-5.3", thinks="thinking"),
-    _v2_card("qwen3.5-397b-a17b"),
-    _v2_card("qwen3-vl-235b-a22b-instruct", sees=True),
-    _v2_card("qwen3-coder-30b-a3b-instruct", kinds=BOTH),
-    _v2_card("qwen3-coder-480b-a35b-instruct", kinds=BOTH),
-)
+def _card(row: dict[str, Any], sources: dict[str, Any]) -> Card:
+    source = sources[row["source"]]
+    fields = row | {
+        "version": ApiVersion(row["version"]),
+        "kinds": tuple(row["kinds"]),
+        "source": f"{source['title']}, {source['date']}",
+    }
+    return Card(**fields)

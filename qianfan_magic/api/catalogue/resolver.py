@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from qianfan_magic.api.catalogue.cards import CARDS, Card, key_of
+from qianfan_magic.api.catalogue.cards import Card, key_of, package_cards
 from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
@@ -66,7 +66,7 @@ class Catalogue:
 
     def __init__(self, others: Iterable[Card] = ()) -> None:
         own = {card.key: card for card in others}
-        self.cards = (*(card for card in CARDS if card.key not in own), *own.values())
+        self.cards = (*(c for c in package_cards() if c.key not in own), *own.values())
         self._by_key: dict[str, list[Card]] = {}
         for card in self.cards:
             for key in {card.key, key_of(card.endpoint)} - {""}:

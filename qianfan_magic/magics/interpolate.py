@@ -12,6 +12,8 @@ from typing import Any
 
 from qianfan_magic.errors import ParameterError
 
+__all__ = ["interpolate"]
+
 #: Largest number of rows of a DataFrame that are sent; a note names how many there are.
 MAX_ROWS = 20
 _BRACES = "A literal brace is written twice: {{ or }}."

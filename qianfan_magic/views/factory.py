@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from qianfan_magic.views.output_area import OutputArea
     from qianfan_magic.views.rendering.answer import PlainOutput
 
+__all__ = ["View", "is_watched", "make_output_area", "make_view"]
+
 
 class View(Protocol):
     """Shows answers while they arrive, one or several side by side, and their final output."""

@@ -49,6 +49,8 @@ def read_side_by_side(columns: Sequence[AnswerStream], view: View) -> None:
             threading.Thread(target=_read, args=arguments, daemon=True).start()
         _show(columns, view, events)
     except KeyboardInterrupt:
+        while not events.empty():  # chunks that have arrived, but are not shown yet
+            _take(columns, *events.get())
         for column in columns:
             if column.state == "streaming":
                 column.end("stopped")
@@ -66,14 +68,24 @@ def columns_output(columns: Sequence[AnswerStream], notes: Sequence[str]) -> Col
 def _show(columns: Sequence[AnswerStream], view: View, events: SimpleQueue[_Event]) -> None:
     while any(column.state == "streaming" for column in columns):
         index, event = events.get()
-        column = columns[index]
-        if event is None:
-            column.end("done")
-        elif isinstance(event, BaseException):
-            column.end("broken off", event)
-        else:
-            column.add(event)
-            view.write(event, index)
+        chunk = _take(columns, index, event)
+        if chunk is not None:
+            view.write(chunk, index)
+
+
+def _take(
+    columns: Sequence[AnswerStream], index: int, event: Chunk | BaseException | None
+) -> Chunk | None:
+    """Let a column take an event; return its chunk, if it is one."""
+    column = columns[index]
+    if event is None:
+        column.end("done")
+    elif isinstance(event, BaseException):
+        column.end("broken off", event)
+    else:
+        column.add(event)
+        return event
+    return None
 
 
 def _read(index: int, sender: RequestSender, events: SimpleQueue[_Event]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from qianfan_magic.conversation.conversation import Fit
 from qianfan_magic.session.answer_stream import AnswerStream
 from qianfan_magic.session.cell_options import CellOptions
 from qianfan_magic.session.cell_request import CellRequest
+from qianfan_magic.session.comparison import read_side_by_side
 
 
 class Sender:
@@ -125,3 +127,35 @@ def test_text_that_masking_held_back_is_added_to_an_answer_that_ended_early():
     answer.read(Recorder())
     assert answer.reply.text == "a***"
     assert answer.reply.id == "as-1"
+
+
+class EndlessSender(Sender):
+    """Yields its chunks, and then falls silent until it is aborted."""
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__(*texts)
+        self.has_yielded_all, self._is_aborted = threading.Event(), threading.Event()
+
+    def chunks(self):
+        yield from super().chunks()
+        self.has_yielded_all.set()
+        self._is_aborted.wait(10)
+
+    def abort(self) -> None:
+        self._is_aborted.set()
+
+
+def test_stopped_column_keeps_the_chunks_that_are_not_shown_yet():
+    sender = EndlessSender("a", "b", "c")
+
+    class SlowRecorder(Recorder):
+        def write(self, chunk: Chunk, column: int = 0) -> None:
+            assert sender.has_yielded_all.wait(10)
+            super().write(chunk, column)
+
+    view, column = SlowRecorder(interrupts=True), AnswerStream(sender, "title")
+    with pytest.raises(KeyboardInterrupt):
+        read_side_by_side([column], view)
+    assert view.texts == ["a"]
+    assert column.state == "stopped"
+    assert column.reply.text == "abc"

@@ -49,6 +49,8 @@ def read_cards(models: Any, source: str) -> list[Card]:
     """
     if not isinstance(models, Mapping):
         raise ParameterError(f"{source} is not a table of models", hint=_EXAMPLE)
+    if not models:  # the default of %config: the package's cards are not needed yet
+        return []
     catalogue = Catalogue()
     return [_card(name, entry, catalogue, source) for name, entry in models.items()]
 

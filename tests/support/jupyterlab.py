@@ -112,7 +112,8 @@ class Lab:
 def running_lab(folder: Path, application: str = "jupyterlab") -> Iterator[Lab]:
     """Run JupyterLab, or Notebook 7 as ``notebook``, with settings of its own in a folder."""
     runtime, token = folder / ".runtime", "for-the-tests-alone"
-    # Coverage would slow JupyterLab down, and see nothing that the tests in kernels do not reach.
+    # Coverage would take a minute more. So the live view and the panel are measured only as far as
+    # tests without a browser reach them.
     is_foreign = ("QIANFAN_", "COVERAGE_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(is_foreign)}
     environment |= {

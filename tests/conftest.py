@@ -74,7 +74,7 @@ def make_client(raw_server: RawServer, tmp_path: Path) -> Iterator[Callable[...,
             keys = {name: given.pop(name) for name in names & given.keys()}
             chosen: dict[str, Any] = {
                 "base_url": raw_server.url,
-                "console_api_base_url": raw_server.url,
+                "console_api_base_url": f"{raw_server.url}/v2",
                 "iam_base_url": raw_server.url,
                 "cache_dir": tmp_path / "cache",
                 "backoff_factor": 0.0,

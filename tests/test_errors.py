@@ -143,7 +143,7 @@ def test_hint_of_a_code_names_the_remedy():
         336005: "-e",
         14: "clock",
         "invalid_model": "-m",
-        "invalid_iam_token": "QIANFAN_BEARER_TOKEN",
+        "invalid_iam_token": "QIANFAN_API_KEY",
         "invalid_appid": "QIANFAN_APP_ID",
         "account_overdue": "billing",
         "tokens_too_long": "Shorten",

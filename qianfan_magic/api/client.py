@@ -16,7 +16,7 @@ from qianfan_magic.api.http.call import Call
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Request
 from qianfan_magic.api.options import ChatOptions, CompletionOptions
-from qianfan_magic.api.types import ApiVersion, Chunk, Kind, Message, Reply
+from qianfan_magic.api.types import Chunk, Kind, Message, Reply
 from qianfan_magic.api.wire import WIRES, reply_builder
 from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
 
@@ -214,7 +214,7 @@ class QianfanClient:
             options.get("endpoint"),
             options.get("model"),
             kind,
-            settings.credentials.versions,
+            settings.versions,
             defaults=[*defaults, (endpoint, settings.model)],
         )
 
@@ -249,8 +249,7 @@ class QianfanClient:
         """
         service = service or self.service(kind, options)
         wire, settings = WIRES[service.version], self.settings
-        is_v1 = service.version == ApiVersion.V1
-        base_url = settings.base_url if is_v1 else settings.console_api_base_url
+        base_url = settings.url(service.version)
         parameters = {k: value for k, value in options.items() if k not in _NOT_IN_BODY}
         return Request(
             version=service.version,

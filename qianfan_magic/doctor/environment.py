@@ -12,9 +12,11 @@ from pathlib import Path
 from qianfan_magic.api.config.credentials import CREDENTIAL_VARIABLES, Credentials
 from qianfan_magic.api.config.dotenv import DOT_ENV_VARIABLE, find_dot_env, read_dot_env
 from qianfan_magic.api.config.settings import (
+    ALIASES,
     VARIABLES,
     Settings,
     build_settings,
+    named_once,
     nonempty_variables,
     read_variable,
 )
@@ -25,7 +27,15 @@ from qianfan_magic.masking import remember
 
 __all__ = ["FoundVariables", "inspect_variables", "load_tolerantly"]
 
-_SECRETS = frozenset(CREDENTIAL_VARIABLES.values())
+#: Every name of a variable that is read; the names of one variable follow each other.
+_NAMES = tuple(
+    each
+    for name in VARIABLES
+    for each in (name, *(alias for alias, other in ALIASES.items() if other == name))
+)
+_SECRETS = frozenset(
+    name for name in _NAMES if ALIASES.get(name, name) in CREDENTIAL_VARIABLES.values()
+)
 #: Names that are safe to show: a key pasted before the "=" has digits, or no underscore.
 _SAFE_NAME = re.compile(r"[A-Z]{5,9}_[A-Z_]{1,50}", re.IGNORECASE)
 #: Variables of the official SDK (qianfan 0.4.12.3) that this package does not read: a .env may
@@ -65,8 +75,11 @@ class FoundVariables:
 
     @property
     def values(self) -> Mapping[str, str]:
-        """The values in effect: the environment takes precedence."""
-        return {**self.dot_env, **self.environ}
+        """The values in effect, by the first name of each variable.
+
+        The environment takes precedence.
+        """
+        return {**_named_tolerantly(self.dot_env), **_named_tolerantly(self.environ)}
 
 
 def inspect_variables(
@@ -127,7 +140,7 @@ def _check_permissions(found: FoundVariables) -> Iterator[Finding]:
 def _check_names(found: FoundVariables) -> Iterator[Finding]:
     """List the variables that are set, and report those that look misspelled."""
     for source, values in ((".env", found.dot_env), ("The environment", found.environ)):
-        names = [name for name in VARIABLES if name in values]
+        names = [name for name in _NAMES if name in values]
         overrides = [name for name in names if values is found.environ and name in found.dot_env]
         ending = f"; it takes precedence over .env for {', '.join(overrides)}" if overrides else ""
         if names:
@@ -144,13 +157,13 @@ def _has_our_prefix(name: str) -> bool:
 
 
 def _is_known(name: str) -> bool:
-    return name in VARIABLES or name == DOT_ENV_VARIABLE or bool(_SDK_ONLY.fullmatch(name))
+    return name in _NAMES or name == DOT_ENV_VARIABLE or bool(_SDK_ONLY.fullmatch(name))
 
 
 def _unknown_variable(name: str, value: str, source: str) -> Finding:
     shown = name if _SAFE_NAME.fullmatch(name) else "a variable with an unusual name"
     # Compared without the prefix, which would make all names similar.
-    known = {variable.removeprefix("QIANFAN_"): variable for variable in VARIABLES}
+    known = {variable.removeprefix("QIANFAN_"): variable for variable in _NAMES}
     similar = difflib.get_close_matches(name.upper().partition("_")[2], known, 1, 0.75)
     candidates = [known[match] for match in similar] or variables_for(value)
     hint = "Compare it with .env.example."
@@ -182,8 +195,9 @@ def load_tolerantly(found: FoundVariables) -> tuple[Settings, list[Finding]]:
         except SettingsError as error:
             problems[name] = error
     findings = [Finding.of("Settings", error) for error in problems.values()]
+    findings += _check_contradictions(found)
     dot_env, environ = (
-        {name: value for name, value in values.items() if name not in problems}
+        {name: value for name, value in _named_tolerantly(values).items() if name not in problems}
         for values in (found.dot_env, found.environ)
     )
     try:
@@ -191,6 +205,23 @@ def load_tolerantly(found: FoundVariables) -> tuple[Settings, list[Finding]]:
     except SettingsError as error:
         findings.append(Finding.of("Credentials", error))
     return build_settings(dot_env, environ, credentials=_complete_credentials(found)), findings
+
+
+def _named_tolerantly(values: Mapping[str, str]) -> dict[str, str]:
+    """Return variables under one name each; without the other names if they contradict it."""
+    try:
+        return named_once(values)
+    except SettingsError:
+        return {name: value for name, value in values.items() if name not in ALIASES}
+
+
+def _check_contradictions(found: FoundVariables) -> Iterator[Finding]:
+    """Report a setting that has different values under two of its names."""
+    for values in (found.dot_env, found.environ):
+        try:
+            named_once(values)
+        except SettingsError as error:
+            yield Finding.of("Settings", error)
 
 
 def _complete_credentials(found: FoundVariables) -> Credentials:

@@ -145,7 +145,7 @@ def _check_services(
         message = "The keys were not tried: no question was asked"
         hint = "doctor --live asks a small one, which may cost a little."
         yield Finding("Live", "note", message, hint)
-    elif settings_ok and settings.credentials.versions:
+    elif settings_ok and settings.versions:
         yield from check_live(settings, catalogue)
     else:
         message = "No question could be asked with these settings"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from qianfan_magic.api.config.addresses import is_baidu
 from qianfan_magic.api.config.credentials import (
     AUTHENTICATION_METHODS,
     BEARER_PREFIX,
     CREDENTIAL_VARIABLES,
 )
 from qianfan_magic.api.config.settings import Settings
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.doctor.finding import Finding, State
 
 __all__ = ["KEY_FORMATS", "KeyFormat", "check_key_formats", "match_key_format", "variables_for"]
@@ -108,9 +109,9 @@ def check_key_formats(values: Mapping[str, str], settings: Settings) -> Iterator
     """
     for name, variable in CREDENTIAL_VARIABLES.items():
         if variable in values:
-            is_v2 = name == "bearer_token"
-            base_url = settings.console_api_base_url if is_v2 else settings.base_url
-            yield from _check_key(name, values[variable], is_baidu=_is_baidu(base_url))
+            version = ApiVersion.V2 if name == "bearer_token" else ApiVersion.V1
+            url = settings.url(version)
+            yield from _check_key(name, values[variable], is_baidu=is_baidu(url))
 
 
 def _check_key(field: str, value: str, *, is_baidu: bool) -> Iterator[Finding]:
@@ -129,8 +130,3 @@ def _check_key(field: str, value: str, *, is_baidu: bool) -> Iterator[Finding]:
     message = f"{variable} holds what looks like {matched.description}"
     hint = f"It belongs in {place}. For {variable} take {_SOURCES[field]}."
     yield Finding("Credentials", state, message, hint)
-
-
-def _is_baidu(base_url: str) -> bool:
-    """Tell whether a server is one of Baidu's, in whichever region."""
-    return f".{urlsplit(base_url).hostname}".endswith(".baidubce.com")

@@ -48,7 +48,7 @@ def check_live(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
     timeout = settings.retry_timeout or PATIENCE
     settings = replace(settings, disable_cache=True, retry_count=1, retry_timeout=timeout)
     with QianfanClient(settings, catalogue=catalogue) as client:
-        for version in settings.credentials.versions:
+        for version in settings.versions:
             yield from _check_version(client, version)
 
 

@@ -68,7 +68,7 @@ class ProbeResult:
 def servers_of(settings: Settings) -> list[Server]:
     """List the servers that the credentials are for; without any, those of both versions."""
     credentials = settings.credentials
-    versions = credentials.versions or tuple(ApiVersion)
+    versions = settings.versions or tuple(ApiVersion)
     probed = []
     if ApiVersion.V1 in versions:
         probed.append(("base_url", v1.PREFIX))

@@ -39,6 +39,8 @@ __all__ = ["EmbeddedServer"]
 
 #: The server answers this computer only.
 HOST = "127.0.0.1"
+#: Paths at which version 2 is served: Qianfan's own root, that of most other servers, and none.
+_ROOT = "(?:/v2|/v1)?"
 # tornado logs URLs, whose query contains the access token.
 guard_logs("tornado.access", "tornado.general", "tornado.application")
 
@@ -160,7 +162,7 @@ class EmbeddedServer:
             credentials=Credentials(ak=keys.ak, sk=keys.sk, bearer_token=keys.bearer_token),
             base_url=self.base_url,
             **{
-                "console_api_base_url": self.base_url,
+                "console_api_base_url": f"{self.base_url}/v2",
                 "iam_base_url": self.base_url,
                 "proxy": "",
                 "disable_cache": True,
@@ -171,9 +173,13 @@ class EmbeddedServer:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that make a client use this server."""
+        """Return the environment variables that make a client use this server.
+
+        They have the names of the official SDK.
+        """
         return {
             "QIANFAN_BASE_URL": self.base_url,
+            # The bare address, since the official SDK appends /v2 by itself.
             "QIANFAN_CONSOLE_API_BASE_URL": self.base_url,
             "QIANFAN_IAM_BASE_URL": self.base_url,
             "QIANFAN_AK": self.authenticator.keys.ak,
@@ -237,8 +243,11 @@ def _routes(state: ServerState) -> list[tuple[str, type[BaseHandler], dict[str, 
         (v1.TOKEN_PATH, AccessTokenHandler, shared),
         (rf"{v1.PREFIX}/({folders})/([^/]+)", V1ServiceHandler, shared),
         (v2.TOKEN_PATH, BearerTokenHandler, shared),
-        (v2.MODELS_PATH, ModelListHandler, shared),
-        *((path, V2ServiceHandler, shared | {"kind": kind}) for kind, path in v2.PATHS.items()),
-        (r"/v2/.*", V2UnknownPathHandler, shared),
+        (_ROOT + v2.MODELS_PATH, ModelListHandler, shared),
+        *(
+            (_ROOT + path, V2ServiceHandler, shared | {"kind": kind})
+            for kind, path in v2.PATHS.items()
+        ),
+        (r"/v[12]/.*", V2UnknownPathHandler, shared),
         (r".*", UnknownPathHandler, shared),
     ]

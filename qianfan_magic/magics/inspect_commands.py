@@ -63,7 +63,7 @@ class InspectCommands:
 
         listed, notes = None, []
         client = self._session.load_client()
-        versions = client.settings.credentials.versions
+        versions = client.settings.versions
         if versions and ApiVersion.V1 not in versions:
             notes.append(f"Version 1 needs other credentials: {needed_variables(ApiVersion.V1)}.")
         if ApiVersion.V2 in versions:
@@ -137,7 +137,7 @@ def _snippet_request(sender: RequestSender) -> SnippetRequest:
     from qianfan_magic.snippets.request import SnippetRequest
 
     request, settings = sender.exchange.request, sender.settings
-    method = settings.credentials.method(request.version)
+    method = settings.method(request.version)
     if method is None:
         raise no_credentials_error(request.version)
     return SnippetRequest(

@@ -71,12 +71,11 @@ class ServiceCommands:
     def _server(self, client: QianfanClient, version: ApiVersion) -> str:
         """Say where requests of a version of the API go."""
         settings = client.settings
-        if version not in settings.credentials.versions:
+        if version not in settings.versions:
             return "no credentials"
         if self._context.session.server is not None:
             return "the embedded server on this computer"
-        is_v1 = version == ApiVersion.V1
-        return settings.base_url if is_v1 else settings.console_api_base_url
+        return settings.url(version)
 
     def _service(self, client: QianfanClient, kind: Kind) -> str:
         """Name the service that a cell without -e and -m uses."""

@@ -24,9 +24,12 @@ __all__ = ["write_program"]
 #: Addresses that a program need not set: the SDK has the same defaults as our settings.
 _DEFAULTS = {
     "QIANFAN_BASE_URL": DEFAULT_BASE_URL,
-    "QIANFAN_CONSOLE_API_BASE_URL": DEFAULT_CONSOLE_API_BASE_URL,
+    "QIANFAN_CONSOLE_API_BASE_URL": DEFAULT_CONSOLE_API_BASE_URL.removesuffix("/v2"),
+    "QIANFAN_CHAT_V2_API_ROUTE": "/v2" + v2.PATHS["chat"],
     "QIANFAN_IAM_BASE_URL": DEFAULT_IAM_BASE_URL,
 }
+#: The SDK's names of variables that have another one here.
+_SDK_NAMES = {"QIANFAN_API_KEY": "QIANFAN_BEARER_TOKEN"}
 #: Parameters of the SDK's method ``do`` that it does not send to the service.
 _NOT_SENT = frozenset(
     {
@@ -56,10 +59,21 @@ def write_program(request: SnippetRequest) -> str:
     return fill(
         "qianfan_sdk.py",
         title=request.title("by the SDK (pip install qianfan)"),
-        environment="".join(f"os.environ[{literal(k)}] = {literal(v)}\n" for k, v in variables),
+        environment=_key_lines(request)
+        + "".join(f"os.environ[{literal(k)}] = {literal(v)}\n" for k, v in variables),
         requestor=_REQUESTOR if _needs_requestor(request) else "",
-        names=literal([name.removeprefix("QIANFAN_") for name in request.variables]),
+        names=literal([_SDK_NAMES.get(name, name)[8:] for name in request.variables]),
         request=_send(request),
+    )
+
+
+def _key_lines(request: SnippetRequest) -> str:
+    """Write the lines that give the SDK a key under the name that it reads."""
+    return "".join(
+        f"if {literal(name)} in os.environ:\n"
+        f"    os.environ[{literal(sdk_name)}] = os.environ[{literal(name)}]\n"
+        for name, sdk_name in _SDK_NAMES.items()
+        if name in request.variables
     )
 
 
@@ -75,7 +89,7 @@ def _environment(request: SnippetRequest) -> dict[str, str]:
         if request.is_signed:
             variables["QIANFAN_IAM_BASE_URL"] = request.iam_url
         # The path is not left in the base URL, since the SDK would also append it to IAM's host.
-        if path and not _needs_requestor(request):
+        if not _needs_requestor(request):
             variables["QIANFAN_CHAT_V2_API_ROUTE"] = path + v2.PATHS["chat"]
     return {name: value for name, value in variables.items() if value != _DEFAULTS.get(name)}
 

@@ -29,7 +29,10 @@ def closed() -> str:
 
 @pytest.fixture
 def base(tmp_path, closed) -> dict[str, str]:
-    return dict.fromkeys(ADDRESSES, closed) | {"QIANFAN_CACHE_DIR": str(tmp_path / "cache")}
+    # A server of version 2 on this computer would need no key.
+    elsewhere = {"QIANFAN_CONSOLE_API_BASE_URL": "http://nowhere.invalid"}
+    cache = {"QIANFAN_CACHE_DIR": str(tmp_path / "cache")}
+    return dict.fromkeys(ADDRESSES, closed) | elsewhere | cache
 
 
 @pytest.fixture

@@ -25,24 +25,24 @@ MISPLACED = [
     ("QIANFAN_AK", APPLICATION_SECRET, "QIANFAN_SK", False),
     ("QIANFAN_SK", API_KEY, "QIANFAN_AK, with QIANFAN_SK", False),
     ("QIANFAN_SK", ACCESS_TOKEN, "QIANFAN_ACCESS_TOKEN", True),
-    ("QIANFAN_ACCESS_TOKEN", BEARER_TOKEN, "QIANFAN_BEARER_TOKEN", True),
-    ("QIANFAN_BEARER_TOKEN", API_KEY, "QIANFAN_AK, with QIANFAN_SK", False),
-    ("QIANFAN_BEARER_TOKEN", ACCESS_TOKEN, "QIANFAN_ACCESS_TOKEN", True),
-    ("QIANFAN_BEARER_TOKEN", ACCESS_KEY, "QIANFAN_ACCESS_KEY, with QIANFAN_SECRET_KEY", True),
-    ("QIANFAN_ACCESS_KEY", BEARER_TOKEN, "QIANFAN_BEARER_TOKEN", True),
+    ("QIANFAN_ACCESS_TOKEN", BEARER_TOKEN, "QIANFAN_API_KEY", True),
+    ("QIANFAN_API_KEY", API_KEY, "QIANFAN_AK, with QIANFAN_SK", False),
+    ("QIANFAN_API_KEY", ACCESS_TOKEN, "QIANFAN_ACCESS_TOKEN", True),
+    ("QIANFAN_API_KEY", ACCESS_KEY, "QIANFAN_ACCESS_KEY, with QIANFAN_SECRET_KEY", True),
+    ("QIANFAN_ACCESS_KEY", BEARER_TOKEN, "QIANFAN_API_KEY", True),
     ("QIANFAN_SECRET_KEY", API_KEY, "QIANFAN_AK, with QIANFAN_SK", False),
 ]
 
 
 def test_missing_credentials_fail_and_the_hint_names_those_of_each_version(check):
     hint = check().one("Credentials", "failed").hint
-    assert "QIANFAN_BEARER_TOKEN" in hint
+    assert "QIANFAN_API_KEY" in hint
     assert "For version 1: QIANFAN_AK and QIANFAN_SK." in hint
 
 
 def test_credentials_are_described_with_their_versions(check):
     application = {"QIANFAN_AK": API_KEY, "QIANFAN_SK": APPLICATION_SECRET}
-    bearer = {"QIANFAN_BEARER_TOKEN": BEARER_TOKEN}
+    bearer = {"QIANFAN_API_KEY": BEARER_TOKEN}
     hexadecimal = {"QIANFAN_ACCESS_KEY": HEX_KEY, "QIANFAN_SECRET_KEY": HEX_KEY}
     for variables, described in (
         (application, "an API Key and its Secret Key (***), for version 1"),
@@ -94,10 +94,10 @@ def test_key_that_a_gateway_may_have_made_is_a_note():
 
 
 def test_placeholder_is_a_note_unless_a_gateway_may_have_made_it():
-    values = {"QIANFAN_AK": "your_api_key", "QIANFAN_BEARER_TOKEN": "sk-of-a-gateway"}
+    values = {"QIANFAN_AK": "your_api_key", "QIANFAN_API_KEY": "sk-of-a-gateway"}
     for settings, variables in (
-        (Settings(), ["QIANFAN_AK", "QIANFAN_BEARER_TOKEN"]),
-        (Settings(base_url=GATEWAY), ["QIANFAN_BEARER_TOKEN"]),
+        (Settings(), ["QIANFAN_AK", "QIANFAN_API_KEY"]),
+        (Settings(base_url=GATEWAY), ["QIANFAN_API_KEY"]),
         (Settings(console_api_base_url=GATEWAY), ["QIANFAN_AK"]),
     ):
         findings = list(check_key_formats(values, settings))

@@ -56,8 +56,8 @@ def test_misspelled_variable_gets_a_suggestion(check):
         ("qianfan_ak", "x", "QIANFAN_AK"),
         ("QIANFNA_SK", "x", "QIANFAN_SK"),
         # No name is similar: the value's format decides.
-        ("QIANFAN_API_KEY", API_KEY, "QIANFAN_AK"),
-        ("QIANFAN_API_KEY", BEARER_TOKEN, "QIANFAN_BEARER_TOKEN"),
+        ("QIANFAN_CONSOLE_KEY", API_KEY, "QIANFAN_AK"),
+        ("QIANFAN_CONSOLE_KEY", BEARER_TOKEN, "QIANFAN_API_KEY"),
     ):
         note = check(**{name: value}).one("Variables", "note")
         assert name in note.message

@@ -77,7 +77,7 @@ def test_settings_lead_to_the_server(make_server):
     server = make_server()
     settings = server.settings()
     assert settings.base_url == server.base_url
-    assert settings.console_api_base_url == server.base_url
+    assert settings.console_api_base_url == f"{server.base_url}/v2"
     assert settings.iam_base_url == server.base_url
     assert settings.credentials.bearer_token == server.authenticator.keys.bearer_token
     assert settings.model is None

@@ -415,7 +415,7 @@ def test_note_names_the_missing_credentials_of_version_2(monkeypatch, bare):
             monkeypatch.setenv(name, value)
         shown = bare.run("%qianfan models")
         (note,) = notes(shown)
-        assert "QIANFAN_BEARER_TOKEN" in note, variables
+        assert "QIANFAN_API_KEY" in note, variables
         assert "QIANFAN_ACCESS_KEY" in note, variables
         assert len(table(shown)) == len(package_cards()), variables
         assert "listed" not in shown.splitlines()[0], variables

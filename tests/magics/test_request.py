@@ -325,7 +325,7 @@ CREDENTIALS: dict[str, dict[str, str]] = {
     "keys": {"QIANFAN_AK": "api+key/one=", "QIANFAN_SK": "secret+key/two=="},
     "token": {"QIANFAN_ACCESS_TOKEN": "24.0123456789abcdef0123456789abcdef.2592000"},
     "signature": {"QIANFAN_ACCESS_KEY": "ALTAK0three", "QIANFAN_SECRET_KEY": "secret+key/four=="},
-    "bearer": {"QIANFAN_BEARER_TOKEN": "bce-v3/ALTAK-made/0123456789up"},
+    "bearer": {"QIANFAN_API_KEY": "bce-v3/ALTAK-made/0123456789up"},
 }
 CASES = [
     ("keys", "%%qianfan_chat -e test1"),

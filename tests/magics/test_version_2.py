@@ -123,18 +123,18 @@ def test_credentials_and_names_decide_which_version_is_called(monkeypatch, bare)
 
 
 def test_error_names_the_credentials_or_the_service_that_is_missing(monkeypatch, bare):
-    v1, v2 = ["QIANFAN_AK", "QIANFAN_SK"], ["QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY"]
+    v1, v2 = ["QIANFAN_AK", "QIANFAN_SK"], ["QIANFAN_API_KEY", "QIANFAN_ACCESS_KEY"]
     for keys, flags, kind, words in (
         ("v1", "-m ernie-5.1", SettingsError, v2),
-        ("v1", "-m brand-new", ParameterError, ["-e NAME", "QIANFAN_BEARER_TOKEN"]),
+        ("v1", "-m brand-new", ParameterError, ["-e NAME", "QIANFAN_API_KEY"]),
         ("v2", "-e dolly_12b", SettingsError, v1),
         ("v2", "-m ERNIE-Speed", SettingsError, v1),
         ("none", "", ParameterError, ["No service is named", "-m", "-e", "%qianfan demo"]),
         ("none", "-e dolly_12b", SettingsError, [*v1, "%qianfan demo"]),
         ("none", "-m ernie-5.1", SettingsError, v2),
-        ("none", "-m brand-new", ParameterError, ["-e NAME", "QIANFAN_BEARER_TOKEN"]),
+        ("none", "-m brand-new", ParameterError, ["-e NAME", "QIANFAN_API_KEY"]),
         # Both versions have this model.
-        ("none", "-m ERNIE-4.0-8K", SettingsError, ["QIANFAN_AK", "QIANFAN_BEARER_TOKEN"]),
+        ("none", "-m ERNIE-4.0-8K", SettingsError, ["QIANFAN_AK", "QIANFAN_API_KEY"]),
     ):
         where = f"keys of {keys}, flags {flags!r}"
         with monkeypatch.context() as patch:
@@ -167,7 +167,7 @@ def test_given_bearer_token_that_is_rejected_is_sent_once_and_not_shown(monkeypa
     monkeypatch.setenv("QIANFAN_BEARER_TOKEN", token)
     error, shown = bare.fail(f"{NEW}\nhi")
     assert error.error_code == "invalid_iam_token"
-    assert "QIANFAN_BEARER_TOKEN" in error.hint
+    assert "QIANFAN_API_KEY" in error.hint
     assert token not in shown
     assert requested_paths(own) == [V2_CHAT]
 

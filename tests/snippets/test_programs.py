@@ -17,7 +17,7 @@ from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.snippets import LANGUAGES
 
-BEARER = KEYS["QIANFAN_BEARER_TOKEN"]
+BEARER = KEYS["QIANFAN_API_KEY"]
 HOSTILE = [
     *("'", "''", '"', '"""', "'''", "`touch x`", "$(touch x)", "${HOME}", "$HOME", "\\", "it\\"),
     *("EOF", "\nEOF\n", "EOF_", "\nSECRET\n", "\r", "\r\nEOF\r\n", "\0", "\x1b[31m", "\x7f\x85"),

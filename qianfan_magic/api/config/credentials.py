@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
 from qianfan_magic.api.types import ApiVersion
@@ -13,6 +14,7 @@ from qianfan_magic.masking import remember
 __all__ = [
     "AUTHENTICATION_METHODS",
     "CREDENTIAL_VARIABLES",
+    "KEYLESS",
     "AuthenticationMethod",
     "Credentials",
     "choose_credentials",
@@ -26,7 +28,12 @@ BEARER_PREFIX = "bce-v3/"
 
 
 def variable_field(
-    variable: str, default: Any, parse: Callable[[str], Any], *, secret: bool = False
+    variable: str,
+    default: Any,
+    parse: Callable[[str], Any],
+    *,
+    secret: bool = False,
+    aliases: Mapping[str, Callable[[str], str]] = MappingProxyType({}),
 ) -> Any:
     """Declare a dataclass field that an environment variable fills.
 
@@ -40,8 +47,12 @@ def variable_field(
         Converts the text; raises a `ValueError` that says what the text must be.
     secret
         Whether the repr omits the value.
+    aliases
+        Other names of the environment variable, each with what converts its text to that of this
+        variable.
     """
-    return field(default=default, repr=not secret, metadata={"variable": variable, "parse": parse})
+    metadata = {"variable": variable, "parse": parse, "aliases": aliases}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,8 @@ AUTHENTICATION_METHODS = (
         suggested_for=(ApiVersion.V1,),
     ),
 )
+#: No authentication; for a server on this computer.
+KEYLESS = AuthenticationMethod((), "no key", (ApiVersion.V2,))
 #: Methods of version 1, of which only one may be set.
 _V1_METHODS = tuple(m for m in AUTHENTICATION_METHODS if ApiVersion.V1 in m.versions)
 
@@ -137,7 +150,9 @@ class Credentials:
     access_key: str | None = variable_field("QIANFAN_ACCESS_KEY", None, str, secret=True)
     secret_key: str | None = variable_field("QIANFAN_SECRET_KEY", None, str, secret=True)
     access_token: str | None = variable_field("QIANFAN_ACCESS_TOKEN", None, str, secret=True)
-    bearer_token: str | None = variable_field("QIANFAN_BEARER_TOKEN", None, str, secret=True)
+    bearer_token: str | None = variable_field(
+        "QIANFAN_API_KEY", None, str, secret=True, aliases={"QIANFAN_BEARER_TOKEN": str}
+    )
 
     def __post_init__(self) -> None:
         for name, variable in CREDENTIAL_VARIABLES.items():
@@ -218,7 +233,7 @@ def needed_variables(version: ApiVersion) -> str:
     Examples
     --------
     >>> needed_variables(ApiVersion.V2)
-    'QIANFAN_BEARER_TOKEN, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY'
+    'QIANFAN_API_KEY, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY'
     """
     suggested = [m for m in AUTHENTICATION_METHODS if version in m.suggested_for]
     return ", or ".join(" and ".join(method.variables) for method in suggested)

@@ -1,6 +1,7 @@
 """Environment variables and ``.env``, read into frozen values.
 
-The variables have the names of the official Python SDK, so that one ``.env`` serves both.
+The variables have the names of the official Python SDK, so that one ``.env`` serves both, and
+those by which other programs know the API key and the address of version 2.
 """
 
 from __future__ import annotations
@@ -14,17 +15,28 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from qianfan_magic.api.config.addresses import (
+    DEFAULT_ROOT,
+    is_on_this_computer,
+    read_address,
+    read_root,
+    with_sdk_path,
+)
 from qianfan_magic.api.config.credentials import (
     CREDENTIAL_VARIABLES,
+    KEYLESS,
+    AuthenticationMethod,
     Credentials,
     choose_credentials,
     variable_field,
 )
 from qianfan_magic.api.config.dotenv import find_dot_env, read_dot_env
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import SettingsError
 from qianfan_magic.masking import remember
 
 __all__ = [
+    "ALIASES",
     "DEFAULT_BASE_URL",
     "DEFAULT_CONSOLE_API_BASE_URL",
     "DEFAULT_IAM_BASE_URL",
@@ -33,14 +45,15 @@ __all__ = [
     "Settings",
     "build_settings",
     "load_settings",
+    "named_once",
     "nonempty_variables",
     "read_variable",
 ]
 
 #: Server of version 1 of the API, which also issues its access tokens.
 DEFAULT_BASE_URL = "https://aip.baidubce.com"
-#: Server of version 2 of the API.
-DEFAULT_CONSOLE_API_BASE_URL = "https://qianfan.baidubce.com"
+#: Root of version 2 of the API.
+DEFAULT_CONSOLE_API_BASE_URL = DEFAULT_ROOT
 #: Baidu's IAM, which issues bearer tokens of version 2 for access keys.
 DEFAULT_IAM_BASE_URL = "https://iam.bj.baidubce.com"
 
@@ -48,24 +61,6 @@ DEFAULT_IAM_BASE_URL = "https://iam.bj.baidubce.com"
 MAX_ATTEMPTS = 100
 #: Largest time-out or wait, in seconds: one day.
 MAX_SECONDS = 86_400
-
-
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # raises if it is not a number
-    except ValueError:  # not passed on: its message quotes the address, which may hold a password
-        parts = urlsplit("")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[?#\s]", text):
-        raise ValueError(f"must be an address such as {DEFAULT_BASE_URL}")
-    if parts.username or parts.password:
-        raise ValueError("must hold no user name or password")
-    return text.rstrip("/")
-
-
-def _console_url(text: str) -> str:
-    # Guides for the openai package give the address with its path, https://…/v2.
-    return _url(text).removesuffix("/v2")
 
 
 def _attempts(text: str) -> int:
@@ -119,8 +114,11 @@ class Settings:
     ----------
     credentials
         Keys and tokens.
-    base_url, console_api_base_url
-        Servers of version 1 and of version 2 of the API.
+    base_url
+        Server of version 1 of the API.
+    console_api_base_url
+        Root of version 2 of the API: the address to which paths such as ``/chat/completions``
+        are appended.
     iam_base_url
         Server that issues bearer tokens for access keys.
     app_id
@@ -156,11 +154,14 @@ class Settings:
     """
 
     credentials: Credentials = field(default_factory=Credentials)
-    base_url: str = variable_field("QIANFAN_BASE_URL", DEFAULT_BASE_URL, _url)
+    base_url: str = variable_field("QIANFAN_BASE_URL", DEFAULT_BASE_URL, read_address)
     console_api_base_url: str = variable_field(
-        "QIANFAN_CONSOLE_API_BASE_URL", DEFAULT_CONSOLE_API_BASE_URL, _console_url
+        "QIANFAN_API_BASE_URL",
+        DEFAULT_CONSOLE_API_BASE_URL,
+        read_root,
+        aliases={"QIANFAN_API_BASE": str, "QIANFAN_CONSOLE_API_BASE_URL": with_sdk_path},
     )
-    iam_base_url: str = variable_field("QIANFAN_IAM_BASE_URL", DEFAULT_IAM_BASE_URL, _url)
+    iam_base_url: str = variable_field("QIANFAN_IAM_BASE_URL", DEFAULT_IAM_BASE_URL, read_address)
     app_id: str | None = variable_field("QIANFAN_APP_ID", None, _header_value)
     retry_count: int = variable_field("QIANFAN_LLM_API_RETRY_COUNT", 3, _attempts)
     retry_timeout: float = variable_field("QIANFAN_LLM_API_RETRY_TIMEOUT", 60.0, _seconds)
@@ -183,6 +184,25 @@ class Settings:
         read_variable("QIANFAN_APP_ID", self.app_id or "")
         _remember_proxy(self.proxy or "")
 
+    def url(self, version: ApiVersion) -> str:
+        """Return the address to which the paths of a version of the API are appended."""
+        return self.base_url if version == ApiVersion.V1 else self.console_api_base_url
+
+    def method(self, version: ApiVersion) -> AuthenticationMethod | None:
+        """Return how requests of a version are authenticated; None if credentials are missing.
+
+        A server on this computer needs none (version 2).
+        """
+        method = self.credentials.method(version)
+        if method or version == ApiVersion.V1 or not is_on_this_computer(self.url(version)):
+            return method
+        return KEYLESS
+
+    @property
+    def versions(self) -> tuple[ApiVersion, ...]:
+        """The versions of the API that requests can be sent to."""
+        return tuple(version for version in ApiVersion if self.method(version))
+
 
 def _remember_proxy(address: str) -> None:
     """Mask the password of a proxy's address from now on, in each form in which it is sent."""
@@ -203,8 +223,14 @@ _VARIABLE_FIELDS = {
     for known in (*fields(Credentials), *fields(Settings))
     if "variable" in known.metadata
 }
-#: Every variable that is read, with the field it fills. `DOT_ENV_VARIABLE` is not among them:
-#: it says where to look for the others.
+#: Other names of variables, with the name that stands for all of them.
+ALIASES: dict[str, str] = {
+    alias: variable
+    for variable, known in _VARIABLE_FIELDS.items()
+    for alias in known.metadata["aliases"]
+}
+#: Every variable that is read, with the field it fills, without `ALIASES`. `DOT_ENV_VARIABLE` is
+#: not among them: it says where to look for the others.
 VARIABLES: dict[str, str] = {name: known.name for name, known in _VARIABLE_FIELDS.items()}
 #: The variable that fills each field.
 VARIABLE_OF: dict[str, str] = {name: variable for variable, name in VARIABLES.items()}
@@ -270,12 +296,50 @@ def build_settings(
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         for spelling in (name, name.upper()):
             _remember_proxy(environ.get(spelling, ""))
-    texts = {**dot_env, **environ}
+    environ = named_once(environ)
+    texts = {**named_once(dot_env), **environ}
     values = {
         VARIABLES[name]: read_variable(name, texts[name]) for name in VARIABLES if name in texts
     }
     keys = {name: values.pop(name) for name in CREDENTIAL_VARIABLES if name in values}
     return Settings(credentials=credentials or choose_credentials(keys, environ), **values)
+
+
+def named_once(values: Mapping[str, str]) -> dict[str, str]:
+    """Return variables under one name each, instead of their `ALIASES`.
+
+    Raises
+    ------
+    SettingsError
+        If two names of the same setting have different values. The message names both, and no
+        value.
+    """
+    renamed = {name: value for name, value in values.items() if name not in ALIASES}
+    sources = {name: name for name in renamed}
+    for alias in ALIASES.keys() & values.keys():
+        name, text = _resolve_alias(alias, values[alias])
+        source = sources.setdefault(name, alias)
+        if _normalised(name, renamed.setdefault(name, text)) != _normalised(name, text):
+            raise SettingsError(
+                f"{source} and {alias} are names of the same setting, and differ",
+                hint=f"Remove one of them; {name} is enough.",
+            )
+    return renamed
+
+
+def _resolve_alias(variable: str, text: str) -> tuple[str, str]:
+    """Return the name that stands for all names of a variable, and the text for that name."""
+    name = ALIASES.get(variable, variable)
+    convert = _VARIABLE_FIELDS[name].metadata["aliases"].get(variable, str)
+    return name, convert(text)
+
+
+def _normalised(variable: str, text: str) -> Any:
+    """Return the value of a variable, or its text if that is invalid, for a comparison."""
+    try:
+        return _VARIABLE_FIELDS[variable].metadata["parse"](text)
+    except ValueError:
+        return text
 
 
 def read_variable(variable: str, text: str) -> Any:
@@ -291,9 +355,15 @@ def read_variable(variable: str, text: str) -> Any:
     >>> read_variable("QIANFAN_DISABLE_CACHE", "yes")
     True
     """
+    name, text = _resolve_alias(variable, text)
     try:
-        return _VARIABLE_FIELDS[variable].metadata["parse"](text)
+        return _VARIABLE_FIELDS[name].metadata["parse"](text)
     except ValueError as error:
         raise SettingsError(
-            f"{variable} {error}", hint="Correct it in .env or in the environment."
+            f"{_names_of(name)} {error}", hint="Correct it in .env or in the environment."
         ) from None
+
+
+def _names_of(variable: str) -> str:
+    """Name a variable, with its other names."""
+    return " or ".join([variable, *_VARIABLE_FIELDS[variable].metadata["aliases"]])

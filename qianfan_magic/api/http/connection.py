@@ -16,7 +16,7 @@ import requests
 from requests.auth import AuthBase
 
 from qianfan_magic._version import __version__
-from qianfan_magic.api.config.credentials import needed_variables
+from qianfan_magic.api.config.credentials import KEYLESS, needed_variables
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.auth import (
     AccessTokenAuth,
@@ -195,6 +195,8 @@ class Connection:
         keys, app_id = self._settings.credentials, self._settings.app_id
         if keys.bearer_token:
             return BearerAuth(StaticToken(keys.bearer_token), app_id)
+        if self._settings.method(ApiVersion.V2) == KEYLESS:
+            return NoAuth()
         if keys.access_key and keys.secret_key:
             # "bearer" keeps them apart from access tokens, should both have the same keys.
             owner = ("bearer", self._settings.iam_base_url, keys.access_key, keys.secret_key)

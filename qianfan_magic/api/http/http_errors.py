@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 #: The settings that a server's address comes from, as hints name them.
-ADDRESS = "QIANFAN_BASE_URL (version 2: QIANFAN_CONSOLE_API_BASE_URL)"
+ADDRESS = "QIANFAN_API_BASE_URL (version 1: QIANFAN_BASE_URL)"
 #: Statuses of temporary failures: rate limits and servers that are overloaded or restarting.
 RETRIED_STATUSES = {429, 500, 502, 503, 504}
 

@@ -42,11 +42,11 @@ _BILLING = "Open billing for this service in the Qianfan console, or settle the 
 _KEYS = "Check the keys in your .env: are they of the application that owns this service?"
 _WORDS = "The reason is in the service's message above."
 _BEARER = (
-    "Check QIANFAN_BEARER_TOKEN, or create a new API key in the Qianfan console: it begins with "
+    "Check QIANFAN_API_KEY, or create a new API key in the Qianfan console: it begins with "
     "bce-v3. Keys and access tokens of version 1 are not valid here."
 )
 _APP = "Check QIANFAN_APP_ID, or leave it out."
-_PLAN = "Create an API key without a plan in the console, for QIANFAN_BEARER_TOKEN."
+_PLAN = "Create an API key without a plan in the console, for QIANFAN_API_KEY."
 _ENDPOINT = (
     "Check -e: it is the last part of the service's address. A model that is named by -m may no "
     "longer be served."

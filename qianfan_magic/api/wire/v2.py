@@ -32,10 +32,10 @@ __all__ = [
     "read_usage",
 ]
 
-#: Path of each kind of service.
-PATHS: dict[Kind, str] = {"chat": "/v2/chat/completions", "completion": "/v2/completions"}
-#: Path of the list of models.
-MODELS_PATH = "/v2/models"
+#: Path of each kind of service below the root.
+PATHS: dict[Kind, str] = {"chat": "/chat/completions", "completion": "/completions"}
+#: Path of the list of models below the root.
+MODELS_PATH = "/models"
 #: Path of IAM's endpoint that issues bearer tokens for access keys.
 TOKEN_PATH = "/v1/BCE-BEARER/token"  # noqa: S105  an address
 #: Lifetime of a bearer token to request there, in seconds; IAM allows 300 to 2,592,000.
@@ -52,7 +52,7 @@ _NO_USAGE = Usage()
 
 
 def path(kind: Kind, model: str) -> str:
-    """Return the path of a kind of service below the base URL; the body names the model."""
+    """Return the path of a kind of service below the root; the body names the model."""
     del model  # version 1 needs it
     return PATHS[kind]
 

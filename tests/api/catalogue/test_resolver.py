@@ -262,7 +262,7 @@ def test_model_of_both_versions_is_called_where_there_are_credentials():
 def test_model_of_both_versions_without_credentials_is_refused_with_all_variables():
     with pytest.raises(SettingsError, match=r"^There are no credentials, and both versions") as e:
         CATALOGUE.resolve(None, "ERNIE-4.0-8K", "chat", ())
-    words = ("QIANFAN_AK", "QIANFAN_SK", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY")
+    words = ("QIANFAN_AK", "QIANFAN_SK", "QIANFAN_API_KEY", "QIANFAN_ACCESS_KEY")
     assert [word for word in words if word not in e.value.hint] == []
 
 
@@ -279,7 +279,7 @@ def test_model_without_a_card_is_refused_without_credentials_of_version_2():
             assert words.startswith("The catalogue has no model"), model
             assert "it is unknown which version" in words, model
     hint = refusal(None, "gpt-4", versions=(1,)).split("\n")[1]
-    words = ("-e NAME", "QIANFAN_BEARER_TOKEN", "QIANFAN_ACCESS_KEY", "%qianfan models")
+    words = ("-e NAME", "QIANFAN_API_KEY", "QIANFAN_ACCESS_KEY", "%qianfan models")
     assert [word for word in words if word not in hint] == []
     assert hint.startswith("Version 1: ")
 

@@ -50,7 +50,7 @@ def all_texts(error):
 READ = [
     ("QIANFAN_BASE_URL", "http://127.0.0.1:8080", "base_url", "http://127.0.0.1:8080"),
     ("QIANFAN_BASE_URL", "https://gate/way/", "base_url", "https://gate/way"),
-    ("QIANFAN_CONSOLE_API_BASE_URL", "https://h", "console_api_base_url", "https://h"),
+    ("QIANFAN_API_BASE_URL", "https://h", "console_api_base_url", "https://h"),
     ("QIANFAN_IAM_BASE_URL", "http://iam:8080/", "iam_base_url", "http://iam:8080"),
     ("QIANFAN_APP_ID", "123", "app_id", "123"),
     ("QIANFAN_LLM_API_RETRY_COUNT", "1", "retry_count", 1),
@@ -88,7 +88,7 @@ def test_credentials_are_read(tmp_path):
         (PAIR, Credentials(ak="ak-of-the-app", sk="sk-of-the-app")),
         (SIGNATURE, Credentials(access_key="key-of-account", secret_key="secret-of-account")),
         (TOKEN, Credentials(access_token="token-fetched")),
-        ({"QIANFAN_BEARER_TOKEN": "bce-v3/x"}, Credentials(bearer_token="bce-v3/x")),
+        ({"QIANFAN_API_KEY": "bce-v3/x"}, Credentials(bearer_token="bce-v3/x")),
     ]
     for variables, credentials in cases:
         assert load(tmp_path, **variables).credentials == credentials, list(variables)
@@ -99,13 +99,84 @@ def test_nothing_set_gives_the_defaults(tmp_path):
 
 
 def test_no_other_variable_is_read():
-    keys = {*PAIR, *SIGNATURE, *TOKEN, "QIANFAN_BEARER_TOKEN"}
+    keys = {*PAIR, *SIGNATURE, *TOKEN, "QIANFAN_API_KEY"}
     assert set(VARIABLES) == keys | {row[0] for row in READ}
 
 
 def test_environment_takes_precedence_over_dot_env_unless_blank(tmp_path):
     assert load(tmp_path, "QIANFAN_MODEL=file", QIANFAN_MODEL="outside").model == "outside"
     assert load(tmp_path, "QIANFAN_MODEL=file", QIANFAN_MODEL=" ").model == "file"
+
+
+NAMES = {
+    "QIANFAN_API_KEY": ("bce-v3/x", ["QIANFAN_BEARER_TOKEN"]),
+    "QIANFAN_API_BASE_URL": (
+        "http://h/v2",
+        ["QIANFAN_API_BASE", "QIANFAN_CONSOLE_API_BASE_URL"],
+    ),
+}
+
+
+def test_every_name_of_a_variable_sets_it(tmp_path):
+    for name, (value, others) in NAMES.items():
+        for other in others:
+            assert load(tmp_path, **{other: value}) == load(tmp_path, **{name: value}), other
+
+
+def test_names_of_a_variable_that_differ_are_named_and_their_values_are_not(tmp_path):
+    for name, (value, others) in NAMES.items():
+        for other in others:
+            load(tmp_path, {name: value, other: value})  # the same value twice is no error
+            for variables in ({name: value, other: value + "9"}, {other: value + "9", name: value}):
+                with pytest.raises(SettingsError) as caught:
+                    load(tmp_path, variables)
+                assert name in caught.value.message, variables
+                assert other in caught.value.message, variables
+                assert value not in all_texts(caught.value), variables
+
+
+def test_environment_takes_precedence_under_any_name(tmp_path):
+    file = {"QIANFAN_API_KEY": "bce-v3/file"}
+    settings = load(tmp_path, file, QIANFAN_BEARER_TOKEN="bce-v3/outside")
+    assert settings.credentials.bearer_token == "bce-v3/outside"
+
+
+def test_address_of_version_2_is_the_root_however_it_is_written(tmp_path):
+    for address, root in {
+        "https://qianfan.baidubce.com": "https://qianfan.baidubce.com/v2",
+        "https://qianfan.baidubce.com/v2/": "https://qianfan.baidubce.com/v2",
+        "https://qianfan.baidubce.com/v2/chat/completions": "https://qianfan.baidubce.com/v2",
+        "https://api.baiduqianfan.ai": "https://api.baiduqianfan.ai/v1",
+        "https://api.baiduqianfan.ai/v1": "https://api.baiduqianfan.ai/v1",
+        "https://aistudio.baidu.com": "https://aistudio.baidu.com/llm/lmapi/v3",
+        "https://aistudio.baidu.com/llm/lmapi/v3": "https://aistudio.baidu.com/llm/lmapi/v3",
+        "http://localhost:8000/v1": "http://localhost:8000/v1",
+        "http://localhost:8000/v1/models": "http://localhost:8000/v1",
+        "http://localhost:8000/v1/completions/": "http://localhost:8000/v1",
+        "http://localhost:8000": "http://localhost:8000",
+    }.items():
+        loaded = load(tmp_path, QIANFAN_API_BASE_URL=address)
+        assert loaded.console_api_base_url == root, address
+
+
+def test_bare_host_under_the_name_of_the_sdk_gets_the_path_of_the_sdk(tmp_path):
+    for address, root in {
+        "https://qianfan.baidubce.com": "https://qianfan.baidubce.com/v2",
+        "https://api.baiduqianfan.ai": "https://api.baiduqianfan.ai/v1",
+        "http://gateway:8080/": "http://gateway:8080/v2",
+        "http://gateway:8080/prefix": "http://gateway:8080/prefix",
+    }.items():
+        loaded = load(tmp_path, QIANFAN_CONSOLE_API_BASE_URL=address)
+        assert loaded.console_api_base_url == root, address
+
+
+def test_server_on_this_computer_needs_no_key(tmp_path):
+    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000", "127.8.0.1:1", "a.localhost"):
+        loaded = load(tmp_path, QIANFAN_API_BASE_URL=f"http://{host}/v1")
+        assert loaded.versions == (2,), host
+    for host in ("localhost.example", "10.0.0.1", "gateway:8000", "128.0.0.1"):
+        loaded = load(tmp_path, QIANFAN_API_BASE_URL=f"http://{host}/v1")
+        assert loaded.versions == (), host
 
 
 def test_blank_variable_of_dot_env_is_ignored(tmp_path):
@@ -239,7 +310,7 @@ def test_way_of_the_environment_takes_precedence_over_that_of_dot_env(tmp_path):
 
 
 def test_bearer_token_contradicts_nothing(tmp_path):
-    bearer = {"QIANFAN_BEARER_TOKEN": "bce-v3/x"}
+    bearer = {"QIANFAN_API_KEY": "bce-v3/x"}
     for inside, outside, way in (
         (PAIR, bearer, ("ak", "sk")),
         (PAIR | bearer, TOKEN, ("access_token",)),
@@ -270,7 +341,7 @@ BAD = [
     ("QIANFAN_BASE_URL", "https://host/#hush"),
     ("QIANFAN_BASE_URL", "https://host:hush"),
     ("QIANFAN_BASE_URL", "https://ho st/hush"),
-    ("QIANFAN_CONSOLE_API_BASE_URL", "hush"),
+    ("QIANFAN_API_BASE_URL", "hush"),
     ("QIANFAN_LLM_API_RETRY_COUNT", "hush"),
     ("QIANFAN_LLM_API_RETRY_COUNT", "0"),
     ("QIANFAN_LLM_API_RETRY_COUNT", "101"),
@@ -295,7 +366,8 @@ BAD = [
 def test_bad_value_is_refused_by_the_name_of_its_variable_and_not_shown(tmp_path):
     for variable, value in BAD:
         error = refusal(tmp_path, **{variable: value})
-        assert error.message.startswith(f"{variable} must "), (variable, value)
+        assert error.message.startswith(variable), (variable, value)
+        assert " must " in error.message, (variable, value)
         assert "hush" not in all_texts(error), (variable, value)
 
 

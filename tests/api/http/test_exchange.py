@@ -224,7 +224,7 @@ def test_data_of_an_image_is_masked_in_the_description_only(raw_server, make_cli
 @pytest.mark.parametrize("version", [1, 2])
 def test_description_needs_credentials_of_the_version(make_client, version):
     other = {1: {"bearer_token": BEARER}, 2: {"access_token": "24.x"}}[version]
-    client = make_client(**other)
+    client = make_client(**other, console_api_base_url="https://elsewhere.example/v2")
     with pytest.raises(SettingsError, match=f"version {version}"):
         client.describe(request_of(client, version, "chat"))
 
@@ -248,7 +248,7 @@ def test_request_has_service_and_body(raw_server, make_client):
         version=2,
         kind="completion",
         service="deepseek-v3.2",
-        base_url=raw_server.url,
+        base_url=raw_server.url + "/v2",
         url=raw_server.url + "/v2/completions",
         body={"model": "deepseek-v3.2", "prompt": "def f(", "suffix": "\n"},
     )

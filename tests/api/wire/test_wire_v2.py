@@ -457,8 +457,8 @@ def test_list_of_models_becomes_sorted_unique_valid_names():
 
 
 def test_path_of_a_kind_does_not_name_the_model():
-    assert path("chat", "ernie-5.1") == "/v2/chat/completions"
-    assert path("completion", "ernie-5.1") == "/v2/completions"
+    assert path("chat", "ernie-5.1") == "/chat/completions"
+    assert path("completion", "ernie-5.1") == "/completions"
 
 
 def test_body_has_the_model_then_content_then_parameters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
@@ -20,7 +21,7 @@ from qianfan_magic.api.types import Chunk, Kind, Message, Reply
 from qianfan_magic.api.wire import WIRES, reply_builder
 from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
 
-__all__ = ["QianfanClient"]
+__all__ = ["QianfanClient", "exposed_message"]
 
 #: Number of requests that `QianfanClient.map` sends at the same time by default.
 MAP_WORKERS = 4
@@ -59,6 +60,11 @@ class QianfanClient:
     SettingsError
         If a key is given without its secret, or a setting is invalid.
 
+    Warns
+    -----
+    UserWarning
+        Once for each address of plain ``http`` on another computer to which a key is sent.
+
     Examples
     --------
     >>> from qianfan_magic.embedded.server import EmbeddedServer  # instead of Qianfan
@@ -76,6 +82,7 @@ class QianfanClient:
         **arguments: Unpack[CredentialArguments],
     ) -> None:
         self.settings = _with_arguments(settings, dict(arguments))
+        _warn_of_exposed_keys(self.settings)
         self.catalogue = catalogue or Catalogue()
         self._connection = Connection(self.settings)
 
@@ -310,6 +317,26 @@ class QianfanClient:
             return self._reply("completion" if isinstance(prompt, str) else "chat", prompt, options)
         except QianfanError as error:
             return error
+
+
+#: Addresses that `_warn_of_exposed_keys` has named in this process.
+_named_urls: set[str] = set()
+
+
+def _warn_of_exposed_keys(settings: Settings) -> None:
+    """Warn once of each address to which a key is sent unencrypted."""
+    for url in settings.exposed_urls:
+        if url not in _named_urls:
+            _named_urls.add(url)
+            warnings.warn(exposed_message(url), stacklevel=3)
+
+
+def exposed_message(url: str) -> str:
+    """Say that a key is sent to an address unencrypted, and what to do."""
+    return (
+        f"Your key is sent to {url} unencrypted, so that others in the network can read it; "
+        "use https, or a key that is valid for this server alone."
+    )
 
 
 def _with_arguments(settings: Settings | None, arguments: dict[str, Any]) -> Settings:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service
 from qianfan_magic.api.catalogue.user_cards import read_file
-from qianfan_magic.api.client import QianfanClient
-from qianfan_magic.api.config.credentials import needed_variables
+from qianfan_magic.api.client import QianfanClient, exposed_message
+from qianfan_magic.api.config.credentials import KEYLESS, needed_variables
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.connection import no_credentials_error
 from qianfan_magic.api.types import BOTH, ApiVersion
@@ -98,6 +98,11 @@ def _check_credentials(
 ) -> Iterator[Finding]:
     yield from check_key_formats(found.values, settings)
     credentials = settings.credentials
+    if settings.method(ApiVersion.V2) == KEYLESS:
+        message = f"none for version 2: {settings.url(ApiVersion.V2)} is on this computer"
+        yield Finding("Credentials", "ok", message)
+        if not credentials.versions:
+            return
     if credentials.versions:
         # Version 1 first, as in the list of versions.
         methods = sorted(credentials.methods, key=lambda method: method.versions[0])
@@ -121,6 +126,9 @@ def _check_network(settings: Settings, folder: Path) -> Iterator[Finding]:
     for result in probe_servers(settings, servers):
         results.append(result)
         yield result.finding
+    for url in settings.exposed_urls:
+        message, hint = exposed_message(url).split("; ")
+        yield Finding("Credentials", "note", message, hint.capitalize())
     yield from check_clock(results, signs=bool(settings.credentials.access_key))
 
 

@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 import requests
 
+from qianfan_magic.api.config.addresses import is_bare
 from qianfan_magic.api.config.settings import VARIABLE_OF, Settings
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.http_errors import ADDRESS, content_type
@@ -111,17 +112,37 @@ def _start_probe(settings: Settings, server: Server) -> Future[ProbeResult]:
 
 def _probe(settings: Settings, server: Server) -> ProbeResult:
     started, clock = time.perf_counter(), time.time()
-    try:
-        with closing(Connection(settings)) as connection:
+    with closing(Connection(settings)) as connection:
+        try:
             response = connection.probe(server.base_url + server.path)
-    except TransportError as error:
-        return ProbeResult(server, _describe_failure(server, error))
-    elapsed = time.perf_counter() - started
+        except TransportError as error:
+            return ProbeResult(server, _describe_failure(server, error))
+        elapsed = time.perf_counter() - started
+        finding = _describe_response(server, response, elapsed)
+        if response.status_code == HTTPStatus.NOT_FOUND and server.path == v2.MODELS_PATH:
+            finding = _describe_missing_root(server, connection)
     date = _read_date(response.headers.get("Date", ""))
     # The server wrote the date half-way through, and cut it to whole seconds (RFC 9110, section
     # 5.6.7), on average by half a second.
     offset = None if date is None else clock + elapsed / 2 - (date + 0.5)
-    return ProbeResult(server, _describe_response(server, response, elapsed), offset)
+    return ProbeResult(server, finding, offset)
+
+
+def _describe_missing_root(server: Server, connection: Connection) -> Finding:
+    """Say that the address is not the root of version 2, and which one is, if /v1 answers."""
+    message = f"{server.base_url}{server.path} is not there (HTTP 404)"
+    host = server.base_url.removesuffix("/v2")  # appended by this package, or by the user
+    if is_bare(host):
+        root = host + "/v1"
+        try:
+            response = connection.probe(root + server.path)
+        except TransportError:
+            response = None
+        if response is not None and response.status_code != HTTPStatus.NOT_FOUND:
+            hint = f"{root}{server.path} answers: write {server.variable}={root}"
+            return Finding("Server", "failed", message, hint)
+    hint = f"Is {server.variable} the root of the API, such as http://localhost:8000/v1?"
+    return Finding("Server", "note", message, hint)
 
 
 def _describe_response(server: Server, response: requests.Response, elapsed: float) -> Finding:

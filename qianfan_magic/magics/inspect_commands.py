@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from qianfan_magic.api.config.addresses import is_baidu
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
@@ -15,6 +16,8 @@ from qianfan_magic.snippets import LANGUAGES, program
 from qianfan_magic.views.publish import publish, show
 
 if TYPE_CHECKING:
+    from qianfan_magic.api.catalogue.cards import Card
+    from qianfan_magic.api.client import QianfanClient
     from qianfan_magic.session.sender import RequestSender
     from qianfan_magic.snippets.request import SnippetRequest
 
@@ -76,7 +79,7 @@ class InspectCommands:
             notes.append(
                 f"The model list of version 2 needs credentials: {needed_variables(ApiVersion.V2)}."
             )
-        publish(models_bundle(client.catalogue.cards, listed, notes))
+        publish(models_bundle(_served_cards(client, listed), listed, notes))
 
     def _request(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.api.http.exchange import exchange_to_dict
@@ -122,6 +125,16 @@ class InspectCommands:
             )
         title = f"Request {number} of {len(sent)}" if len(sent) > 1 else ""
         return sent[number - 1], title
+
+
+def _served_cards(client: QianfanClient, listed: list[str] | None) -> list[Card]:
+    """Return the cards to list: the user's alone if the server has models of its own only."""
+    cards = list(client.catalogue.cards)
+    if not listed or any((card.model or card.name) in listed for card in cards):
+        return cards
+    if is_baidu(client.settings.url(ApiVersion.V2)):
+        return cards
+    return [card for card in cards if card.source == "yours"]
 
 
 def _show_program(text: str) -> None:

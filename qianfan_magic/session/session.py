@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import load_settings
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.embedded.extras import missing_package_error
+from qianfan_magic.views.publish import show
 
 if TYPE_CHECKING:
     from qianfan_magic.api.client import QianfanClient
@@ -83,7 +85,12 @@ class Session:
             settings = load_settings(self.folder)
             if self._client is None or self._client.settings != settings:
                 self._close_client()
-                self._client = QianfanClient(settings)
+                # Python would show a warning with the path and the line of this file.
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    self._client = QianfanClient(settings)
+                if caught:
+                    show("\n".join(f"Warning: {warning.message}" for warning in caught))
         self._client.catalogue = self.load_catalogue()
         return self._client
 

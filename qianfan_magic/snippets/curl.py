@@ -14,6 +14,7 @@ from qianfan_magic.snippets.template import fill
 __all__ = ["write_program"]
 
 _BEARER_QUERY = f"expireInSeconds={PROGRAM_BEARER_SECONDS}"
+_OPEN_COMMAND = '{curl} "$url"'
 _SIGNED_COMMAND = """\
 {curl} \\
   -H "x-bce-date: $now" \\
@@ -28,18 +29,24 @@ _COMMAND = """\
 def write_program(request: SnippetRequest) -> str:
     """Write a script that prints the response as it arrives."""
     body = _json(request)
-    signed = request.signed_url == request.url
+    has_secrets = bool(request.variables) and request.signed_url != request.url
     return fill(
         "curl.sh",
         title=request.title("by curl"),
         checks="\n".join(f': "${{{name}:?Set {name} first.}}"' for name in request.variables),
         url=_quote_url(request.url),
         authentication=_authentication(request),
-        command=(_SIGNED_COMMAND if signed else _COMMAND).format(curl=_curl(request)),
-        secrets="" if signed else _secrets(request),
+        command=_command(request, has_secrets=has_secrets).format(curl=_curl(request)),
+        secrets=_secrets(request) if has_secrets else "",
         body=body,
         end=_delimiter(body),
     )
+
+
+def _command(request: SnippetRequest, *, has_secrets: bool) -> str:
+    if has_secrets:
+        return _COMMAND
+    return _SIGNED_COMMAND if request.signed_url == request.url else _OPEN_COMMAND
 
 
 def _quote_url(url: str) -> str:
@@ -82,11 +89,12 @@ def _curl(request: SnippetRequest) -> str:
 
 def _secrets(request: SnippetRequest) -> str:
     """Write a configuration for curl, in whose lines the shell inserts the secrets."""
-    token = "$token" if request.token_url else f"${request.method.variables[0]}"
+    token = "$token" if request.token_url else f"${request.variables[0]}"
     if request.version == ApiVersion.V1:
         lines = [f'url = "$url?access_token={token}"']
     else:
-        lines = ['url = "$url"', f'header = "Authorization: Bearer {token}"']
+        lines = ['url = "$url"']
+        lines += [f'header = "Authorization: Bearer {token}"'] if request.method.fields else []
         lines += ['header = "appid: $QIANFAN_APP_ID"'] if request.app_id else []
     return "\n".join([*lines, "SECRET", ""])
 

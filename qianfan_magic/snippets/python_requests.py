@@ -51,6 +51,8 @@ def _token(request: SnippetRequest) -> str:
     """Write the lines that fetch or read a token and put it into headers."""
     if request.version == ApiVersion.V1:
         return fill("python_oauth.py") if request.token_url else ""
+    if not request.method.fields:
+        return 'headers = {"appid": variable("QIANFAN_APP_ID")}\n' if request.app_id else ""
     if request.token_url:
         token = (
             f'life = {{"expireInSeconds": {PROGRAM_BEARER_SECONDS}}}\n'
@@ -65,7 +67,7 @@ def _token(request: SnippetRequest) -> str:
 def _authentication(request: SnippetRequest) -> str:
     """Write the argument of ``send`` that authenticates the request."""
     if request.version != ApiVersion.V1:
-        return "headers=headers"
+        return "headers=headers" if request.variables else "headers={}"
     if request.is_signed:
         return "auth=sign"
     token = "token" if request.token_url else _variable(request)

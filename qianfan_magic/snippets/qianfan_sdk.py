@@ -53,8 +53,13 @@ def write_program(request: SnippetRequest) -> str:
     Raises
     ------
     ParameterError
-        If the SDK would not send the body unchanged.
+        If the SDK would not send the body unchanged, or the request has no key.
     """
+    if not request.method.fields:
+        raise ParameterError(
+            "The SDK needs a key, and this request was sent without one",
+            hint="Write the request as python or as curl.",
+        )
     variables = _environment(request).items()
     return fill(
         "qianfan_sdk.py",

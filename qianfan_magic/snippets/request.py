@@ -34,7 +34,8 @@ class SnippetRequest:
     body
         Body as it was sent, before it was encoded as JSON.
     method
-        How the request is authenticated. With version 2, access keys fetch a bearer token first.
+        How the request is authenticated. With version 2, access keys fetch a bearer token first;
+        a server on this computer needs no key.
     iam_url
         Server that issues this bearer token.
     app_id
@@ -85,5 +86,5 @@ class SnippetRequest:
         tool
             What sends the request, beginning with ``by``.
         """
-        needed = ", ".join(self.variables)
+        needed = ", ".join(self.variables) or "no key"
         return f"# Asks Baidu Qianfan ({self.kind}, version {self.version}) {tool}; needs {needed}."

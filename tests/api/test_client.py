@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import socket
 import threading
+import warnings
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import product
@@ -26,6 +27,7 @@ from qianfan_magic import (
     StreamError,
     TransportError,
 )
+from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.embedded.server import EmbeddedServer
 
@@ -653,3 +655,18 @@ def test_base_url_applies_to_version_2_too():
         client = QianfanClient(bearer_token="made-up", base_url=f"https://gateway.example{end}")
         request = client.prepare("chat", HELLO, {"model": "ernie-5.1"})
         assert request.url == "https://gateway.example/v2/chat/completions", end
+
+
+def test_key_for_another_computer_without_tls_is_a_warning_once_for_each_address():
+    keys = {"v2": Credentials(bearer_token="bce-v3/x"), "v1": Credentials(ak="a", sk="b")}
+    for name, url, count in (
+        ("v2", "http://gateway.example/v1", 1),
+        ("v2", "http://gateway.example/v1", 0),  # it has been said
+        ("v2", "https://other.example/v1", 0),
+        ("v2", "http://127.0.0.1:8000/v1", 0),
+        ("v1", "http://old.example", 1),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            QianfanClient(Settings(credentials=keys[name], base_url=url, console_api_base_url=url))
+        assert [url in str(warning.message) for warning in caught] == [True] * count, url

@@ -55,8 +55,7 @@ def test_credentials_are_described_with_their_versions(check):
             "an access token and an API key of version 2 (***), for versions 1 and 2",
         ),
     ):
-        finding = check(**variables).one("Credentials")
-        assert finding.state == "ok", described
+        finding = check(**variables).one("Credentials", "ok")
         assert finding.message == f"{described} of the API"
 
 

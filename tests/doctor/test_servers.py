@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 from support.doctor import ACCESS_KEY, ACCESS_TOKEN, BEARER_TOKEN, HEX_KEY, TOKEN, account
-from support.raw_server import Answer, RawServer
+from support.raw_server import Answer, RawServer, json_answer
 from support.waiting import PATIENCE
 
 from qianfan_magic.api.config.credentials import Credentials
@@ -60,6 +60,36 @@ def test_server_at_which_nothing_listens_fails_with_its_variable(check, closed):
         (finding,) = [f for f in report.of("Server", "failed") if variable in f.hint]
         assert "nothing listens" in finding.message
         assert f"Check {variable};" in finding.hint
+
+
+def test_root_that_is_missing_from_the_address_is_found(check, raw_server):
+    def models(answers_at):
+        def answer(request):
+            return json_answer({"data": []}, status=200 if request.path == answers_at else 404)
+
+        return answer
+
+    for root, state, hint in (
+        ("/v1", "failed", f"write QIANFAN_API_BASE_URL={raw_server.url}/v1"),
+        ("/other", "note", "Is QIANFAN_API_BASE_URL the root of the API"),
+    ):
+        for variables in (
+            {"QIANFAN_API_BASE_URL": raw_server.url, "QIANFAN_CONSOLE_API_BASE_URL": ""},
+            {"QIANFAN_CONSOLE_API_BASE_URL": raw_server.url},  # /v2 is appended
+        ):
+            raw_server.script += [models(f"{root}/models")] * 2
+            (finding,) = [f for f in check(**variables).of("Server") if "/models is" in f.message]
+            assert (finding.state, hint in finding.hint) == (state, True), variables
+            raw_server.script.clear()
+
+
+def test_key_that_is_sent_unencrypted_is_a_note(check):
+    for variables, count in (
+        ({"QIANFAN_BEARER_TOKEN": BEARER_TOKEN}, 1),
+        ({"QIANFAN_BEARER_TOKEN": BEARER_TOKEN, "QIANFAN_CONSOLE_API_BASE_URL": ""}, 0),
+    ):
+        notes = [f for f in check(**variables).of("Credentials") if "unencrypted" in f.message]
+        assert [note.state for note in notes] == ["note"] * count
 
 
 def test_unknown_host_is_explained(probe):

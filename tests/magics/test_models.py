@@ -129,6 +129,24 @@ def test_table_marks_what_is_listed_and_adds_models_without_a_card(service, bare
     assert list(rows["brand-new"].values()) == ["brand-new", "", "2", "-m", "", "", "", "yes"]
 
 
+def test_server_with_models_of_its_own_lists_them_alone(monkeypatch, service, bare):
+    monkeypatch.delenv("QIANFAN_BEARER_TOKEN")  # this computer's needs no key
+    names = ["smollm2-135m.gguf", "llama3.2:1b", "baidu/ERNIE-4.5-0.3B-PT"]
+    service.script.append(listing(*names))
+    assert table(bare.run("%qianfan models")).keys() == set(names)
+    for name in names:
+        service.script.append(json_answer({"choices": [{"message": {"content": f"I am {name}"}}]}))
+        assert f"I am {name}" in bare.run(f"%%qianfan_chat -m {name} --no-stream\nhi"), name
+        assert "authorization" not in service.requests[-1].headers, name
+
+
+def test_list_of_a_server_without_a_key_is_requested_each_time(monkeypatch, service, bare):
+    monkeypatch.delenv("QIANFAN_BEARER_TOKEN")
+    for name in ("one", "two"):
+        service.script.append(listing(name))
+        assert table(bare.run("%qianfan models")).keys() == {name}
+
+
 def test_name_that_no_model_has_is_ignored(service, bare):
     """A gateway may list anything."""
     odd = ["<script>x", "\u202eevil", "a\nb", "half-\ud83d", "\x1b[2J", "../x", " ", "-flag", "a b"]

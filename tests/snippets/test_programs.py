@@ -12,10 +12,11 @@ import pytest
 from support.programs import KEYS, Runner, keys_of, v1_request, v2_request
 from support.raw_server import RawServer, event, json_answer, stream_answer
 
-from qianfan_magic import QianfanClient
+from qianfan_magic import ParameterError, QianfanClient
+from qianfan_magic.api.config.credentials import KEYLESS
 from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.embedded.server import EmbeddedServer
-from qianfan_magic.snippets import LANGUAGES
+from qianfan_magic.snippets import LANGUAGES, program
 
 BEARER = KEYS["QIANFAN_API_KEY"]
 HOSTILE = [
@@ -140,6 +141,24 @@ def test_program_streams_from_version_2_behind_a_gateway(raw_server, run, elsewh
         else:
             assert done.output == "秋天\n的 haiku\n", kind
     assert elsewhere.connections == []
+
+
+def test_program_for_a_server_on_this_computer_sends_no_key(raw_server, run):
+    request = replace(v2_request(f"{raw_server.url}/v1", "bearer_token"), method=KEYLESS)
+    for language in ("curl", "python"):
+        raw_server.script.append(json_answer({"choices": [{"message": {"content": "leaves"}}]}))
+        finished = run(request, language)
+        assert (finished.status, finished.errors) == (0, ""), language
+        assert "leaves" in finished.output, language
+        sent = raw_server.requests.pop()
+        assert sent.path == "/v1/chat/completions", language
+        assert "authorization" not in {name.lower() for name in sent.headers}, language
+
+
+def test_sdk_has_no_program_for_a_request_without_a_key():
+    request = replace(v2_request("http://127.0.0.1:1/v1", "bearer_token"), method=KEYLESS)
+    with pytest.raises(ParameterError, match="needs a key"):
+        program(request, "sdk")
 
 
 def test_python_skips_other_lines_of_a_stream(raw_server, run):

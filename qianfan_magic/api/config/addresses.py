@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT_ROOT",
     "is_baidu",
     "is_bare",
+    "is_exposed",
     "is_on_this_computer",
     "read_address",
     "read_root",
@@ -115,6 +116,12 @@ def is_on_this_computer(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:  # a name
         return host == "localhost" or host.endswith(".localhost")
+
+
+def is_exposed(url: str) -> bool:
+    """Tell whether what is sent to an address crosses a network unencrypted."""
+    parts = _split(url)
+    return parts is not None and parts.scheme == "http" and not is_on_this_computer(url)
 
 
 def _split(url: str) -> SplitResult | None:

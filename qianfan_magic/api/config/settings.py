@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from qianfan_magic.api.config.addresses import (
     DEFAULT_ROOT,
+    is_exposed,
     is_on_this_computer,
     read_address,
     read_root,
@@ -202,6 +203,17 @@ class Settings:
     def versions(self) -> tuple[ApiVersion, ...]:
         """The versions of the API that requests can be sent to."""
         return tuple(version for version in ApiVersion if self.method(version))
+
+    @property
+    def exposed_urls(self) -> list[str]:
+        """The addresses to which a key or token is sent unencrypted over a network."""
+        # A signature of version 1 gives no key away; version 2 has a bearer token in every case.
+        return [
+            self.url(version)
+            for version in self.credentials.versions
+            if is_exposed(self.url(version))
+            and (version == ApiVersion.V2 or self.credentials.way(version) != "access_key")
+        ]
 
 
 def _remember_proxy(address: str) -> None:

@@ -138,6 +138,8 @@ class Connection:
         """
         self._reset_after_fork()
         self.auth(ApiVersion.V2)
+        # A server on this computer may have other models at any time, and answers at once.
+        fresh = fresh or self._settings.method(ApiVersion.V2) == KEYLESS
         if self._models is None:
             keys = self._settings.credentials
             key = keys.bearer_token or f"{keys.access_key}\0{keys.secret_key}"

@@ -133,6 +133,8 @@ def content_type(response: requests.Response) -> str:
 _STATUS_HINTS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "Check the keys in your .env.",
     HTTPStatus.FORBIDDEN: "Check the keys in your .env, and that they may use this service.",
+    HTTPStatus.NOT_FOUND: f"Is {ADDRESS} right? It is the root, such as http://localhost:8000/v1; "
+    "%qianfan doctor tries it.",
     HTTPStatus.TOO_MANY_REQUESTS: "Wait a minute: you are sending requests faster than allowed.",
 }
 

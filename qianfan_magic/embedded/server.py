@@ -175,8 +175,9 @@ class EmbeddedServer:
     def environment(self) -> dict[str, str]:
         """Return the environment variables that make a client use this server.
 
-        They have the names of the official SDK.
+        They have the names of the official SDK; the key of version 2 also the usual one.
         """
+        key = self.authenticator.keys.bearer_token
         return {
             "QIANFAN_BASE_URL": self.base_url,
             # The bare address, since the official SDK appends /v2 by itself.
@@ -184,7 +185,8 @@ class EmbeddedServer:
             "QIANFAN_IAM_BASE_URL": self.base_url,
             "QIANFAN_AK": self.authenticator.keys.ak,
             "QIANFAN_SK": self.authenticator.keys.sk,
-            "QIANFAN_BEARER_TOKEN": self.authenticator.keys.bearer_token,
+            "QIANFAN_API_KEY": key,
+            "QIANFAN_BEARER_TOKEN": key,
         }
 
     def start(self) -> Self:

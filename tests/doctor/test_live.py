@@ -66,7 +66,7 @@ def test_version_2_is_asked_for_few_tokens(live, server):
 
 
 def test_token_is_requested_without_a_service_to_ask(live):
-    report = live(QIANFAN_BEARER_TOKEN="", QIANFAN_CONSOLE_API_BASE_URL="")
+    report = live(QIANFAN_API_KEY="", QIANFAN_BEARER_TOKEN="", QIANFAN_CONSOLE_API_BASE_URL="")
     assert report.one("Token", "ok").message == "version 1 issues one for these keys"
     assert "QIANFAN_CHAT_ENDPOINT" in report.one("Question", "note").hint
 
@@ -79,12 +79,19 @@ def test_access_keys_are_tried_with_both_versions(check, server):
 
 
 def test_refused_key_is_named(live):
-    report = live(QIANFAN_SK=HEX_KEY, QIANFAN_BEARER_TOKEN="", QIANFAN_CONSOLE_API_BASE_URL="")
+    report = live(
+        QIANFAN_SK=HEX_KEY,
+        QIANFAN_API_KEY="",
+        QIANFAN_BEARER_TOKEN="",
+        QIANFAN_CONSOLE_API_BASE_URL="",
+    )
     assert "QIANFAN_SK is not the Secret Key" in report.one("Live, version 1", "failed").hint
 
 
 def test_failure_of_one_version_leaves_the_other(live):
-    report = live(QIANFAN_BEARER_TOKEN=BEARER_TOKEN, QIANFAN_CHAT_ENDPOINT="dolly_12b")
+    report = live(
+        QIANFAN_API_KEY="", QIANFAN_BEARER_TOKEN=BEARER_TOKEN, QIANFAN_CHAT_ENDPOINT="dolly_12b"
+    )
     assert report.failed == ["Live, version 2"]
     assert "dolly_12b (version 1) answered" in report.text
 
@@ -92,7 +99,10 @@ def test_failure_of_one_version_leaves_the_other(live):
 def test_failed_request_is_not_sent_again(live, server):
     server.fail(*[Fault(path="/chat/", error_code=336100, error_msg="busy")] * 9)
     report = live(
-        QIANFAN_CHAT_ENDPOINT="dolly_12b", QIANFAN_BEARER_TOKEN="", QIANFAN_CONSOLE_API_BASE_URL=""
+        QIANFAN_CHAT_ENDPOINT="dolly_12b",
+        QIANFAN_API_KEY="",
+        QIANFAN_BEARER_TOKEN="",
+        QIANFAN_CONSOLE_API_BASE_URL="",
     )
     assert report.failed == ["Live, version 1"]
     assert len(server.faults) == 8

@@ -143,7 +143,7 @@ class Serving:
 @contextlib.contextmanager
 def serving(folder: Path, *arguments: str) -> Iterator[Serving]:
     with started(folder, "serve", *arguments) as process:
-        yield Serving(process, [process.stdout.readline().rstrip("\n") for _ in range(6)])
+        yield Serving(process, [process.stdout.readline().rstrip("\n") for _ in range(7)])
 
 
 def test_serve_prints_the_variables_of_a_local_server_and_nothing_else(tmp_path):
@@ -153,6 +153,7 @@ def test_serve_prints_the_variables_of_a_local_server_and_nothing_else(tmp_path)
             *urls,
             "QIANFAN_AK",
             "QIANFAN_SK",
+            "QIANFAN_API_KEY",
             "QIANFAN_BEARER_TOKEN",
         ]
         for name in urls:

@@ -410,14 +410,15 @@ def test_server_that_does_not_answer_is_a_note(monkeypatch, own, bare):
 
 
 def test_token_that_is_refused_is_not_shown(monkeypatch, own, bare):
-    monkeypatch.setenv("QIANFAN_BEARER_TOKEN", "bce-v3/ALTAK-strange/0123456789abcdef")
+    monkeypatch.delenv("QIANFAN_BEARER_TOKEN")
+    monkeypatch.setenv("QIANFAN_API_KEY", "bce-v3/ALTAK-strange/0123456789abcdef")
     shown = bare.run("%qianfan models")
     assert "invalid_iam_token" in shown
     assert "strange" not in shown
 
 
 def test_access_keys_fetch_a_token_for_the_list(monkeypatch, own, bare):
-    for name in ("AK", "SK", "BEARER_TOKEN"):
+    for name in ("AK", "SK", "API_KEY", "BEARER_TOKEN"):
         monkeypatch.delenv(f"QIANFAN_{name}")
     monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.authenticator.keys.access_key)
     monkeypatch.setenv("QIANFAN_SECRET_KEY", "wrong-secret")

@@ -147,7 +147,7 @@ def test_error_names_the_credentials_or_the_service_that_is_missing(monkeypatch,
 
 
 def test_fetched_bearer_token_that_is_rejected_is_replaced_once(monkeypatch, own, bare):
-    for name in ("AK", "SK", "BEARER_TOKEN"):
+    for name in ("AK", "SK", "API_KEY", "BEARER_TOKEN"):
         monkeypatch.delenv(f"QIANFAN_{name}")
     monkeypatch.setenv("QIANFAN_ACCESS_KEY", own.authenticator.keys.access_key)
     monkeypatch.setenv("QIANFAN_SECRET_KEY", own.authenticator.keys.secret_key)
@@ -164,7 +164,8 @@ def test_fetched_bearer_token_that_is_rejected_is_replaced_once(monkeypatch, own
 
 def test_given_bearer_token_that_is_rejected_is_sent_once_and_not_shown(monkeypatch, bare, own):
     token = "bce-v3/ALTAK-strange/0123456789abcdef"
-    monkeypatch.setenv("QIANFAN_BEARER_TOKEN", token)
+    monkeypatch.delenv("QIANFAN_BEARER_TOKEN")
+    monkeypatch.setenv("QIANFAN_API_KEY", token)
     error, shown = bare.fail(f"{NEW}\nhi")
     assert error.error_code == "invalid_iam_token"
     assert "QIANFAN_API_KEY" in error.hint

@@ -6,6 +6,7 @@
     ├ SettingsError            no or contradictory credentials, bad .env
     ├ ParameterError           also a ValueError: out of range, wrong type, bad message order
     ├ TransportError           no connection, time-out, TLS, a response that is not Qianfan's
+    ├ SchemaError              an answer that does not fit its schema; .place .reply
     ├ StreamError              a stream that broke or violated the protocol; .partial
     └ APIError                 .error_code .error_msg .request_id .status .retryable
        ├ AuthError ─ TokenExpiredError
@@ -27,6 +28,7 @@ __all__ = [
     "ParameterError",
     "QianfanError",
     "RateLimitError",
+    "SchemaError",
     "SettingsError",
     "StreamError",
     "TokenExpiredError",
@@ -122,6 +124,24 @@ class StreamError(QianfanError):
     def __init__(self, message: str, *, partial: str = "", **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.partial = partial
+
+
+class SchemaError(QianfanError):
+    """A whole answer does not fit the schema that was requested.
+
+    Attributes
+    ----------
+    place : str
+        Where, as JSONPath (RFC 9535) writes it, such as ``$.cities[2].population``; empty if the
+        answer is not JSON.
+    reply : Reply or None
+        The answer.
+    """
+
+    def __init__(self, message: str, *, place: str = "", reply: Any = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.place = one_line(place)
+        self.reply = reply
 
 
 class APIError(QianfanError):

@@ -26,6 +26,7 @@ EXPORTED = [
     "QianfanError",
     "RateLimitError",
     "Reply",
+    "SchemaError",
     "Settings",
     "SettingsError",
     "StreamError",
@@ -35,7 +36,17 @@ EXPORTED = [
     "load_ipython_extension",
     "unload_ipython_extension",
 ]
-SLOW = {"requests", "markdown_it", "nh3", "pygments", "PIL", "tomllib", "tornado"}
+SLOW = {
+    "requests",
+    "jsonschema",
+    "pydantic",
+    "markdown_it",
+    "nh3",
+    "pygments",
+    "PIL",
+    "tomllib",
+    "tornado",
+}
 
 
 def in_fresh_interpreter(code):

@@ -17,6 +17,7 @@ from qianfan_magic.api.http.call import Call
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Request
 from qianfan_magic.api.options import ChatOptions, CompletionOptions
+from qianfan_magic.api.structured import Schema, check_reply, read_schema
 from qianfan_magic.api.types import Chunk, Kind, Message, Reply
 from qianfan_magic.api.wire import WIRES, reply_builder
 from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
@@ -26,7 +27,7 @@ __all__ = ["QianfanClient", "exposed_message"]
 #: Number of requests that `QianfanClient.map` sends at the same time by default.
 MAP_WORKERS = 4
 #: Options that are not part of a request's body.
-_NOT_IN_BODY = {"endpoint", "model", *(parameter.name for parameter in SENDING)}
+_NOT_IN_BODY = {"endpoint", "model", "schema", *(parameter.name for parameter in SENDING)}
 
 
 class CredentialArguments(TypedDict, total=False):
@@ -117,6 +118,8 @@ class QianfanClient:
         ------
         ParameterError
             If the request is invalid; nothing has been sent then.
+        SchemaError
+            If ``schema`` is given and the answer does not fit; the error has the reply.
         SettingsError, TransportError, StreamError, APIError
             See `qianfan_magic.errors`.
         """
@@ -128,7 +131,8 @@ class QianfanClient:
         """Send messages as `chat` does, and yield the answer in chunks as it arrives.
 
         An invalid request raises at once, everything else while iterating. Closing the iterator
-        closes the connection.
+        closes the connection. With ``schema`` the request asks for it, and the caller checks the
+        answer: `qianfan_magic.api.structured.check_reply`.
         """
         return self.start("chat", messages, options).chunks()
 
@@ -258,13 +262,20 @@ class QianfanClient:
         wire, settings = WIRES[service.version], self.settings
         base_url = settings.url(service.version)
         parameters = {k: value for k, value in options.items() if k not in _NOT_IN_BODY}
+        schema = _schema(options)
+        if schema:
+            content = schema.messages(kind, content, service)
+            can_json = service.can_json and not service.can_schema
+            parameters |= {"response_format": "json_object"} if can_json else {}
+        response_format = schema.response_format(service) if schema else None
+        more = {"response_format": response_format} if response_format else {}
         return Request(
             version=service.version,
             kind=kind,
             service=service.name,
             base_url=base_url,
             url=base_url + wire.path(kind, service.name),
-            body=wire.body(kind, service, content, parameters, stream=stream),
+            body=wire.body(kind, service, content, parameters, stream=stream) | more,
         )
 
     def start(
@@ -303,12 +314,13 @@ class QianfanClient:
         return self._connection.describe(request)
 
     def _reply(self, kind: Kind, content: Any, options: Mapping[str, Any]) -> Reply:
+        schema = _schema(options)
         call = self.start(kind, content, options, stream=False)
         builder = reply_builder(call.exchange.request.version)
         with closing(call.chunks()) as chunks:
             for chunk in chunks:
                 builder.add(chunk)
-        return builder.build()
+        return builder.build() if schema is None else check_reply(builder.build(), schema)
 
     def _reply_or_error(
         self, prompt: str | Sequence[Message], options: dict[str, Any]
@@ -337,6 +349,16 @@ def exposed_message(url: str) -> str:
         f"Your key is sent to {url} unencrypted, so that others in the network can read it; "
         "use https, or a key that is valid for this server alone."
     )
+
+
+def _schema(options: Mapping[str, Any]) -> Schema | None:
+    if options.get("schema") is None:
+        return None
+    if options.get("response_format") is not None:
+        raise ParameterError(
+            "schema and response_format exclude each other", hint="A schema asks for JSON itself."
+        )
+    return read_schema(options["schema"])
 
 
 def _with_arguments(settings: Settings | None, arguments: dict[str, Any]) -> Settings:

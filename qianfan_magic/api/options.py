@@ -32,7 +32,11 @@ class _CommonOptions(TypedDict, total=False):
 
 
 class ChatOptions(_CommonOptions, total=False):
-    """The options of a chat request."""
+    """The options of a chat request.
+
+    ``schema`` is a JSON schema (a dict), a pydantic model or a dataclass that the answer has to
+    fit; see `qianfan_magic.api.structured`.
+    """
 
     seed: int | None
     frequency_penalty: float | None
@@ -40,6 +44,7 @@ class ChatOptions(_CommonOptions, total=False):
     enable_thinking: bool | None
     thinking_budget: int | None
     system: str | None
+    schema: Any
     response_format: Literal["text", "json_object"] | None
     disable_search: bool | None
     enable_citation: bool | None

@@ -111,6 +111,8 @@ class Reply:
         The service's JSON; for a stream, that of its last chunk.
     reasoning
         The model's reasoning before the answer; empty if there is none or it is not returned.
+    parsed
+        The object that the answer describes, if it was requested by a schema and fits; else None.
 
     Examples
     --------
@@ -129,6 +131,7 @@ class Reply:
     finish_reason: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     reasoning: str = field(default="", repr=False)
+    parsed: Any = field(default=None, repr=False)
 
 
 #: Exclusive limit of a number of tokens: larger ones are errors of the server, and read as 0.

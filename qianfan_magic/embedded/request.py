@@ -38,6 +38,8 @@ class ServerRequest:
         Text of the system message (version 2).
     images
         Images of the last message (version 2).
+    schema
+        The JSON schema that the answer has to fit (version 2); None if there is none.
     thinks
         Whether the model reasons before it answers (version 2).
     """
@@ -51,6 +53,7 @@ class ServerRequest:
     include_usage: bool = False
     system: str = ""
     images: tuple[ReceivedImage, ...] = ()
+    schema: dict[str, Any] | None = None
     thinks: bool = False
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +38,8 @@ CODES = ErrorCodes(
 )
 #: Within messages, the service has a code of its own.
 _MESSAGE_CODES = replace(CODES, missing="invalid_messages", invalid="invalid_messages")
+#: Names of a JSON schema, as OpenAI's document of ``response_format`` states them.
+SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Types of the parameters that the table describes only as JSON.
 _TYPES: dict[str, Any] = {"web_search": dict, "tools": list, "tool_choice": str | dict}
 
@@ -62,6 +65,7 @@ def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
     card = _read_model(body.get("model"), kind)
     stream = read_bool(body, "stream", CODES)
     include_usage = _read_stream_options(body, stream=stream)
+    schema = _read_schema(body.get("response_format"))
     if kind == "chat":
         texts = _read_messages(body.get("messages"), card)
         body = _to_table(body, card)
@@ -75,6 +79,7 @@ def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
         seed=seed,
         stream=stream,
         include_usage=include_usage,
+        schema=schema if kind == "chat" else None,
         thinks=card.thinks == "always" or bool(card.thinks and parameters.get("enable_thinking")),
         **texts,
     )
@@ -105,6 +110,22 @@ def _read_stream_options(body: dict[str, Any], *, stream: bool) -> bool:
     return read_bool(options, "include_usage", CODES)
 
 
+def _read_schema(value: Any) -> dict[str, Any] | None:
+    """Validate ``response_format`` of the type ``json_schema``; return the schema."""
+    if not isinstance(value, dict) or value.get("type") != "json_schema":
+        return None
+    described = value.get("json_schema")
+    if not isinstance(described, dict):
+        raise ServiceError(CODES.invalid, "the type of json_schema must be object")
+    name = described.get("name")
+    if not isinstance(name, str) or not SCHEMA_NAME.fullmatch(name):
+        raise ServiceError(CODES.invalid, "json_schema.name must match [A-Za-z0-9_-]{1,64}")
+    if not isinstance(described.get("schema"), dict):
+        raise ServiceError(CODES.invalid, "the type of json_schema.schema must be object")
+    read_bool(described, "strict", CODES)
+    return dict(described["schema"])
+
+
 def _to_table(body: dict[str, Any], card: Card) -> dict[str, Any]:
     """Return a chat's body with its structured parameters as the parameter table has them.
 
@@ -114,6 +135,8 @@ def _to_table(body: dict[str, Any], card: Card) -> dict[str, Any]:
     flat = dict(body)
     if "response_format" in body:
         flat["response_format"] = _type_of(body, "response_format")
+        if flat["response_format"] == "json_schema":  # not in the table: `ServerRequest.schema`
+            del flat["response_format"]
     if card.thinks == "thinking":
         flat.pop("enable_thinking", None)
         if "thinking" in body:

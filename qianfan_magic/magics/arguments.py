@@ -75,6 +75,11 @@ CHAT = (
         help="continue the last answer, which was cut off or stopped",
     ),
     argument(
+        "--schema",
+        metavar="NAME",
+        help="check the answer against this variable: a JSON schema, pydantic model or dataclass",
+    ),
+    argument(
         "-i",
         "--image",
         action="append",
@@ -151,6 +156,8 @@ def parse(magic: Any, line: str) -> CellOptions | None:
             f"{name}: --continue and -i exclude each other",
             hint="The answer continues with the pictures that its question had.",
         )
+    if getattr(parsed, "schema", None) is not None:
+        _check_schema(name, parsed)
     return CellOptions(
         request=_options(parsed),
         compare=_variants(parsed),
@@ -158,6 +165,7 @@ def parse(magic: Any, line: str) -> CellOptions | None:
         output=check_name(parsed.output),
         into=parsed.into,
         format=parsed.format,
+        schema=getattr(parsed, "schema", None),
         fill=parsed.fill,
         dry_run=parsed.dry_run,
         conversation=conversation,
@@ -167,6 +175,20 @@ def parse(magic: Any, line: str) -> CellOptions | None:
         continues=getattr(parsed, "continues", False),
         images=tuple(getattr(parsed, "image", ())),
     )
+
+
+def _check_schema(name: str, parsed: argparse.Namespace) -> None:
+    """Raise a `ParameterError` for a flag that makes no sense with ``--schema``."""
+    if parsed.continues:
+        raise ParameterError(
+            f"{name}: --schema and --continue exclude each other",
+            hint="An answer that is to fit a schema is asked for as a whole.",
+        )
+    if parsed.format not in {None, "json"}:
+        raise ParameterError(
+            f"{name}: --schema and --format {parsed.format} exclude each other",
+            hint="Leave --format out for a table, or use --format json.",
+        )
 
 
 def _options(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qianfan_magic.api.catalogue.parameters import check_text, is_supported
 from qianfan_magic.conversation.turn import CELL_ID, CellRun, ImageAttachment, digest
+from qianfan_magic.errors import ParameterError
 from qianfan_magic.magics.config import CONFIGURABLE
 from qianfan_magic.magics.interpolate import interpolate
 from qianfan_magic.session.session import Session, read_live
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from qianfan_magic.api.catalogue.resolver import Service
     from qianfan_magic.api.client import QianfanClient
+    from qianfan_magic.api.structured import Schema
     from qianfan_magic.api.types import Kind
     from qianfan_magic.session.cell_options import CellOptions
     from qianfan_magic.session.cell_request import CellRequest
@@ -155,13 +157,15 @@ class MagicContext:
         text = self._text(options, cell)
         services = self._column_services(client, kind, options)
         service = next(iter(services.values()), None) or self.service(client, kind, options.request)
+        default = "schema" if options.schema else self.defaults.format or default_format(kind)
         request = CellRequest(
             kind=kind,
             text=text,
             service=service,
             services=services,
             parameters=self.request_parameters(self.parameters(), kind, options, services, service),
-            format=options.format or self.defaults.format or default_format(kind),
+            format=options.format or default,
+            schema=self._schema(options.schema),
             options=options,
             images=self._images(options),
         )
@@ -197,6 +201,22 @@ class MagicContext:
             return ""
         filled = interpolate(text, self.shell.user_ns) if options.fill else text
         return check_text(filled, "The cell")
+
+    def _schema(self, name: str | None) -> Schema | None:
+        """Read the schema in a variable of the notebook."""
+        if name is None:
+            return None
+        from qianfan_magic.api.structured import read_schema
+
+        if name not in self.shell.user_ns:
+            raise ParameterError(
+                f"--schema: the notebook has no variable {name!r}",
+                hint="Give the name of a dict, a pydantic model or a dataclass.",
+            )
+        try:
+            return read_schema(self.shell.user_ns[name])
+        except ParameterError as error:
+            raise ParameterError(f"--schema {name}: {error.message}", hint=error.hint) from None
 
     def _images(self, options: CellOptions) -> list[ImageAttachment]:
         """Read the images that are sent, and show small copies of them."""

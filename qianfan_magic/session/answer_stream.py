@@ -118,11 +118,13 @@ class AnswerStream:
 
     def _notes(self) -> list[str]:
         """Return notes on how the answer ended, what it lacks, and which turns were not sent."""
-        from qianfan_magic.views.notes import left_out_note, reply_notes
+        from qianfan_magic.views.notes import left_out_note, reply_notes, words_note
 
         if self.has_failed:  # a single answer's error is shown as the cell's traceback
             return _error_lines(self.error) if self.title else []
         notes = reply_notes(self.reply) if self.state == "done" else []
+        if self.request.format in {"json", "schema"}:
+            notes += words_note(self.reply.text)
         return notes + left_out_note(self.sender.fit)
 
 

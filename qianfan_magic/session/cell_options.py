@@ -26,6 +26,8 @@ class CellOptions:
         single answer.
     stream, output, into, format, fill, dry_run, conversation, system, append, continues, images
         The flags of these names (``continues`` is ``--continue``); None if not given.
+    schema
+        The name of the variable that holds the schema of the answer; None if not given.
     """
 
     request: dict[str, Any] = field(default_factory=dict)
@@ -34,6 +36,7 @@ class CellOptions:
     output: str | None = None
     into: str | None = None
     format: str | None = None
+    schema: str | None = None
     fill: bool = False
     dry_run: bool = False
     conversation: str = "default"

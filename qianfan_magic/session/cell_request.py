@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qianfan_magic.api.catalogue.parameters import SHAPING
 from qianfan_magic.api.catalogue.resolver import Service
 from qianfan_magic.api.catalogue.token_estimate import is_chinese
+from qianfan_magic.api.structured import Schema
 from qianfan_magic.api.types import Kind, Message, Reply
 from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
 from qianfan_magic.conversation.store import ConversationStore
@@ -43,9 +44,11 @@ class CellRequest:
     options
         The flags of the cell.
     format
-        How the answer is to be shown, one of `FORMATS`.
+        How the answer is to be shown, one of `FORMATS`, or ``"schema"`` as a table or list.
     services
         The service of each column of a comparison whose columns use different ones, by title.
+    schema
+        The schema that the answer has to fit; None for any answer.
     images
         The images that are sent with the text.
     rewound
@@ -67,6 +70,7 @@ class CellRequest:
     options: CellOptions
     format: str
     services: Mapping[str, Service] = field(default_factory=dict)
+    schema: Schema | None = None
     images: Sequence[ImageAttachment] = ()
     rewound: Rewound | None = None
     others: Sequence[Rewound] = ()
@@ -149,7 +153,9 @@ class CellRequest:
 
     @property
     def sent_parameters(self) -> dict[str, Any]:
-        """The parameters that are sent, with ``response_format`` for ``--format json``."""
+        """The options that are sent, with what ``--schema`` or ``--format json`` adds."""
+        if self.schema:
+            return self.parameters | {"schema": self.schema}
         asks_for_json = self.format == "json" and self.kind == "chat" and self.service.can_json
         return ({"response_format": "json_object"} if asks_for_json else {}) | self.parameters
 
@@ -159,7 +165,7 @@ class CellRequest:
             return Fit([])
         conversation = replace(self.conversation, system=self.parameters.get("system", ""))
         return conversation.fit(
-            self.text,
+            self.text + (self.schema.text_for(self.service) if self.schema else ""),
             self.service.card,
             max_turns=self.max_turns,
             min_turns=int(self.continues is not None),

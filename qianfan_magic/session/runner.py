@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from qianfan_magic.errors import QianfanError
+from qianfan_magic.api.structured import check_reply
+from qianfan_magic.errors import QianfanError, SchemaError
 from qianfan_magic.masking import mask_known
 from qianfan_magic.session.answer_stream import AnswerStream
 from qianfan_magic.session.cell_request import CellRequest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from qianfan_magic.api.client import QianfanClient
+    from qianfan_magic.api.types import Reply
     from qianfan_magic.session.session import Session
     from qianfan_magic.views.factory import View
     from qianfan_magic.views.output_area import OutputArea
@@ -87,12 +89,13 @@ class CellRunner:
         view.end(answer.output([*change_notes(request, record), *code_note]), record)
         if answer.interrupt:
             raise answer.interrupt
-        self._bind(request, answer.reply)
+        reply, error = _checked(answer)
+        self._bind(request, reply)
         if has_code:
             from qianfan_magic.views.rendering.formats import extract_code
 
             self._shell.set_next_input(mask_known(extract_code(answer.reply.text)))
-        _raise(_json_error(answer))
+        _raise(error)
 
     def _compare(self, request: CellRequest, area: OutputArea) -> None:
         """Get several answers at once; a chat continues from the first, if it succeeds."""
@@ -112,9 +115,11 @@ class CellRunner:
                 record = last.add_to_conversation(columns[0], store)
                 last.kept = int(last.is_in_conversation)
             view.end(columns_output(columns, change_notes(request, record)), record)
-        self._bind(request, [column.error or column.reply for column in columns])
-        for number, column in enumerate(columns, 1):
-            error = column.error or _json_error(column)
+        checked = [_checked(column) for column in columns]
+        pairs = zip(columns, checked, strict=True)
+        self._bind(request, [column.error or reply for column, (reply, _) in pairs])
+        for number, (column, (_, misfit)) in enumerate(zip(columns, checked, strict=True), 1):
+            error = column.error or misfit
             _raise(error and _with_column(error, f"Column {number} ({column.title})"))
 
     def _start(self, request: CellRequest, title: str = "") -> AnswerStream:
@@ -138,6 +143,17 @@ class CellRunner:
 def _raise(error: BaseException | None) -> None:
     if error:
         raise error
+
+
+def _checked(answer: AnswerStream) -> tuple[Reply, QianfanError | None]:
+    """Return the reply, with the object that its schema describes, and what is wrong with it."""
+    schema = answer.request.schema
+    if schema is None or answer.has_failed:
+        return answer.reply, _json_error(answer)
+    try:
+        return check_reply(answer.reply, schema), None
+    except SchemaError as error:
+        return answer.reply, error
 
 
 def _json_error(answer: AnswerStream) -> QianfanError | None:

@@ -74,7 +74,7 @@ def make_view(
     columns
         Name of the endpoint or model; for several answers, these names by the column's title.
     form
-        Format of the answer: ``markdown``, ``text``, ``json`` or ``html``.
+        Format of the answer: ``markdown``, ``text``, ``json``, ``schema`` or ``html``.
     area
         The output area, for a notebook.
     """

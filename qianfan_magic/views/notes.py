@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
+from qianfan_magic.api.fenced_json import read_json
 from qianfan_magic.api.types import Reply
 from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
 from qianfan_magic.conversation.turn import CellRun, short_name
 
-__all__ = ["left_out_note", "reply_notes", "rewound_notes", "unchanged_notes"]
+__all__ = ["left_out_note", "reply_notes", "rewound_notes", "unchanged_notes", "words_note"]
 
 #: Shown once, below the first answer that it concerns.
 UNORDERED = (
@@ -50,6 +51,15 @@ def _unsafe_note(ban_round: int | None) -> str:
         f"The service found turn {ban_round} of those sent unsafe (ban_round {ban_round}): it is "
         "forgotten, with all turns after it."
     )
+
+
+def words_note(text: str) -> list[str]:
+    """Say that words around the JSON of an answer are not shown; empty if there are none."""
+    try:
+        has_words = read_json(text).has_words
+    except ValueError:
+        return []
+    return ["The answer has words around its JSON; only the JSON is shown."] * has_words
 
 
 def left_out_note(fit: Fit) -> list[str]:

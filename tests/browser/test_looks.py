@@ -30,7 +30,13 @@ draw = ImageDraw.Draw(wide)
 draw.polygon([(0, 900), (500, 250), (900, 700), (1200, 380), (1600, 900)], fill="#6b7f5c")
 draw.ellipse([1250, 90, 1400, 240], fill="#f0c419")
 tall = wide.crop((300, 0, 800, 900)).resize((300, 540))
-icon = Image.new("RGBA", (24, 24), (200, 40, 40, 128))"""
+icon = Image.new("RGBA", (24, 24), (200, 40, 40, 128))
+text, number = {"type": "string"}, {"type": "integer"}
+city = {"type": "object", "properties": {"name": text, "population": number, "description": text}}
+COUNTRY = {
+    "type": "object",
+    "properties": {"country": text, "cities": {"type": "array", "items": city}, "complete": {}},
+}"""
 
 ASK = f"{CELL}\n{PUZZLES['english'][0]}"
 COMPARE = ASK.replace("--enable-thinking", "--compare enable_thinking=true,false")
@@ -46,6 +52,14 @@ SHOWN = {
     "request-as": ("%qianfan request --as python", "enable_thinking"),
     "doctor": ("%qianfan doctor", "Python"),
     "params-v2": ("%qianfan params enable_thinking=true seed=7", "thinking_budget"),
+    "schema": (
+        "%%qianfan_chat -m ernie-5.1 -n table --schema COUNTRY\nWhich cities are large?",
+        "21893095",
+    ),
+    "schema-compare": (
+        "%%qianfan_chat -m ernie-5.1 -n two --schema city --compare seed=1,2\nWhich city is large?",
+        "21893095",
+    ),
 }
 LOOKS = {
     f"{theme.lower()}-{width}": {"theme": f"JupyterLab {theme}", "width": width, "height": 1000}

@@ -340,3 +340,31 @@ def test_only_the_user_may_send_images():
     for role in ("system", "assistant"):
         messages = [with_images(data_url(image())) | {"role": role}, user("hi")]
         assert verdict(v2_body(messages, SEEING)) == BAD_MESSAGES, role
+
+
+# --- response_format with a schema
+
+
+def schema_format(described: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": described}
+
+
+def test_schema_is_read_from_the_response_format():
+    described = {"name": "city", "schema": {"type": "array"}, "strict": True}
+    body = v2_body("hi") | {"response_format": schema_format(described)}
+    assert parse(body).schema == {"type": "array"}
+    assert parse(v2_body("hi")).schema is None
+
+
+def test_response_format_with_a_malformed_schema_is_refused():
+    for described in (
+        None,
+        {},
+        {"name": "a b", "schema": {}},
+        {"name": "x" * 65, "schema": {}},
+        {"name": "a", "schema": []},
+        {"name": "a"},
+        {"name": "a", "schema": {}, "strict": "yes"},
+    ):
+        body = v2_body("hi") | {"response_format": schema_format(described)}
+        assert verdict(body) == BAD_ARGUMENT, described

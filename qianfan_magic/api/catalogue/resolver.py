@@ -45,6 +45,14 @@ class Service:
         return self.card.json if self.card else self.version == ApiVersion.V2
 
     @property
+    def can_schema(self) -> bool:
+        """Whether a request may carry a JSON schema.
+
+        True for a model of version 2 without a card: servers of open models know the field.
+        """
+        return self.card.schema if self.card else self.version == ApiVersion.V2
+
+    @property
     def can_think(self) -> bool:
         """Whether a request may ask the model to think; true for a model without a card."""
         return self.card is None or bool(self.card.thinks)

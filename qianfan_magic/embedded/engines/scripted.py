@@ -11,6 +11,7 @@ import re
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.embedded.engines.completions import COMPLETIONS, Response
 from qianfan_magic.embedded.engines.reasoning import PUZZLES, Puzzle
+from qianfan_magic.embedded.engines.structured import document, schema_in
 from qianfan_magic.embedded.request import ServerRequest
 
 __all__ = ["answer"]
@@ -151,6 +152,8 @@ def answer(request: ServerRequest) -> str:
     """Return a fixed answer, or a text that describes the request."""
     if request.kind == "completion":
         return _complete(request)
+    if request.schema is not None:
+        return document(request.schema)
     if request.wants_json:
         return _json(request)
     if request.images:
@@ -178,6 +181,9 @@ def _find_answer(request: ServerRequest) -> str:
 
 
 def _json(request: ServerRequest) -> str:
+    schema = schema_in(request.prompt)
+    if schema is not None:
+        return document(schema)
     if re.search(r"rivers|河", request.prompt, re.IGNORECASE):
         return RIVERS
     text = _describe_images(request) if request.images else _describe(request)

@@ -69,7 +69,7 @@ class AnswerOutput:
     text
         The text that has arrived.
     form
-        Format: ``markdown``, ``json``, ``html``, or ``text`` (verbatim).
+        Format: ``markdown``, ``json``, ``schema``, ``html``, or ``text`` (verbatim).
     notes
         Lines below the text, for example that it was cut off.
     service

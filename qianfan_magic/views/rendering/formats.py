@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from html import escape
-from typing import NoReturn
 
+from qianfan_magic.api.fenced_json import read_json
 from qianfan_magic.views.rendering.highlight import highlight, inline_colors
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import code_blocks, to_html
 from qianfan_magic.views.rendering.sanitize import sanitize
+from qianfan_magic.views.rendering.structured import structured_html, structured_plain
 
 __all__ = [
     "LETTERS",
@@ -35,7 +36,8 @@ def body(text: str, form: str) -> str:
     text
         The answer, its invisible characters escaped.
     form
-        ``markdown``, ``text``, ``json`` or ``html``. JSON that cannot be parsed is shown verbatim.
+        ``markdown``, ``text``, ``json``, ``schema`` (JSON as a table or list) or ``html``. JSON
+        that cannot be parsed is shown verbatim.
     """
     if form == "markdown":
         return to_html(text)
@@ -44,11 +46,15 @@ def body(text: str, form: str) -> str:
     if form == "json" and is_json(text):
         code = highlight(pretty(text), "json") or escape(pretty(text), quote=False)
         return inline_colors(f"<pre><code>{code}</code></pre>")
+    if form == "schema" and is_json(text):
+        return structured_html(read_json(text).value)
     return preformatted(text.strip("\n"))
 
 
 def plain(text: str, form: str) -> str:
     """Render an answer as plain text, for a terminal or a diff."""
+    if form == "schema" and is_json(text):
+        return structured_plain(read_json(text).value)
     return pretty(text) if form == "json" and is_json(text) else text.strip("\n")
 
 
@@ -73,7 +79,7 @@ def extract_code(text: str) -> str:
 
 
 def pretty(text: str) -> str:
-    """Format JSON with one value per line; a fence around it is removed.
+    """Format JSON with one value per line; a fence, and words around it, are removed.
 
     Raises
     ------
@@ -81,7 +87,7 @@ def pretty(text: str) -> str:
         If the text is not JSON (RFC 8259, which has no ``NaN``); the message says where.
     """
     try:
-        value = json.loads(without_fence(text), parse_constant=_refuse)
+        value = read_json(text).value
         # An escape sequence in JSON can stand for an invisible character.
         return escape_invisible(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
     except RecursionError:
@@ -95,8 +101,3 @@ def is_json(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _refuse(constant: str) -> NoReturn:
-    """Reject ``NaN`` and ``Infinity``, which Python's parser accepts by default."""
-    raise ValueError(f"{constant} is not JSON")

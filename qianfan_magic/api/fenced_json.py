@@ -1,0 +1,99 @@
+"""The JSON of an answer: alone, in a fenced block, or in a fenced block with words around it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+__all__ = ["JsonAnswer", "last_json_block", "read_json"]
+
+#: First line of a fenced block (CommonMark 0.31, section 4.5): the fence and the language.
+_OPENING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^`\s]*)[^`]*")
+#: Languages of a block that is taken out of the words around it.
+_LANGUAGES = frozenset({"", "json"})
+
+
+@dataclass(frozen=True, slots=True)
+class JsonAnswer:
+    """The JSON of an answer.
+
+    Attributes
+    ----------
+    value
+        The value, as `json.loads` returns it.
+    text
+        Its text, without a fence.
+    has_words
+        Whether there are words around the block that has it.
+    """
+
+    value: Any
+    text: str
+    has_words: bool = False
+
+
+def read_json(answer: str) -> JsonAnswer:
+    r"""Read the JSON of an answer.
+
+    Raises
+    ------
+    ValueError
+        If the answer is neither JSON (RFC 8259, which has no ``NaN``) nor has exactly one fenced
+        block, which is JSON; the message says where.
+
+    Examples
+    --------
+    >>> read_json("Here it is:\n```json\n[1]\n```").value
+    [1]
+    """
+    text, has_words = _without_fence(answer)
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+        json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return JsonAnswer(value, text, has_words)
+
+
+def last_json_block(text: str) -> Any:
+    """Return the JSON value in the last fenced block of a text; None if it is none."""
+    blocks, _ = _split(text)
+    try:
+        return json.loads(blocks[-1][1]) if blocks else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _without_fence(answer: str) -> tuple[str, bool]:
+    """Return the content of the only fenced block, and whether there are words around it."""
+    blocks, words = _split(answer)
+    if len(blocks) != 1:
+        return answer, False
+    [(language, content)] = blocks
+    return (answer, False) if words and language.lower() not in _LANGUAGES else (content, words)
+
+
+def _split(answer: str) -> tuple[list[tuple[str, str]], bool]:
+    """Return language and content of the closed blocks, and whether there is anything else."""
+    blocks: list[tuple[str, str]] = []
+    fence, language, content, words = "", "", list[str](), False
+    for line in answer.split("\n"):
+        stripped = line.strip()
+        opening = None if fence else _OPENING.fullmatch(line.rstrip("\r"))
+        if opening:
+            fence, language, content = opening[1], opening[2], []
+        elif not fence:
+            words = words or bool(stripped)
+        elif len(stripped) >= len(fence) and not stripped.strip(fence[0]):
+            blocks.append((language, "\n".join(content)))
+            fence = ""
+        else:
+            content.append(line)
+    return blocks, words or bool(fence)
+
+
+def _refuse(constant: str) -> NoReturn:
+    """Reject ``NaN`` and ``Infinity``, which Python's parser accepts by default."""
+    raise ValueError(f"{constant} is not JSON")

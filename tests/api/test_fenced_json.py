@@ -1,0 +1,58 @@
+"""The JSON of an answer: alone, fenced, and with words around its only block."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qianfan_magic.api.fenced_json import read_json
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_only_block_is_taken_out_of_the_words_around_it():
+    for answer, has_words in (
+        ("[1]", False),
+        ("```json\n[1]\n```", False),
+        ("```javascript\n[1]\n```", False),
+        ("Here it is:\n```json\n[1]\n```", True),
+        ("```\n[1]\n```\nThat is it.", True),
+        ("So:\r\n~~~JSON\r\n[1]\r\n~~~~\r\nDone", True),
+        ("So:\n````json\n[1]\n````", True),
+    ):
+        found = read_json(answer)
+        assert (found.value, found.has_words) == ([1], has_words), answer
+
+
+def test_answer_without_exactly_one_block_of_json_is_refused():
+    for answer in (
+        *("", "no", "so [1]", "```json\n[1]", "so\n```json\n[1]"),
+        "```json\n[1]\n```\n\n```json\n[2]\n```",
+        "a\n```\n[1]\n```\nb\n```\n[1]\n```\nc",
+        "In Python:\n```python\n[1]\n```",
+        "so:\n```json\n{'a': 1}\n```",
+        *("so:\n```json\n[NaN]\n```", "[1e999]", "[" * 9_999, "9" * 9_999),
+    ):
+        with pytest.raises(ValueError, match=r"\w"):
+            read_json(answer)
+
+
+@given(JSON_VALUES)
+def test_every_value_is_read_from_between_words(value):
+    block = f"```json\n{json.dumps(value)}\n```"
+    assert read_json(f"Here:\n\n{block}\n\nDone.").value == value
+
+
+@given(st.text(alphabet="`~ \n[]1json", max_size=60))
+def test_any_text_is_read_or_refused(answer):
+    try:
+        read_json(answer)
+    except ValueError:
+        return

@@ -52,11 +52,23 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Numbers of tokens, as the service counts them."""
+    """Numbers of tokens, as the service counts them.
+
+    Attributes
+    ----------
+    prompt_tokens, completion_tokens, total_tokens
+        Tokens of the question, of the answer with its reasoning, and of both.
+    cached_tokens
+        Tokens of the prompt that the service had read before (version 2).
+    reasoning_tokens
+        Tokens of the answer that are reasoning (version 2).
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    cached_tokens: int = field(default=0, repr=False)
+    reasoning_tokens: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +125,9 @@ class Reply:
         The model's reasoning before the answer; empty if there is none or it is not returned.
     parsed
         The object that the answer describes, if it was requested by a schema and fits; else None.
+    tool_calls
+        The functions that the model asks to call (version 2), each as in OpenAI's API: ``id``,
+        ``type`` and ``function`` with ``name`` and ``arguments``, which is JSON as text.
 
     Examples
     --------
@@ -132,6 +147,7 @@ class Reply:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     reasoning: str = field(default="", repr=False)
     parsed: Any = field(default=None, repr=False)
+    tool_calls: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
 
 #: Exclusive limit of a number of tokens: larger ones are errors of the server, and read as 0.

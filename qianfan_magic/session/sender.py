@@ -164,4 +164,8 @@ class RequestSender:
 
 def _added_usage(usage: Usage, before: Turn) -> Usage:
     _, tokens = before.tokens
-    return Usage(usage.prompt_tokens, usage.completion_tokens + tokens, usage.total_tokens + tokens)
+    return replace(
+        usage,
+        completion_tokens=usage.completion_tokens + tokens,
+        total_tokens=usage.total_tokens + tokens,
+    )

@@ -19,6 +19,17 @@ UNORDERED = (
 )
 #: Largest number of dropped turns that are named; of the others only the number is given.
 MAX_NAMED = 3
+#: What the service means by some values of ``finish_reason``. Sources: the API documents of
+#: DeepSeek ("insufficient_system_resource") and GLM ("sensitive", "network_error").
+FINISH_REASONS = {
+    "error": "The service broke the answer off with an error (finish_reason error): it may be "
+    "incomplete.",
+    "network_error": "The service broke the answer off with an error (finish_reason "
+    "network_error): it may be incomplete.",
+    "sensitive": "The service found the answer unsafe and ended it (finish_reason sensitive).",
+    "insufficient_system_resource": "The service was too busy to finish the answer (finish_reason "
+    "insufficient_system_resource): run the cell again in a while.",
+}
 
 
 def reply_notes(reply: Reply) -> list[str]:
@@ -32,8 +43,12 @@ def reply_notes(reply: Reply) -> list[str]:
         notes.append("The answer was cut off at the service's limit (is_truncated).")
     if reply.is_safe is False:
         notes.append("The service found the question unsafe (is_safe 0).")
+    if reply.finish_reason in FINISH_REASONS:
+        notes.append(FINISH_REASONS[reply.finish_reason])
     if reply.need_clear_history:
         notes.append(_unsafe_note(reply.ban_round))
+    elif not reply.text.strip() and reply.tool_calls:
+        notes.append("The answer is empty: the model asks to call a tool instead.")
     elif not reply.text.strip():
         only_reasoning = reply.reasoning and reply.is_truncated
         more = " Thinking took all of it: raise --max-tokens, or lower --thinking-budget."

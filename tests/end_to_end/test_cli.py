@@ -114,6 +114,14 @@ def test_help_lists_the_commands(tmp_path):
         assert re.search(rf"^ +{name} +\w", done.stdout, re.MULTILINE), name
 
 
+def test_reader_that_has_enough_ends_the_doctor_quietly(tmp_path):
+    with started(tmp_path, "doctor") as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(PATIENCE) == 1
+
+
 # --- serve
 
 

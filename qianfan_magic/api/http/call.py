@@ -14,11 +14,12 @@ from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Attempt, Exchange, Request
 from qianfan_magic.api.http.http_errors import ADDRESS
-from qianfan_magic.api.http.response import is_stream, read_payloads
+from qianfan_magic.api.http.response import open_body, read_payloads
 from qianfan_magic.api.http.urllib3_workarounds import abort_response, release_connection
-from qianfan_magic.api.types import Chunk
+from qianfan_magic.api.types import ApiVersion, Chunk
 from qianfan_magic.api.wire import WIRES
 from qianfan_magic.api.wire.encoding import join_surrogates
+from qianfan_magic.api.wire.thinking import ThinkSplitter
 from qianfan_magic.errors import (
     APIError,
     QianfanError,
@@ -181,11 +182,16 @@ def _log_retry(state: tenacity.RetryCallState) -> None:
 def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:
     """Yield the chunks of a response, without characters that are split between two of them."""
     chunk: Chunk | None = None
-    # Halves of surrogate pairs, held back until the other half arrives.
-    held, held_reasoning, whole = "", "", not is_stream(response)
-    wire = WIRES[exchange.request.version]
+    request = exchange.request
+    wire = WIRES[request.version]
     read_chunk = wire.read_chunk
-    with closing(read_payloads(response, wire, exchange.received.append)) as payloads:
+    body = open_body(response, asked_stream=bool(request.body.get("stream")))
+    exchange.is_stream, whole = body.is_stream, not body.is_stream
+    # Halves of surrogate pairs, held back until the other half arrives.
+    held, held_reasoning = "", ""
+    has_thoughts = request.version == ApiVersion.V2 and request.kind == "chat"
+    splitter = ThinkSplitter(whole=whole) if has_thoughts else None
+    with closing(read_payloads(body, wire, exchange.received.append)) as payloads:
         for payload in payloads:
             try:
                 chunk = read_chunk(payload, chunk, whole=whole)
@@ -194,8 +200,11 @@ def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[C
                     f"The answer violates the protocol: {error}",
                     hint=f"Is {ADDRESS} the service itself?",
                 ) from None
-            text, held = join_surrogates(held, chunk.text, last=chunk.is_end)
-            reasoning = chunk.reasoning
+            text, reasoning = chunk.text, chunk.reasoning
+            if splitter is not None:
+                text, reasoning = _split(splitter, chunk)
+                splitter = None if splitter.is_done else splitter
+            text, held = join_surrogates(held, text, last=chunk.is_end)
             if reasoning or held_reasoning:
                 is_last = chunk.is_end or bool(text)  # the answer's text follows the reasoning
                 reasoning, held_reasoning = join_surrogates(held_reasoning, reasoning, last=is_last)
@@ -204,3 +213,12 @@ def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[C
             if chunk.is_end:
                 release_connection(response, payloads)
                 return
+
+
+def _split(splitter: ThinkSplitter, chunk: Chunk) -> tuple[str, str]:
+    """Return the text and the reasoning of a chunk whose text may have begun with reasoning."""
+    if chunk.reasoning:  # the service has parted them itself
+        held = splitter.stop()
+        return held + chunk.text, chunk.reasoning
+    reasoning, text = splitter.feed(chunk.text, last=chunk.is_end)
+    return text, reasoning

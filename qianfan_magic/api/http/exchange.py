@@ -98,6 +98,8 @@ class Exchange:
         All attempts in order; the last one has the answer, if any.
     received
         The data of each event, or the whole body, of the last attempt.
+    is_stream
+        Whether `received` are the events of a stream.
     first, took
         Seconds from the beginning to the first chunk and to the end; None until then.
     """
@@ -105,6 +107,7 @@ class Exchange:
     request: Request
     attempts: list[Attempt] = field(default_factory=list)
     received: list[str] = field(default_factory=list, repr=False)
+    is_stream: bool = False
     first: float | None = None
     took: float | None = None
     _begun: float = field(default_factory=time.monotonic)
@@ -222,8 +225,6 @@ def _attempt_to_dict(attempt: Attempt) -> dict[str, Any]:
 
 def events_of(exchange: Exchange) -> list[str]:
     """Return the answer as it was received: the events of a stream, or one whole body."""
-    response = exchange.attempts[-1].response if exchange.attempts else None
-    media_type = response.headers.get("Content-Type", "") if response is not None else ""
-    if not media_type.lower().startswith("text/event-stream"):
+    if not exchange.is_stream:
         return exchange.received
     return [f"data: {data}\n\n" for data in exchange.received]

@@ -6,6 +6,8 @@ leaves the package; only their class and masked text do, as the cause of ours.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -22,6 +24,8 @@ __all__ = [
     "ADDRESS",
     "RETRIED_STATUSES",
     "content_type",
+    "error_words",
+    "refusal_error",
     "retry_after",
     "service_error",
     "status_error",
@@ -31,6 +35,8 @@ __all__ = [
 
 #: The settings that a server's address comes from, as hints name them.
 ADDRESS = "QIANFAN_API_BASE_URL (version 1: QIANFAN_BASE_URL)"
+#: Largest number of entries of a list in the body of an error that are shown.
+_MAX_DETAILS = 5
 #: Statuses of temporary failures: rate limits and servers that are overloaded or restarting.
 RETRIED_STATUSES = {429, 500, 502, 503, 504}
 
@@ -151,7 +157,7 @@ def status_error(response: requests.Response) -> TransportError:
 
 
 def service_error(
-    error: tuple[int | str, str], payload: dict[str, Any], response: requests.Response
+    error: tuple[int | str, str], payload: Mapping[str, Any], response: requests.Response
 ) -> QianfanError:
     """Make the exception for an error that the service reports in JSON.
 
@@ -177,10 +183,50 @@ def service_error(
     return failure
 
 
+def error_words(payload: Mapping[str, Any]) -> str:
+    """Return what a server other than Qianfan says in the JSON of an error; empty if nothing.
+
+    Examples
+    --------
+    >>> error_words({"detail": [{"loc": ["body", "messages"], "msg": "Field required"}]})
+    'body.messages: Field required'
+    """
+    found = (payload.get(name) for name in ("message", "msg", "detail", "error"))
+    return next((words for words in map(_words, found) if words), "")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):  # FastAPI's list of what does not fit
+        return "; ".join(filter(None, map(_words, value[:_MAX_DETAILS])))
+    if not isinstance(value, dict):
+        return ""
+    words, place = _words(value.get("msg") or value.get("message")), value.get("loc")
+    return f"{'.'.join(map(str, place))}: {words}" if words and isinstance(place, list) else words
+
+
+def refusal_error(response: requests.Response, words: str) -> QianfanError:
+    """Make the exception for an error whose body has words but no code: its status stands for one.
+
+    Parameters
+    ----------
+    response
+        Its status decides on the class of the exception.
+    words
+        What the server says.
+    """
+    return service_error((response.status_code, words), {}, response)
+
+
+#: The number of seconds in a ``Retry-After``; the standard has no fraction, some servers do.
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]*)?")
+
+
 def retry_after(response: requests.Response) -> float | None:
     """Read ``Retry-After`` (RFC 9110, section 10.2.3), a number or a date, as seconds from now."""
     value = response.headers.get("Retry-After", "")
-    if value.isdecimal():
+    if _SECONDS.fullmatch(value):
         return float(value)
     try:
         return max((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds(), 0.0)

@@ -16,7 +16,7 @@ import requests
 
 from qianfan_magic.errors import QianfanError
 
-__all__ = ["abort_response", "release_connection"]
+__all__ = ["abort_response", "release_connection", "socket_of"]
 
 #: Seconds to wait for the end of a response whose content is complete.
 _END_TIMEOUT = 0.2
@@ -39,6 +39,16 @@ def release_connection(response: requests.Response, payloads: Iterator[Any]) -> 
         next(payloads, None)
     with suppress(OSError):  # closed meanwhile
         sock.settimeout(timeout)
+
+
+def socket_of(response: requests.Response) -> socket.socket | None:
+    """Return the socket that a response is read from; None once it is read or closed."""
+    sock = getattr(getattr(response.raw, "connection", None), "sock", None)
+    if sock is None:
+        # With "Connection: close", only the response's file still has it.
+        file = getattr(getattr(response.raw, "_fp", None), "fp", None)
+        sock = getattr(getattr(file, "raw", None), "_sock", None)
+    return sock if hasattr(sock, "settimeout") else None
 
 
 def abort_response(response: requests.Response) -> None:

@@ -38,6 +38,9 @@ class Wire(Protocol):
     ) -> Chunk:
         """Read one event of a stream, or a whole response."""
 
+    def is_finished(self, payload: Mapping[str, Any], before: bool, /) -> bool:
+        """Return whether the model has ended its answer, though the stream may go on."""
+
     def read_metadata(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Read the flags in a chunk's JSON, by the names of `Reply`'s fields."""
 
@@ -51,7 +54,8 @@ WIRES: dict[ApiVersion, Wire] = {ApiVersion.V1: v1, ApiVersion.V2: v2}
 
 def reply_builder(version: ApiVersion) -> ReplyBuilder:
     """Return a builder that joins the chunks of an answer of this version."""
-    return ReplyBuilder(WIRES[version].read_metadata)
+    read_tool_calls = v2.read_tool_calls if version == ApiVersion.V2 else None
+    return ReplyBuilder(WIRES[version].read_metadata, read_tool_calls)
 
 
 def read_reply(chunks: Iterable[Chunk], version: ApiVersion) -> Reply:

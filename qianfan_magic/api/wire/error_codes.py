@@ -141,8 +141,11 @@ FAMILIES: dict[str, ErrorCode] = {
 }
 #: Meaning of an HTTP status, for a code that is in neither table.
 STATUSES: dict[int, ErrorCode] = {
+    400: ErrorCode("the request was refused", _WORDS),
     401: ErrorCode("the service does not accept the credentials", _KEYS, AuthError),
     403: ErrorCode("the credentials do not permit this", _KEYS, AuthError),
+    404: ErrorCode("there is no such address or model", "Check -m and the server's address."),
+    422: ErrorCode("the request was refused", _WORDS),
     429: ErrorCode("a limit is reached", _SLOWER, RateLimitError, retry=True),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qianfan_magic.api.types import Chunk, Reply, Usage
+from qianfan_magic.api.wire.tool_calls import ToolCalls
 from qianfan_magic.masking import mask
 
 __all__ = ["ReplyBuilder"]
@@ -24,10 +25,19 @@ class ReplyBuilder:
     ----------
     read_metadata
         Reads the flags of one chunk's JSON, as the version of the API writes them.
+    read_tool_calls
+        Reads the calls of functions, and whether they replace those of the chunks before; None
+        for a version that has none.
     """
 
-    def __init__(self, read_metadata: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        read_metadata: Callable[[Mapping[str, Any]], dict[str, Any]],
+        read_tool_calls: Callable[[Mapping[str, Any]], tuple[list[Any], bool]] | None = None,
+    ) -> None:
         self._read_metadata = read_metadata
+        self._read_tool_calls = read_tool_calls
+        self._tool_calls = ToolCalls()
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._metadata: dict[str, Any] = {}
@@ -43,6 +53,12 @@ class ReplyBuilder:
         if self._metadata.get("is_safe") is False:
             metadata["is_safe"] = False
         self._metadata |= metadata
+        if self._read_tool_calls:
+            calls, is_whole = self._read_tool_calls(chunk.raw)
+            if calls and is_whole:
+                self._tool_calls.replace(calls)
+            elif calls:
+                self._tool_calls.add(calls)
 
     def build(self) -> Reply:
         """Return the reply of the chunks so far."""
@@ -57,5 +73,6 @@ class ReplyBuilder:
             id=mask(str(self._raw.get("id") or "")),
             usage=self._usage,
             raw=self._raw,
+            tool_calls=self._tool_calls.build(),
             **metadata,
         )

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-__all__ = ["EventDecoder"]
+__all__ = ["END", "EventDecoder"]
+
+#: The data of the event that ends a stream of version 2.
+END = "[DONE]"
 
 #: Largest event in bytes. A stream that sends more without ending an event is refused, to bound
 #: the memory used.
@@ -19,12 +22,18 @@ class EventDecoder:
     r"""Decodes the pieces of a stream, which may be split anywhere, to the data of its events.
 
     Lines end with ``\n``, ``\r\n`` or ``\r``; the ``data`` lines of an event are joined; comments,
-    other fields and a byte order mark at the start are ignored. Two rules go beyond the standard,
-    because Qianfan's servers need them: a line that begins with ``{`` starts bare JSON, which is
-    how an error is sent instead of a stream or in the middle of it; and an event at the end of the
-    stream is decoded even if no empty line follows it.
+    other fields and a byte order mark at the start are ignored. Three rules go beyond the standard,
+    because servers need them: a line that begins with ``{`` starts bare JSON, which is how an error
+    is sent instead of a stream or in the middle of it; an event at the end of the stream is decoded
+    even if no empty line follows it; and a ``data`` line that is a JSON object by itself is an
+    event of its own if the next one begins an object too, because together they are no JSON.
 
     Only complete lines are decoded as UTF-8, so a character may be split between two pieces.
+
+    Attributes
+    ----------
+    name
+        The name of the event that was decoded last, of its field ``event``; empty if it has none.
 
     Examples
     --------
@@ -38,6 +47,8 @@ class EventDecoder:
     """
 
     def __init__(self) -> None:
+        self.name = ""
+        self._next_name = ""  # of the event that has not ended yet
         self._partial_line: list[bytes] = []  # pieces of the line that has not ended yet
         self._event_bytes = 0  # since the last event
         self._trailing_cr = False
@@ -55,13 +66,14 @@ class EventDecoder:
         """
         # Fast path: nearly every piece of a stream is exactly one event of one line.
         if (
-            not (self._data or self._partial_line)
+            not (self._data or self._partial_line or self._next_name)
             and piece.startswith(b"data: {")
             and piece.find(b"\n") == len(piece) - 2
             and piece.endswith(b"\n")
             and b"\r" not in piece
         ):
             self._at_start = self._trailing_cr = False
+            self.name = ""
             return (piece[6:-2].decode("utf-8", "replace"),)
         return self._feed(piece)
 
@@ -111,9 +123,10 @@ class EventDecoder:
             self._at_start = False
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         if raw.startswith(b"data:"):
-            if self._is_bare:
+            data = raw[5:].removeprefix(b" ").decode("utf-8", "replace")
+            if self._is_bare or self._is_separate(data):
                 yield from self._dispatch()
-            self._data.append(raw[5:].removeprefix(b" ").decode("utf-8", "replace"))
+            self._data.append(data)
         elif not raw:
             yield from self._dispatch()
         elif raw.startswith(b":"):
@@ -126,20 +139,34 @@ class EventDecoder:
             yield from self._bare_line(raw)
         elif raw == b"data":
             self._data.append("")
+        elif raw.startswith(b"event:"):
+            self._next_name = raw[6:].strip().decode("utf-8", "replace")
+
+    def _is_separate(self, data: str) -> bool:
+        """Return whether the only line so far is an event, though no empty line follows it."""
+        if len(self._data) != 1 or not (data.startswith("{") or data.strip() == END):
+            return False
+        return self._data[0].startswith("{") and _is_json(self._data[0])
 
     def _bare_line(self, raw: bytes) -> Iterator[str]:
         """Add a line of bare JSON; dispatch it once it is complete, without an empty line."""
         self._data.append(raw.decode("utf-8", "replace"))
-        if raw.rstrip().endswith(b"}"):
-            try:
-                json.loads("\n".join(self._data))
-            except (ValueError, RecursionError):
-                return
+        if raw.rstrip().endswith(b"}") and _is_json("\n".join(self._data)):
             yield from self._dispatch()
 
     def _dispatch(self) -> Iterator[str]:
         """End the current event; yield its data unless it has none."""
         data, self._data, self._is_bare = self._data, [], False
+        name, self._next_name = self._next_name, ""
         self._event_bytes = 0
         if data:
+            self.name = name
             yield data[0] if len(data) == 1 else "\n".join(data)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

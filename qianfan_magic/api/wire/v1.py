@@ -23,6 +23,7 @@ __all__ = [
     "chat_body",
     "check_messages",
     "complete_body",
+    "is_finished",
     "path",
     "read_chunk",
     "read_error",
@@ -178,6 +179,12 @@ def read_chunk(
     is_end = whole or bool(payload.get("is_end"))
     usage = read_usage(payload, before.usage if before else None)
     return Chunk(text, is_end, usage, payload)
+
+
+def is_finished(payload: Mapping[str, Any], before: bool) -> bool:
+    """Return False: ``is_end`` ends a stream of version 1, and nothing follows it."""
+    del payload, before
+    return False
 
 
 #: Values of ``is_safe`` that mean no: the documents call it a bool and show a number.

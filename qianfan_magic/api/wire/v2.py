@@ -6,6 +6,7 @@ Source: Qianfan's document of version 2 ("对话Chat V2").
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qianfan_magic.api.catalogue.cards import Card
@@ -24,11 +25,13 @@ __all__ = [
     "TOKEN_PATH",
     "body",
     "check_messages",
+    "is_finished",
     "path",
     "read_chunk",
     "read_error",
     "read_metadata",
     "read_models",
+    "read_tool_calls",
     "read_usage",
 ]
 
@@ -224,31 +227,74 @@ def read_chunk(
     Raises
     ------
     ValueError
-        If the payload has no ``choices``, and so is not an answer of version 2.
+        If the payload has neither ``choices`` nor, in a stream, ``usage``, and so is not an answer
+        of version 2.
     """
     usage = before.usage if before else _NO_USAGE
     if payload is DONE:
         return Chunk("", True, usage, before.raw if before else DONE)  # noqa: FBT003  is_end
     choices = payload.get("choices")
-    if not isinstance(choices, list):
-        raise ValueError("it has no list under 'choices'")  # noqa: TRY004  the peer's data
     if payload.get("usage"):
         usage = read_usage(payload)
+    if not isinstance(choices, list):
+        # Some servers send the token counts of a stream without choices.
+        if whole or choices is not None or not isinstance(payload.get("usage"), dict):
+            raise ValueError("it has no list under 'choices'")
+        choices = []
     # The last chunk, which has the usage, has an empty list of choices.
-    text, reasoning = _read_choice(choices[0]) if choices else ("", "")
+    text, reasoning = _read_choice(choices[0], before) if choices else ("", "")
     return Chunk(text, whole, usage, payload, reasoning)
 
 
-def _read_choice(choice: Any) -> tuple[str, str]:
+def _read_choice(choice: Any, before: Chunk | None = None) -> tuple[str, str]:
     """Read the text and the reasoning of a choice."""
     try:
         # In this order: a chat's stream, a whole chat, a completion.
-        message = choice.get("delta") or choice.get("message") or choice
+        message = choice.get("delta") or _whole_message(choice, before) or choice
         text = message.get("content") or message.get("text") or ""
         reasoning = message.get("reasoning_content") or ""
+        if "reasoning" in message and not reasoning:  # vLLM, Ollama
+            reasoning = message["reasoning"] if isinstance(message["reasoning"], str) else ""
         return text + "", reasoning + ""  # raises unless both are text
     except (AttributeError, TypeError):
         raise ValueError("its choice has no text") from None
+
+
+def _whole_message(choice: Mapping[str, Any], before: Chunk | None) -> Any:
+    """Return the message of a choice, unless it repeats what came in pieces before."""
+    message = choice.get("message")
+    if message and before is not None and "message" not in _first_choice(before.raw):
+        return {}
+    return message
+
+
+def _first_choice(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = payload.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return choice if isinstance(choice, Mapping) else {}
+
+
+#: Values of ``finish_reason`` of a chunk after which the answer goes on.
+_UNFINISHED = frozenset({"", "null", "normal"})
+
+
+def is_finished(payload: Mapping[str, Any], before: bool) -> bool:
+    """Return whether the model has ended its answer, though the stream may go on.
+
+    Parameters
+    ----------
+    payload
+        The JSON of a chunk.
+    before
+        Whether the answer had ended before this chunk: one without text changes nothing.
+    """
+    choices = payload.get("choices")
+    if not choices:
+        return before
+    reason = choices[0].get("finish_reason")
+    if reason and isinstance(reason, str) and reason not in _UNFINISHED:
+        return True
+    return before and not any(_read_choice(choices[0]))
 
 
 def read_usage(payload: Mapping[str, Any]) -> Usage:
@@ -257,7 +303,16 @@ def read_usage(payload: Mapping[str, Any]) -> Usage:
     if not isinstance(counts, dict):
         return _NO_USAGE
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return Usage(*(token_count(counts, name) for name in names))
+    return replace(
+        Usage(*(token_count(counts, name) for name in names)),
+        cached_tokens=_detail(counts, "prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=_detail(counts, "completion_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _detail(counts: Mapping[str, Any], group: str, name: str) -> int:
+    details = counts.get(group)
+    return token_count(details, name) if isinstance(details, Mapping) else 0
 
 
 #: Smallest ``flag`` with which the service asks to end the conversation. The document: 1 is a low
@@ -283,12 +338,28 @@ def read_metadata(raw: Mapping[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def read_tool_calls(raw: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    """Read the calls of functions in a chunk's JSON, and whether they are all of the answer's."""
+    choice = _first_choice(raw)
+    is_whole = not choice.get("delta")
+    message = choice.get("message") if is_whole else choice.get("delta")
+    calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+    return (calls if isinstance(calls, list) else []), is_whole
+
+
+#: Values of ``code`` beside a ``message`` that report no error.
+_SUCCESS = (0, "0")
+
+
 def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
     """Read the code and message of an error; None if the payload is not an error."""
     error = payload.get("error")
-    if not error and "code" in payload and "message" in payload:
+    has_answer = bool(payload.get("choices"))
+    if not error and not has_answer and "code" in payload and "message" in payload:
         error = payload  # an error of Baidu's API gateway, which has no "error" around it
-    if not error:
+    if not error or (error is payload and error["code"] in _SUCCESS):
+        return None
+    if has_answer and isinstance(error, dict) and not any(error.values()):
         return None
     if not isinstance(error, dict):
         return str(error), ""

@@ -153,6 +153,31 @@ def test_closed_decoder_returns_no_event_twice_and_can_go_on():
     assert [*decoder.feed(b"data: b\n"), *decoder.feed(b"data: c"), *decoder.close()] == ["b\nc"]
 
 
+# --- what goes beyond the standard
+
+
+def test_line_that_is_an_object_is_an_event_if_another_object_follows():
+    for stream, expected in (
+        (b'data: {"a": 1}\ndata: {"b": 2}\ndata: [DONE]\n', ['{"a": 1}', '{"b": 2}', "[DONE]"]),
+        (b'data: {"a": 1}\ndata: {"b":\ndata: 2}\n\n', ['{"a": 1}', '{"b":\n2}']),
+        (b'data: {"a":\ndata: {"b": 2}}\n\n', ['{"a":\n{"b": 2}}']),
+        (b'data: {"a":\ndata: 1\ndata: }\n\n', ['{"a":\n1\n}']),
+        (b"data: [DONE]\ndata: {}\n\n", ["[DONE]\n{}"]),
+        (b"data: 1\ndata: 2\n\n", ["1\n2"]),
+    ):
+        assert events(stream) == expected, stream
+    assert events_before_close(b"data: {}\ndata: {}\n") == ["{}"]
+
+
+def test_name_is_that_of_the_event_that_was_decoded_last():
+    decoder = EventDecoder()
+    stream = b"event: ping\ndata: {}\n\ndata: 1\n\ndata: 2\nevent:  add \n\nevent: x\n\ndata: 3\n\n"
+    assert [decoder.name for _ in decoder.feed(stream)] == ["ping", "", "add", ""]
+    assert [decoder.name for _ in decoder.feed(b"data: {}\n\n")] == [""]
+    list(decoder.feed(b"event: ping\n"))
+    assert [decoder.name for _ in decoder.feed(b"data: {}\n\n")] == ["ping"]
+
+
 # --- bare JSON
 
 ERROR = {"error_code": 110, "error_msg": "Access token invalid or no longer valid"}
@@ -223,7 +248,7 @@ def test_piece_of_one_event_may_follow_and_precede_any_other():
     assert events(b"data: {}\r\n\n") == ["{}"]
     assert events(b"data: {\rdata: }\n\n") == ["{\n}"]
     assert events(b"data: {\ndata: }\n\n") == ["{\n}"]
-    assert events(b"data: {}\n", b"data: {}\n\n") == ["{}\n{}"]
+    assert events(b"data: {}\n", b"data: {}\n\n") == ["{}", "{}"]
     assert events_before_close(b"data: {}\nx") == []
 
 

@@ -184,7 +184,7 @@ def test_stream_is_read_field_for_field():
         text="你好",
         reasoning="好的，打个招呼。",
         id="as-1",
-        usage=Usage(17, 253, 270),
+        usage=Usage(17, 253, 270, reasoning_tokens=245),
         finish_reason="stop",
         raw=STREAM[-2],
     )
@@ -202,7 +202,9 @@ def test_chunk_has_only_what_is_new():
     chunks = chunks_of(STREAM)
     assert [chunk.text for chunk in chunks] == ["", "", "", "你", "好", "", ""]
     assert [chunk.reasoning for chunk in chunks] == ["", "好的", "，打个招呼。", "", "", "", ""]
-    assert [chunk.usage for chunk in chunks] == [Usage()] * 5 + [Usage(17, 253, 270)] * 2
+    assert [chunk.usage for chunk in chunks] == [Usage()] * 5 + [
+        Usage(17, 253, 270, reasoning_tokens=245)
+    ] * 2
     assert chunks[0].raw is STREAM[0]
     assert chunks[-1].raw is STREAM[-2]
 

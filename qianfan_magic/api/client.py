@@ -7,8 +7,10 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Self, TypedDict, Unpack
 
+from qianfan_magic.api.catalogue.cards import ended_hint
 from qianfan_magic.api.catalogue.parameters import SENDING
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service
 from qianfan_magic.api.config.credentials import Credentials, one_way
@@ -306,8 +308,10 @@ class QianfanClient:
             retry_timeout=sending.get("timeout", self.settings.retry_timeout),
             retry_count=sending.get("retries", self.settings.retry_count),
         )
+        service = service or self.service(kind, options)
         request = self.prepare(kind, content, options, service=service, stream=stream)
-        return Call(self._connection, request, settings)
+        hint = ended_hint(service.card, datetime.now(UTC).date())
+        return Call(self._connection, request, settings, model_hint=hint)
 
     def describe(self, request: Request) -> str:
         """Return a request as it goes over the wire, with every secret masked."""

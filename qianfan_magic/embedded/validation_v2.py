@@ -24,10 +24,11 @@ from qianfan_magic.embedded.validation import (
 
 __all__ = ["CODES", "MODELS", "parse_request"]
 
-#: The models that are served, by the names that requests use.
-MODELS = {
+_CARDS = {
     card.model or card.name: card for card in package_cards() if card.version == ApiVersion.V2
 }
+#: The models that are served, by the names that requests use; those that have ended are refused.
+MODELS = {name: card for name, card in _CARDS.items() if card.ends is None}
 CODES = ErrorCodes(
     version=ApiVersion.V2,
     malformed="malformed_json",
@@ -90,6 +91,8 @@ def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
 def _read_model(name: Any, kind: Kind) -> Card:
     if not isinstance(name, str) or not name:
         raise ServiceError("invalid_model", "model is empty")
+    if name in _CARDS and name not in MODELS:
+        raise ServiceError("model_offline", "The model has been taken offline.", 403)
     if name not in MODELS:
         message = "The model does not exist or you do not have access to it."
         raise ServiceError("invalid_model", message, 401)

@@ -67,8 +67,8 @@ class InspectCommands:
         listed, notes = None, []
         client = self._session.load_client()
         versions = client.settings.versions
-        if versions and ApiVersion.V1 not in versions:
-            notes.append(f"Version 1 needs other credentials: {needed_variables(ApiVersion.V1)}.")
+        if ApiVersion.V1 not in versions and not arguments.all:
+            notes.append("Version 1's models, for private deployments: %qianfan models --all.")
         if ApiVersion.V2 in versions:
             try:
                 listed = client.models(fresh=arguments.fresh)
@@ -79,7 +79,11 @@ class InspectCommands:
             notes.append(
                 f"The model list of version 2 needs credentials: {needed_variables(ApiVersion.V2)}."
             )
-        publish(models_bundle(_served_cards(client, listed), listed, notes))
+        cards = _served_cards(client, listed)
+        if not arguments.all:  # without any keys, those of the service's own version
+            reached = versions or (ApiVersion.V2,)
+            cards = [c for c in cards if c.version in reached or c.source == "yours"]
+        publish(models_bundle(cards, listed, notes))
 
     def _request(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.api.http.exchange import exchange_to_dict
@@ -167,6 +171,7 @@ def _snippet_request(sender: RequestSender) -> SnippetRequest:
 
 def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="request the list now, not once a day")
+    parser.add_argument("--all", action="store_true", help="also what your keys cannot reach")
 
 
 def _add_request_arguments(parser: argparse.ArgumentParser) -> None:

@@ -27,8 +27,11 @@ from qianfan_magic import (
     StreamError,
     TransportError,
 )
+from qianfan_magic.api.catalogue.cards import Card
+from qianfan_magic.api.catalogue.resolver import Catalogue
 from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import Settings
+from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.embedded.server import EmbeddedServer
 
 HELLO = [{"role": "user", "content": "hi"}]
@@ -670,3 +673,18 @@ def test_key_for_another_computer_without_tls_is_a_warning_once_for_each_address
             warnings.simplefilter("always")
             QianfanClient(Settings(credentials=keys[name], base_url=url, console_api_base_url=url))
         assert [url in str(warning.message) for warning in caught] == [True] * count, url
+
+
+def test_error_of_a_model_that_has_ended_names_the_day_and_the_successor():
+    today = datetime.now(UTC).date()
+    for days, is_named in ((-1, True), (0, True), (2, False)):
+        ends = today + timedelta(days=days)
+        card = Card(
+            name="old", kinds=("chat",), version=ApiVersion.V2, ends=ends, successor="ernie-5.1"
+        )
+        with EmbeddedServer() as server:
+            client = QianfanClient(server.settings(), catalogue=Catalogue([card]))
+            with client, pytest.raises(APIError) as caught:
+                client.chat([{"role": "user", "content": "hi"}], model="old")
+        named = f"no longer offers old since {ends}: use ernie-5.1" in caught.value.hint
+        assert named == is_named, days

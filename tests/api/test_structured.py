@@ -182,7 +182,7 @@ def test_schema_is_sent_as_the_model_takes_it(client):
     for model, field, is_in_question in (
         ("ernie-5.1", as_schema, False),
         ("model-without-a-card", as_schema, False),
-        ("deepseek-v3.2", {"type": "json_object"}, True),
+        ("deepseek-v4-pro", {"type": "json_object"}, True),
         ("qwen3-coder", None, True),
     ):
         body = client.prepare("chat", HELLO, {"model": model, "schema": COUNTRY}).body
@@ -195,14 +195,14 @@ def test_schema_is_sent_as_the_model_takes_it(client):
 
 def test_schema_stands_beside_pictures(client):
     parts = [{"type": "text", "text": "hi"}]
-    options = {"model": "deepseek-v3.2", "schema": COUNTRY}
+    options = {"model": "deepseek-v4-pro", "schema": COUNTRY}
     body = client.prepare("chat", [{"role": "user", "content": parts}], options).body
     assert body["messages"][-1]["content"][0] == parts[0]
     assert json.dumps(COUNTRY) in body["messages"][-1]["content"][1]["text"]
 
 
 def test_client_returns_the_object(client):
-    for model in ("ernie-5.1", "deepseek-v3.2"):
+    for model in ("ernie-5.1", "deepseek-v4-pro"):
         reply = client.chat(HELLO, model=model, schema=Country)
         assert isinstance(reply.parsed, Country), model
         assert reply.parsed.cities, model
@@ -218,7 +218,7 @@ def test_schema_that_cannot_be_sent_is_refused(client):
     for kind, content, more in (
         ("completion", "hi", {"model": "qwen3-coder-30b-a3b-instruct"}),
         ("chat", HELLO, {"model": "ernie-5.1", "response_format": "text"}),
-        ("chat", "hi", {"model": "deepseek-v3.2"}),
+        ("chat", "hi", {"model": "deepseek-v4-pro"}),
     ):
         with pytest.raises(ParameterError):
             client.prepare(kind, content, {"schema": COUNTRY} | more)

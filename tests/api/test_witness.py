@@ -118,7 +118,7 @@ NEW = {
         {"model": "deepseek-v4-pro", "enable_thinking": True},
         {"model": "deepseek-v4-pro", "thinking": {"type": "enabled"}},
     ),
-    "always thinking": (user("鸡兔同笼"), {"model": "ernie-x1.1"}),
+    "always thinking": (user("鸡兔同笼"), {"model": "ernie-5.0-thinking-latest"}),
     "sampled": (user("Who are you?"), ERNIE | SAMPLED | {"seed": 7, "frequency_penalty": 0.5}),
     "cut": (user("Great Wall"), ERNIE | {"max_tokens": 9}),
     "system": ([{"role": "system", "content": "Be brief."}, *user("hi")], ERNIE),
@@ -462,7 +462,10 @@ REFUSALS = {
     "model": Refusal(new(HI, {"model": "no-such"}), APIError, "invalid_model", 401),
     "characters": Refusal(old(LONG, DOLLY), APIError, 336007),
     "tokens": Refusal(old("word " * 5_000, {"endpoint": "stablelm_alpha_7b"}), APIError, 336103),
-    "new tokens": Refusal(new(LONG, {"model": "ernie-4.0-8k"}), APIError, "tokens_too_long", 400),
+    "new tokens": Refusal(
+        new(user("长" * 130_000), {"model": "ernie-5.1"}), APIError, "tokens_too_long", 400
+    ),
+    "new ended": Refusal(new(HI, {"model": "deepseek-v3.2"}), APIError, "model_offline", 403),
 }
 RATES = {
     f"{code} with {status}": Refusal(

@@ -221,7 +221,7 @@ def test_no_reasoning_is_sent_otherwise(v2):
     answer = v2.ask(BAT)
     assert "reasoning_content" not in answer["choices"][0]["message"]
     assert "completion_tokens_details" not in answer["usage"]
-    body = {"model": "deepseek-v3.2", "prompt": "x", "thinking": {"type": "enabled"}}
+    body = {"model": "qwen3-coder-30b-a3b-instruct", "prompt": "x", "thinking": {"type": "enabled"}}
     assert "completion_tokens_details" not in v2.post(body, COMPLETION).json()["usage"]
 
 

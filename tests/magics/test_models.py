@@ -24,7 +24,7 @@ from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
 
 MODELS = "/v2/models"
-HEADS = ["model", "kind", "API", "flags", "characters", "tokens", "can", "listed"]
+HEADS = ["model", "kind", "API", "flags", "characters", "tokens", "can", "listed", "ended"]
 
 
 def requests_for_the_list(server: EmbeddedServer) -> int:
@@ -51,11 +51,11 @@ def notes(shown: str) -> list[str]:
 # --- the table
 
 
-def test_table_has_a_row_for_each_card_sorted_by_version_and_name(notebook):
+def test_table_has_a_row_for_each_card_with_the_living_first(notebook):
     rows = table(notebook.run("%qianfan models"))
     assert rows.keys() == {card.name for card in package_cards()}
     assert list(next(iter(rows.values()))) == HEADS
-    order = [(-int(row["API"]), row["model"].lower()) for row in rows.values()]
+    order = [(-int(row["API"]), bool(row["ended"]), row["model"].lower()) for row in rows.values()]
     assert order == sorted(order)
     assert {row["API"] for row in rows.values()} == {"1", "2"}
 
@@ -63,14 +63,27 @@ def test_table_has_a_row_for_each_card_sorted_by_version_and_name(notebook):
 def test_row_describes_its_card(notebook):
     rows = table(notebook.run("%qianfan models"))
     for row in [
-        ["Dolly-12B", "chat", "1", "-m, -e", "4,800", "", "", ""],
-        ["ERNIE-4.0-8K", "chat", "1", "-m", "20,000", "5,120", "JSON", ""],
-        ["StarCoder", "completion", "1", "-m, -e", "", "", "", ""],
-        ["ernie-5.0", "chat", "2", "-m", "", "119,000", "think, see, JSON", "yes"],
-        ["ernie-x1.1", "chat", "2", "-m", "", "55,000", "always thinks, JSON", "yes"],
-        ["deepseek-v3.2", "chat, completion", "2", "-m", "", "96,000", "think, JSON", "yes"],
+        ["Dolly-12B", "chat", "1", "-m, -e", "4,800", "", "", "", ""],
+        ["ERNIE-4.0-8K", "chat", "1", "-m", "20,000", "5,120", "JSON", "", ""],
+        ["StarCoder", "completion", "1", "-m, -e", "", "", "", "", ""],
+        ["ernie-5.0", "chat", "2", "-m", "", "119,000", "think, see, JSON", "yes", ""],
+        [
+            *("ernie-x1.1", "chat", "2", "-m", "", "55,000", "always thinks, JSON", "no"),
+            "2026-09-29, now ernie-5.0-thinking-latest",
+        ],
     ]:
         assert list(rows[row[0]].values()) == row
+
+
+def test_table_has_what_the_keys_reach_or_all(monkeypatch, bare, own):
+    for name in ("AK", "SK"):
+        monkeypatch.delenv(f"QIANFAN_{name}")
+    shown = bare.run("%qianfan models")
+    assert {row["API"] for row in table(shown).values()} == {"2"}
+    assert notes(shown) == ["[Version 1's models, for private deployments: %qianfan models --all.]"]
+    everything = bare.run("%qianfan models --all")
+    assert table(everything).keys() == {card.name for card in package_cards()}
+    assert notes(everything) == []
 
 
 def test_html_has_the_same_table_with_its_numbers_to_the_right(quiet):
@@ -126,7 +139,7 @@ def test_table_marks_what_is_listed_and_adds_models_without_a_card(service, bare
     rows = table(bare.run("%qianfan models"))
     assert rows["ernie-5.1"]["listed"] == "yes"
     assert rows["ernie-5.0"]["listed"] == "no"
-    assert list(rows["brand-new"].values()) == ["brand-new", "", "2", "-m", "", "", "", "yes"]
+    assert list(rows["brand-new"].values()) == ["brand-new", "", "2", "-m", "", "", "", "yes", ""]
 
 
 def test_server_with_models_of_its_own_lists_them_alone(monkeypatch, service, bare):
@@ -162,7 +175,7 @@ def test_list_without_names_lists_nothing(service, bare):
         service.script.append(json_answer({"object": "list", "data": data}))
         rows = table(bare.run("%qianfan models --fresh"))
         assert rows["ernie-5.1"]["listed"] == "no", data
-        assert len(rows) == len(package_cards()), data
+        assert set(rows) == {card.name for card in package_cards() if card.version == 2}, data
 
 
 def test_listed_model_without_a_card_can_be_asked(service, bare):
@@ -192,7 +205,7 @@ def test_tab_offers_the_subcommand_and_its_flag(bare):
 def test_client_lists_the_models(own):
     with QianfanClient(own.settings()) as client:
         assert client.models() == sorted(
-            card.model or card.name for card in package_cards() if card.version == 2
+            card.name for card in package_cards() if card.version == 2 and card.ends is None
         )
 
 
@@ -429,14 +442,17 @@ def test_access_keys_fetch_a_token_for_the_list(monkeypatch, own, bare):
 
 
 def test_note_names_the_missing_credentials_of_version_2(monkeypatch, bare):
-    for variables in ({}, {"QIANFAN_AK": "made-up", "QIANFAN_SK": "made-up-too"}):
+    for variables, version in (
+        ({}, 2),
+        ({"QIANFAN_AK": "made-up", "QIANFAN_SK": "made-up-too"}, 1),
+    ):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         shown = bare.run("%qianfan models")
-        (note,) = notes(shown)
+        note = notes(shown)[-1]
         assert "QIANFAN_API_KEY" in note, variables
         assert "QIANFAN_ACCESS_KEY" in note, variables
-        assert len(table(shown)) == len(package_cards()), variables
+        assert {row["API"] for row in table(shown).values()} == {str(version)}, variables
         assert "listed" not in shown.splitlines()[0], variables
 
 

@@ -190,15 +190,15 @@ def test_line_is_refused_before_anything_was_sent(notebook):
 
 # --- after --compare
 
-COMPARE = "%%qianfan_chat --compare model=ernie-5.1,deepseek-v3.2,ernie-5.0\nhi"
+COMPARE = "%%qianfan_chat --compare model=ernie-5.1,deepseek-v4-pro,ernie-5.0\nhi"
 
 
 def test_request_of_each_column_is_shown(notebook):
     notebook.run(COMPARE)
-    for number, model in [("", "ernie-5.1"), ("1", "ernie-5.1"), ("2", "deepseek-v3.2")]:
+    for number, model in [("", "ernie-5.1"), ("1", "ernie-5.1"), ("2", "deepseek-v4-pro")]:
         assert body_of(bound(notebook, f"{LINE} {number}")["request"])["model"] == model, number
     assert notebook.run(f"{LINE} 2").startswith("--- Request 2 of 3\n")
-    assert '"deepseek-v3.2"' in bound(notebook, f"{LINE} 2 --as python")
+    assert '"deepseek-v4-pro"' in bound(notebook, f"{LINE} 2 --as python")
     error, _ = notebook.fail(f"{LINE} 4")
     assert error.hint == "There are the requests 1 to 3."
 

@@ -118,7 +118,7 @@ def test_words_around_the_only_block_are_left_out_with_a_note(geo):
 
 
 def test_schema_in_the_question_counts_towards_the_limit(geo):
-    geo.shell.user_ns["card"] = {"model": "deepseek-v3.2", "max_characters": 800}
+    geo.shell.user_ns["card"] = {"model": "deepseek-v4-pro", "max_characters": 800}
     geo.run("%config QianfanMagics.models = {'small': card}")
     geo.run("%%qianfan_chat -m small\n" + "x" * 400)
     assert "not sent" not in geo.run("%%qianfan_chat -m small --dry-run\nhi")

@@ -64,7 +64,9 @@ def test_flags_are_sent_as_parameters_of_version_2(notebook):
             "temperature": 0.5,
         },
         # Its card says that it has another field.
-        "%%qianfan_chat -m deepseek-v3.2 --no-enable-thinking": {"thinking": {"type": "disabled"}},
+        "%%qianfan_chat -m deepseek-v4-pro --no-enable-thinking": {
+            "thinking": {"type": "disabled"}
+        },
     }.items():
         notebook.run(f"{cell}\nhi")
         assert last_parameters(notebook) == expected, cell
@@ -76,7 +78,7 @@ def test_model_without_a_card_is_sent_enable_thinking(notebook):
 
 
 def test_model_that_always_thinks_needs_no_parameter(notebook):
-    for model in ("ernie-x1.1", "deepseek-v3.2-think"):
+    for model in ("ernie-5.0-thinking-latest", "ernie-5.0-thinking-exp"):
         notebook.run(f"%%qianfan_chat -m {model} -o reply\n{PUZZLE}")
         assert last_parameters(notebook) == {}, model
         assert notebook.bound("reply")[0].reasoning == REASONING, model
@@ -124,10 +126,10 @@ def test_thinking_for_every_cell_is_sent_if_it_applies_to_all_columns(notebook):
             notebook.run(f"%%qianfan_chat --compare model={models}\nhi")
             for body in bodies(notebook.server)[-2:]:
                 assert parameters(body) == {}, f"{line}, {models}"
-        notebook.run("%%qianfan_chat --compare model=ernie-5.1,deepseek-v3.2\nhi")
+        notebook.run("%%qianfan_chat --compare model=ernie-5.1,deepseek-v4-pro\nhi")
         sent = {body["model"]: parameters(body) for body in bodies(notebook.server)[-2:]}
         assert sent["ernie-5.1"] == {"enable_thinking": True}, line
-        assert sent["deepseek-v3.2"] == {"thinking": {"type": "enabled"}}, line
+        assert sent["deepseek-v4-pro"] == {"thinking": {"type": "enabled"}}, line
         notebook.run(undo)
 
 

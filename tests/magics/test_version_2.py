@@ -46,7 +46,7 @@ def test_json_is_requested_from_models_that_support_it(monkeypatch, bare):
     v1, v2 = "json_object", JSON
     for keys, flags, expected in (
         ("v2", "-m ernie-5.1", v2),
-        ("v2", "-m deepseek-v3.2", v2),
+        ("v2", "-m deepseek-v4-pro", v2),
         ("v2", "-m brand-new", v2),
         ("v1", "-m ERNIE-4.0-8K", v1),
         ("v1", "-m ernie-3.5-8k", v1),
@@ -301,6 +301,6 @@ def test_question_that_is_too_long_by_itself_fails_with_a_hint(bare, own):
 
 
 def test_conversation_is_shortened_to_the_tokens_of_the_card(notebook):
-    for words in (3_000, 2_000):
-        notebook.run(f"%%qianfan_chat -m ernie-4.0-8k\n{'word ' * words}")
+    for words in (70_000, 60_000):
+        notebook.run(f"%%qianfan_chat -m ernie-5.1\n{'word ' * words}")
     assert len(bodies(notebook.server)[-1]["messages"]) == 1

@@ -24,7 +24,7 @@ SERVICES |= {"AquilaCode-multi": AQUILA, "StableLM-Alpha-7B": STABLELM}
 IAM = "/v1/BCE-BEARER/token"
 CHAT, COMPLETION, MODELS = "/v2/chat/completions", "/v2/completions", "/v2/models"
 #: Models that reason: if enable_thinking says so, if thinking says so, always.
-ERNIE, DEEPSEEK, THINKER = "ernie-5.1", "deepseek-v4-pro", "ernie-x1.1"
+ERNIE, DEEPSEEK, THINKER = "ernie-5.1", "deepseek-v4-pro", "ernie-5.0-thinking-latest"
 #: A model of texts only, one that accepts images, and one of completions.
 PLAIN, SEEING, CODER = "ernie-4.5-turbo-128k", "ernie-4.5-turbo-vl", "qwen3-coder-30b-a3b-instruct"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from qianfan_magic.api.types import ApiVersion, Kind
 
-__all__ = ["CHAT", "Card", "key_of", "package_cards"]
+__all__ = ["CHAT", "Card", "ended_hint", "key_of", "package_cards", "read_cards_document"]
 
 #: Value of `Card.kinds` for a model that only chats.
 CHAT: tuple[Kind, ...] = ("chat",)
@@ -61,7 +61,7 @@ class Card:
     defaults
         Values that the service uses for parameters that a request leaves out, by name.
     ends
-        The day on which the service ends or ended the model; None if none is announced.
+        The day from which the service no longer offers the model; None if none is announced.
     successor
         The model that takes its place; empty if there is none.
     source
@@ -118,13 +118,38 @@ def package_cards() -> tuple[Card, ...]:
     import tomllib
 
     text = files("qianfan_magic.api.catalogue").joinpath("models.toml").read_text("utf-8")
-    document = tomllib.loads(text)
+    return read_cards_document(tomllib.loads(text))
+
+
+def read_cards_document(document: Mapping[str, Any]) -> tuple[Card, ...]:
+    """Build the cards of a document like ``models.toml``.
+
+    Raises
+    ------
+    TypeError, KeyError
+        If a model has an unknown field, or a source that the document does not list.
+    """
     return tuple(_card(row, document["sources"]) for row in document["models"])
 
 
-def _card(row: dict[str, Any], sources: dict[str, Any]) -> Card:
+def ended_hint(card: Card | None, today: date) -> str:
+    """Say that a model has ended, and what takes its place; empty if it has not.
+
+    Examples
+    --------
+    >>> card = Card(name="old", kinds=CHAT, ends=date(2026, 9, 29), successor="new")
+    >>> ended_hint(card, date(2026, 9, 29))
+    'The service no longer offers old since 2026-09-29: use new. '
+    """
+    if card is None or card.ends is None or today < card.ends:
+        return ""
+    use = f": use {card.successor}" if card.successor else ""
+    return f"The service no longer offers {card.name} since {card.ends}{use}. "
+
+
+def _card(row: Mapping[str, Any], sources: Mapping[str, Any]) -> Card:
     source = sources[row["source"]]
-    fields = row | {
+    fields = dict(row) | {
         "version": ApiVersion(row["version"]),
         "kinds": tuple(row["kinds"]),
         "source": f"{source['title']}, {source['date']}",

@@ -239,7 +239,8 @@ def did_you_mean(model: object, cards: Iterable[Card]) -> str:
     """Suggest the card whose name is closest to an unknown model; empty if none is close."""
     names: dict[str, str] = {}
     for card in cards:
-        names.setdefault(card.name.lower(), card.name)
+        if card.ends is None:
+            names.setdefault(card.name.lower(), card.name)
     close = difflib.get_close_matches(str(model).lower(), names, 1)
     return f"Did you mean {names[close[0]]}? " if close else ""
 

@@ -31,6 +31,8 @@ from qianfan_magic.masking import log
 
 __all__ = ["Call"]
 
+_NOT_FOUND = 404
+
 
 class Call:
     """One request with its retries.
@@ -43,6 +45,8 @@ class Call:
         What to send.
     settings
         Number of attempts, waits between them, and time-outs.
+    model_hint
+        Put before the hint of an error that says that there is no such model.
 
     Attributes
     ----------
@@ -50,10 +54,18 @@ class Call:
         The record of what was sent and received.
     """
 
-    def __init__(self, connection: Connection, request: Request, settings: Settings) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        request: Request,
+        settings: Settings,
+        *,
+        model_hint: str = "",
+    ) -> None:
         self._connection = connection
         self._request = request
         self._settings = settings
+        self._model_hint = model_hint
         self.exchange = Exchange(request)
         self._renewed = False
         self._response: requests.Response | None = None
@@ -92,6 +104,8 @@ class Call:
                         ended = chunk.is_end
         except (StreamError, APIError) as error:
             error.partial = "".join(arrived)
+            if isinstance(error, APIError) and _is_missing_model(error):
+                error.hint = self._model_hint + error.hint
             raise
         finally:
             self.exchange.took = self.exchange.elapsed()
@@ -170,6 +184,10 @@ class Call:
             multiplier=self._settings.backoff_factor, max=longest
         ) + tenacity.wait_random(0, self._settings.retry_jitter)
         return max(retry_after or 0.0, min(backoff(state), longest))
+
+
+def _is_missing_model(error: APIError) -> bool:
+    return error.error_code in {"invalid_model", "model_offline"} or error.status == _NOT_FOUND
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

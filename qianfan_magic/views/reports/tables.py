@@ -113,12 +113,29 @@ def models_bundle(
         Lines below the table.
     """
     known = {card.model or card.name for card in cards if card.version == ApiVersion.V2}
-    headers = MODELS_HEADERS if listed is None else (*MODELS_HEADERS, "listed")
-    rows = [_model_row(card, listed) for card in cards]
-    without_card = set(listed or ()) - known
-    rows += [[name, "", "2", "-m", "", "", "", "yes"] for name in without_card]
-    rows.sort(key=lambda row: (-int(row[2]), row[0].lower()))
-    return table_bundle(headers, rows, numbers=("characters", "tokens"), notes=notes)
+    rows = [(_order(card), [*_model_row(card, listed), _end(card)]) for card in cards]
+    rows += [
+        ((-2, False, name.lower()), [name, "", "2", "-m", "", "", "", "yes", ""])
+        for name in set(listed or ()) - known
+    ]
+    rows.sort()
+    headers = [*MODELS_HEADERS, *["listed"] * (listed is not None), "ended"]
+    cells = [row for _, row in rows]
+    if not any(row[-1] for row in cells):
+        headers, cells = headers[:-1], [row[:-1] for row in cells]
+    return table_bundle(headers, cells, numbers=("characters", "tokens"), notes=notes)
+
+
+def _order(card: Card) -> tuple[int, bool, str]:
+    """Return the key that sorts version 2 first, and in each version the living models."""
+    return (-card.version, card.ends is not None, card.name.lower())
+
+
+def _end(card: Card) -> str:
+    """Return the day on which a model ends or ended, and what takes its place."""
+    if card.ends is None:
+        return ""
+    return f"{card.ends}, now {card.successor}" if card.successor else str(card.ends)
 
 
 def _model_row(card: Card, listed: Collection[str] | None) -> list[str]:

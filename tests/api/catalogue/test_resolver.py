@@ -1,10 +1,12 @@
 """The model cards, and to which service and version a request goes, with which limits."""
 
+import re
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
-from qianfan_magic.api.catalogue.cards import Card, package_cards
+from qianfan_magic.api.catalogue.cards import Card, package_cards, read_cards_document
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service, check_endpoint, check_length
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, SettingsError
@@ -34,26 +36,6 @@ DOCUMENTED = [
     ("CodeLlama-7b", "completion", "codellama_7b_instruct", None, None),
 ]
 
-# Name, tokens of input, whether it takes pictures, the field that makes it think: version 2's
-# model list and its page on thinking.
-DOCUMENTED_2 = [
-    ("ernie-5.1", 119_000, False, "enable_thinking"),
-    ("ernie-5.0", 119_000, True, "enable_thinking"),
-    ("ernie-4.5-turbo-128k", None, False, ""),
-    ("ernie-4.5-turbo-vl", 123_000, True, ""),
-    ("ernie-x1.1", 55_000, False, "always"),
-    ("ernie-4.0-8k", 5_120, False, ""),
-    ("ernie-3.5-8k", 5_120, False, ""),
-    ("ernie-speed-128k", 126_976, False, ""),
-    ("deepseek-v4-pro", 1_000_000, False, "thinking"),
-    ("deepseek-v3.2", 96_000, False, "thinking"),
-    ("deepseek-v3.2-think", 96_000, False, "always"),
-    ("glm-5.3", None, False, "thinking"),
-    ("qwen3.5-397b-a17b", None, False, ""),
-    ("qwen3-vl-235b-a22b-instruct", None, True, ""),
-    ("qwen3-coder-30b-a3b-instruct", None, False, ""),
-    ("qwen3-coder-480b-a35b-instruct", None, False, ""),
-]
 CATALOGUE = Catalogue()
 VERSIONS: list[tuple[int, ...]] = [(), (1,), (2,), (1, 2)]
 
@@ -95,19 +77,32 @@ def test_cards_of_version_1_are_those_of_the_documents():
     assert cards == documented
 
 
-def test_cards_of_version_2_are_those_of_the_lists():
-    cards = {card.name: card for card in package_cards() if card.version == 2}
-    assert sorted(cards) == sorted(row[0] for row in DOCUMENTED_2)
-    for name, tokens, sees, thinks in DOCUMENTED_2:
-        card = cards[name]
-        assert (card.endpoint, card.max_characters, card.max_tokens) == ("", None, tokens), name
-        assert (card.sees, card.thinks) == (sees, thinks), name
+def test_each_model_of_a_version_has_one_card_with_its_source():
+    cards = package_cards()
+    assert len({(card.version, card.key) for card in cards}) == len(cards)
+    for card in cards:
+        assert re.search(r", 20\d\d-\d\d-\d\d$", card.source), card.name
 
 
-def test_completion_models_of_version_2_are_those_that_fill_in():
-    filling = {c.name for c in package_cards() if c.version == 2 and "completion" in c.kinds}
-    coders = {"qwen3-coder-30b-a3b-instruct", "qwen3-coder-480b-a35b-instruct"}
-    assert filling == {"deepseek-v3.2", *coders}
+def test_model_that_has_ended_has_a_living_successor_of_its_kind():
+    living = {card.name: card for card in package_cards() if card.ends is None}
+    ended = [card for card in package_cards() if card.ends]
+    assert "deepseek-v3.2" in {card.name for card in ended}
+    for card in ended:
+        successor = living[card.successor]
+        assert successor.version == card.version, card.name
+        assert "chat" in successor.kinds, card.name
+
+
+def test_data_file_may_have_no_other_field_or_source():
+    row = {"name": "new", "version": 2, "kinds": ["chat"], "source": "here"}
+    sources = {"here": {"title": "A page", "date": date(2026, 1, 2)}}
+    (card,) = read_cards_document({"sources": sources, "models": [row]})
+    assert card == Card(name="new", kinds=("chat",), version=2, source="A page, 2026-01-02")
+    with pytest.raises(TypeError, match="max_token"):
+        read_cards_document({"sources": sources, "models": [row | {"max_token": 5}]})
+    with pytest.raises(KeyError, match="there"):
+        read_cards_document({"sources": sources, "models": [row | {"source": "there"}]})
 
 
 def test_key_of_a_card_is_a_word():
@@ -409,6 +404,6 @@ def test_capabilities_of_a_service_without_a_card_are_those_of_its_version():
         Service("m", version=ApiVersion.V2): True,
         Service("m", version=ApiVersion.V2, card=card_of_model("ernie-5.1")): True,
         Service("m", version=ApiVersion.V2, card=card_of_model("glm-5.3")): True,
-        Service("m", version=ApiVersion.V2, card=card_of_model("qwen3.5-397b-a17b")): False,
+        Service("m", version=ApiVersion.V2, card=card_of_model("ernie-4.5-turbo-vl")): False,
     }
     assert {service: service.can_think for service in thinking} == thinking

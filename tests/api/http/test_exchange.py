@@ -38,7 +38,7 @@ SERVICES = {
     (1, "chat"): {"endpoint": "ep"},
     (1, "completion"): {"endpoint": "我的服务_1"},
     (2, "chat"): {"model": "ernie-5.1"},
-    (2, "completion"): {"model": "deepseek-v3.2"},
+    (2, "completion"): {"model": "qwen3-coder-30b-a3b-instruct"},
 }
 TEXTS = {
     "English": "hi",
@@ -247,10 +247,10 @@ def test_request_has_service_and_body(raw_server, make_client):
     assert request == Request(
         version=2,
         kind="completion",
-        service="deepseek-v3.2",
+        service="qwen3-coder-30b-a3b-instruct",
         base_url=raw_server.url + "/v2",
         url=raw_server.url + "/v2/completions",
-        body={"model": "deepseek-v3.2", "prompt": "def f(", "suffix": "\n"},
+        body={"model": "qwen3-coder-30b-a3b-instruct", "prompt": "def f(", "suffix": "\n"},
     )
 
 

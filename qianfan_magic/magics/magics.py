@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from qianfan_magic.api.catalogue.user_cards import read_cards
 from qianfan_magic.api.types import Kind
@@ -52,6 +52,7 @@ class QianfanMagics(Magics, MagicsConfig):
             line_magic=self.line_magic,
         )
 
+    @no_var_expand  # braces and $ of a flag arrive as written; --fill fills the cell alone
     @flags("qianfan_complete", "completion")
     @cell_magic
     @short_interrupt()
@@ -60,6 +61,7 @@ class QianfanMagics(Magics, MagicsConfig):
         with self._preserving_record():
             self._run("completion", self._parse("qianfan_complete", line), cell)
 
+    @no_var_expand  # braces and $ of a flag arrive as written; --fill fills the cell alone
     @flags("qianfan_chat", "chat", *CHAT)
     @cell_magic
     @short_interrupt()
@@ -68,6 +70,7 @@ class QianfanMagics(Magics, MagicsConfig):
         with self._preserving_record() as run:
             self._run("chat", self._parse("qianfan_chat", line), cell, run)
 
+    # IPython expands {name} and $name in its line, so that %qianfan params temperature={t} works.
     @line_magic
     @short_interrupt("stopped")
     def qianfan(self, line: str) -> None:

@@ -113,6 +113,17 @@ def test_fill_interpolates_variables(notebook):
     assert notebook.bodies[0]["messages"][0]["content"] == "hello 李"
 
 
+def test_braces_and_dollars_in_the_line_arrive_as_written(notebook):
+    """IPython would replace {name} and $name by the variable, even without --fill."""
+    notebook.run("name = 5")
+    for text in ("{", "{name}", "$name", "{name}$name"):
+        for flags in ("", "--fill"):
+            for magic in BOTH:
+                notebook.run(f"%%{magic} {flags} --stop {text} --user-id '{text}'\nhi")
+                where = f"%%{magic} {flags} --stop {text}"
+                assert (sent(notebook)["stop"], sent(notebook)["user_id"]) == ([text], text), where
+
+
 def test_timeout_ends_a_stream_that_falls_silent(own, bare):
     own.fail(Fault(end="silence", after=2))
     error, _ = bare.fail("%%qianfan_chat --timeout 0.2\nhi")

@@ -49,6 +49,11 @@ def test_sliders_apply_to_the_next_chat(notebook):
         assert sent(notebook) == parameters | {"stream": True}, lines
 
 
+def test_slider_can_be_set_from_a_variable(notebook):
+    notebook.run("top = 5", "%qianfan params top_k={top}", "%%qianfan_chat\nhi")
+    assert sent(notebook)["top_k"] == 5
+
+
 def test_slider_applies_to_every_cell(notebook):
     notebook.run("%qianfan params top_k=5", "%%qianfan_complete\nx", "%%qianfan_chat\nhi")
     assert [body["top_k"] for body in notebook.bodies] == [5, 5]

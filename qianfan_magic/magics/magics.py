@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.extensions import ExtensionManager
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from qianfan_magic.api.catalogue.user_cards import read_cards
@@ -136,9 +138,16 @@ def add_empty_body(lines: list[str]) -> list[str]:
     return lines
 
 
+#: The key in `InteractiveShell.meta` under which a reload keeps the magics.
+_KEPT = "qianfan_magic"
+
+
 def load(ipython: InteractiveShell) -> None:
-    """Register the magics, Tab completion and the transformation of empty cells."""
-    magics = QianfanMagics(ipython)
+    """Register the magics, Tab completion and the transformation of empty cells.
+
+    After ``%reload_ext`` these are the magics of before, with all that the notebook holds.
+    """
+    magics = _kept(ipython) or QianfanMagics(ipython)
     ipython.register_magics(magics)
     ipython.input_transformers_cleanup.append(add_empty_body)
     if ipython.Completer is not None:
@@ -146,10 +155,16 @@ def load(ipython: InteractiveShell) -> None:
 
 
 def unload(ipython: InteractiveShell) -> None:
-    """Remove what `load` registered, and close what the notebook has open."""
+    """Remove what `load` registered, and close what the notebook has open.
+
+    ``%reload_ext`` closes the panel alone: conversations, sliders, client and demo server stay.
+    """
     magics = ipython.magics_manager.registry.pop("QianfanMagics")
     magics.panel.close()
-    magics.session.close()
+    if _is_reload():
+        ipython.meta[_KEPT] = magics
+    else:
+        magics.session.close()
     for kind, names in magics.magics.items():
         for name in names:
             ipython.magics_manager.magics[kind].pop(name, None)
@@ -157,3 +172,27 @@ def unload(ipython: InteractiveShell) -> None:
     ipython.input_transformers_cleanup.remove(add_empty_body)
     if ipython.Completer is not None:
         ipython.Completer.custom_matchers.remove(magics.matcher)
+
+
+def _is_reload() -> bool:
+    """Tell whether IPython unloads the extension only to load it again.
+
+    It calls the same function for ``%unload_ext`` and for ``%reload_ext``, without a word on
+    which it is, so the callers are looked through.
+    """
+    frame = inspect.currentframe()
+    while frame and frame.f_code is not ExtensionManager.reload_extension.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _kept(ipython: InteractiveShell) -> QianfanMagics | None:
+    """Take back the magics that a reload has kept; None if there are none."""
+    magics = ipython.meta.pop(_KEPT, None)
+    if magics is None:
+        return None
+    if type(magics) is not QianfanMagics:  # this module has been imported anew since
+        magics.session.close()
+        return None
+    ipython.configurables.append(magics)  # as the constructor of Magics does
+    return magics

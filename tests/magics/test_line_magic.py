@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
-from support.notebook import BOTH, GREETING, assert_fails_cleanly
+from support.notebook import BOTH, GREETING, LOAD_ANEW, assert_fails_cleanly, sent
 from support.requests_seen import with_keys
 from support.waiting import until
 
 from qianfan_magic import ParameterError
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
+from qianfan_magic.magics import magics
+from qianfan_magic.magics.magics import QianfanMagics
 
 SUBCOMMANDS = [
     *("status", "demo", "params", "history", "undo", "reset", "keep"),
@@ -206,14 +208,40 @@ def test_unload_stops_the_server(notebook):
     assert "not found" in str(error)
 
 
-def test_reloaded_extension_starts_anew(notebook):
-    for lines in (["%reload_ext"], ["%unload_ext", "%load_ext"]):
-        server = notebook.server
-        notebook.run("%%qianfan_chat\nhi", *[f"{line} qianfan_magic" for line in lines])
-        assert not accepts_connections(server), lines
-        notebook.run("%qianfan demo")
-        assert notebook.conversation_names() == [], lines
-        assert GREETING.search(notebook.run("%%qianfan_chat\nhi")), lines
+def test_extension_that_was_unloaded_starts_anew(notebook):
+    server = notebook.server
+    notebook.run("%%qianfan_chat\nhi", LOAD_ANEW)
+    assert not accepts_connections(server)
+    notebook.run("%qianfan demo")
+    assert notebook.conversation_names() == []
+    assert GREETING.search(notebook.run("%%qianfan_chat\nhi"))
+
+
+def test_reload_keeps_what_the_notebook_holds(notebook):
+    notebook.run("%config QianfanMagics.top_k = 3", "%qianfan params temperature=0.3")
+    notebook.run("%%qianfan_chat\nhi", "%%qianfan_chat --compare top_p=0.1,0.9\nhello")
+    server, threads = notebook.server, threading.active_count()
+    for _ in range(2):
+        notebook.run("%reload_ext qianfan_magic")
+    assert (notebook.server, threading.active_count()) == (server, threads)
+    notebook.run("%qianfan keep 2", "%%qianfan_chat\nhey")
+    assert notebook.questions() == ["hi", "hello", "hey"]
+    assert sent(notebook) == {"temperature": 0.3, "top_k": 3, "stream": True}
+    assert notebook.turns()[1].parameters["top_p"] == 0.9
+
+
+def test_reload_registers_everything_once(notebook):
+    before = attachments(notebook.shell)
+    notebook.run("%reload_ext qianfan_magic")
+    assert attachments(notebook.shell) == before
+
+
+def test_reload_after_the_package_was_imported_anew_stops_the_old_server(notebook, monkeypatch):
+    server = notebook.server
+    monkeypatch.setattr(magics, "QianfanMagics", type("QianfanMagics", (QianfanMagics,), {}))
+    notebook.run("%reload_ext qianfan_magic")
+    assert not accepts_connections(server)
+    assert notebook.conversation_names() == []
 
 
 def test_cell_that_quotes_a_magic_is_plain_python(bare):

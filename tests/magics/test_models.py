@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.notebook import Notebook
+from support.notebook import LOAD_ANEW, Notebook
 from support.raw_server import Answer, RawServer, json_answer
 from support.requests_seen import bodies
 
@@ -222,7 +222,7 @@ def test_list_is_requested_once_for_all_notebooks_unless_it_must_be_fresh(own, b
     for line, count in [
         ("%qianfan models", 1),
         ("%qianfan models", 1),
-        ("%reload_ext qianfan_magic\n%qianfan models", 1),
+        (f"{LOAD_ANEW}\n%qianfan models", 1),
         ("%qianfan models --fresh", 2),
     ]:
         bare.run(line)
@@ -251,7 +251,7 @@ def test_processes_share_the_list(own, bare):
 def test_fresh_list_replaces_the_cached_one(service, bare):
     service.script += [listing("old"), listing("new")]
     bare.run("%qianfan models", "%qianfan models --fresh")
-    rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
+    rows = table(bare.run(LOAD_ANEW, "%qianfan models"))
     assert "new" in rows
     assert "old" not in rows
 
@@ -308,7 +308,7 @@ def test_invalid_or_outdated_cache_file_is_replaced(own, bare, tmp_path):
     ]
     for count, content in enumerate([*map(str.encode, texts), b"\xff\xfe\x00"], 2):
         cache_file(tmp_path).write_bytes(content)
-        rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
+        rows = table(bare.run(LOAD_ANEW, "%qianfan models"))
         assert rows["ernie-5.1"]["listed"] == "yes", content[:80]
         assert requests_for_the_list(own) == count, content[:80]
 
@@ -318,11 +318,11 @@ def test_cache_that_cannot_be_read_or_written_is_ignored(monkeypatch, own, bare,
     path = cache_file(tmp_path)
     path.unlink()
     path.mkdir()
-    rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
+    rows = table(bare.run(LOAD_ANEW, "%qianfan models"))
     assert rows["ernie-5.1"]["listed"] == "yes"
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("QIANFAN_CACHE_DIR", str(tmp_path / "file"))
-    rows = table(bare.run("%reload_ext qianfan_magic", "%qianfan models"))
+    rows = table(bare.run(LOAD_ANEW, "%qianfan models"))
     assert rows["ernie-5.1"]["listed"] == "yes"
 
 
@@ -402,7 +402,7 @@ def test_failure_is_a_note_below_the_cards_and_is_not_cached(own, bare, tmp_path
     ]
     for fault, words in cases:
         own.fail(fault)
-        shown = bare.run("%reload_ext qianfan_magic", "%qianfan models")
+        shown = bare.run(LOAD_ANEW, "%qianfan models")
         (note,) = notes(shown)
         assert note.startswith("[The list of version 2 could not be requested"), fault
         assert words in note, fault

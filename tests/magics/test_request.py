@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.kernel import Kernel
-from support.notebook import WALL, Notebook, assert_fails_cleanly
+from support.notebook import LOAD_ANEW, WALL, Notebook, assert_fails_cleanly
 from support.panel import PanelPage, panels
 from support.raw_server import Answer, RawServer, Seen, json_answer, stream_answer
 from support.requests_seen import V2, bodies
@@ -126,7 +126,7 @@ def test_hostile_response_is_neither_html_nor_a_terminal_command(quiet, notebook
 
 
 def test_request_of_the_button_again_is_shown(live):
-    live.run("%reload_ext qianfan_magic")
+    live.run(LOAD_ANEW)
     shown = live.run("%qianfan params")
     live.run(f"{V1_CHAT}\nhi")
     live.run("%qianfan params top_k=7")
@@ -184,7 +184,7 @@ def test_line_is_refused_before_anything_was_sent(notebook):
     for cell, words in product(cells, ["", "1", "--as curl", "-o bound"]):
         notebook.run(cell)
         assert_fails_cleanly(notebook, f"{LINE} {words}", NOTHING_SENT, ParameterError)
-    notebook.run(f"{V2_CHAT}\nhi", LINE, "%reload_ext qianfan_magic")
+    notebook.run(f"{V2_CHAT}\nhi", LINE, LOAD_ANEW)
     assert_fails_cleanly(notebook, LINE, NOTHING_SENT, ParameterError)
 
 
@@ -360,7 +360,7 @@ def login(monkeypatch, bare, raw_server) -> Login:
                 environment.setenv(name, value)
             # A secret that an earlier case has remembered would be masked in any case.
             masking.forget_all()
-            bare.run("%reload_ext qianfan_magic")
+            bare.run(LOAD_ANEW)
             yield
 
     return credentials

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.kernel import WIDGET, Ran, is_view
-from support.notebook import WALL, Notebook, assert_fails_cleanly, sent
+from support.notebook import LOAD_ANEW, WALL, Notebook, assert_fails_cleanly, sent
 from support.panel import PanelPage, panels
 
 from qianfan_magic import ParameterError
@@ -71,8 +71,8 @@ def test_slider_survives_demo_and_reset(notebook):
         assert sent(notebook)["top_k"] == 5, line
 
 
-def test_reload_unsets_the_sliders(notebook):
-    notebook.run("%qianfan params top_k=5", "%reload_ext qianfan_magic", "%qianfan demo")
+def test_loading_anew_unsets_the_sliders(notebook):
+    notebook.run("%qianfan params top_k=5", LOAD_ANEW, "%qianfan demo")
     notebook.run("%%qianfan_chat\nhi")
     assert sent(notebook) == {"stream": True}
 
@@ -170,7 +170,7 @@ def test_unwatched_table_is_one_plain_output_without_html_in_its_values(quiet):
 @pytest.fixture
 def page(live) -> PanelPage:
     """Return a panel of an extension that was just loaded."""
-    live.run("%reload_ext qianfan_magic")
+    live.run(LOAD_ANEW)
     shown = live.run("%qianfan params")
     return PanelPage(live, shown, panels(shown)[0])
 

@@ -28,6 +28,9 @@ CUT_OFF = "%%qianfan_chat --max-tokens 10\nPlease introduce Beijing"
 #: Two services of one model; a fault applies to the one whose name is in its path.
 ENDPOINTS = "--compare endpoint=a_dolly_12b,b_dolly_12b"
 
+#: Lines that forget everything, as a new kernel does; ``%reload_ext`` keeps it.
+LOAD_ANEW = "%unload_ext qianfan_magic\n%load_ext qianfan_magic"
+
 
 class Notebook:
     """A shell with the extension, and what its cells did.

@@ -11,6 +11,7 @@ from typing import Any
 
 import nbformat
 from support.kernel import Kernel, Ran
+from support.notebook import LOAD_ANEW
 
 KEY = "qianfan_magic"
 
@@ -117,8 +118,8 @@ class Page:
         nbformat.write(saved, self.path)
 
     def restart(self) -> None:
-        """Reload the extension, which forgets all conversations as a new kernel would."""
-        self.kernel.run("%reload_ext qianfan_magic")
+        """Load the extension anew, which forgets all conversations as a new kernel would."""
+        self.kernel.run(LOAD_ANEW)
 
 
 def text_of(ran: Ran) -> str:

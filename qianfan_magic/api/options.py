@@ -38,11 +38,13 @@ class ChatOptions(_CommonOptions, total=False):
     fit; see `qianfan_magic.api.structured`.
     """
 
+    max_completion_tokens: int | None
     seed: int | None
     frequency_penalty: float | None
     presence_penalty: float | None
     enable_thinking: bool | None
     thinking_budget: int | None
+    reasoning_effort: Literal["minimal", "low", "medium", "high", "xhigh", "max"] | None
     system: str | None
     schema: Any
     response_format: Literal["text", "json_object"] | None

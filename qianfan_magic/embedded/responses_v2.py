@@ -53,7 +53,8 @@ class AnswerV2(Answer):
     ----------
     request
         The request; its ``stop``, ``thinking_budget`` and ``max_tokens`` are applied here.
-        ``max_tokens`` limits reasoning and answer together (note to the service's model list).
+        ``max_tokens`` limits reasoning and answer together (note to the service's model list), as
+        ``max_completion_tokens`` does.
     text, reasoning
         The engine's answer and reasoning.
     """
@@ -63,7 +64,7 @@ class AnswerV2(Answer):
         parameters = request.parameters
         for stop in parameters.get("stop", []):
             text = text.partition(stop)[0]  # version 2 leaves the stop text out of the answer
-        max_tokens = parameters.get("max_tokens")
+        max_tokens = parameters.get("max_completion_tokens", parameters.get("max_tokens"))
         reasoning, _ = truncate(reasoning, parameters.get("thinking_budget"))
         self._reasoning, reasoning_is_truncated = truncate(reasoning, max_tokens)
         self._reasoning_tokens = estimate_tokens(self._reasoning)

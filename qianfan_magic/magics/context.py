@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qianfan_magic.api.catalogue.parameters import check_text, is_supported
+from qianfan_magic.api.catalogue.parameters import EXCLUSIVE, check_text, is_supported
 from qianfan_magic.conversation.turn import CELL_ID, CellRun, ImageAttachment, digest
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.magics.config import CONFIGURABLE
@@ -127,6 +127,8 @@ class MagicContext:
         }
         if not all(service.can_think for service in services):
             names -= _THINKING
+        if not all(service.has_effort for service in services):
+            names.discard("reasoning_effort")
         return {name: value for name, value in values.items() if name in names}
 
     def make_request(
@@ -183,7 +185,11 @@ class MagicContext:
     ) -> dict[str, Any]:
         """Return the parameters of a request; flags take precedence over other values."""
         flags = {k: v for k, v in options.request.items() if k not in {"endpoint", "model"}}
-        return self.applicable(values, kind, services.values() or [service]) | flags
+        applicable = self.applicable(values, kind, services.values() or [service])
+        varied = {name for changed in options.compare.values() for name in changed}
+        if EXCLUSIVE & (flags.keys() | varied):
+            applicable = {k: v for k, v in applicable.items() if k not in EXCLUSIVE}
+        return applicable | flags
 
     def _column_services(
         self, client: QianfanClient, kind: Kind, options: CellOptions

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SLIDER_PARAMETERS", "SliderPanel"]
 
 #: The parameters that the panel sets, by name.
-SLIDER_PARAMETERS = {parameter.name: parameter for parameter in SHAPING}
+SLIDER_PARAMETERS = {row.name: row for row in SHAPING if not row.choices}
 
 
 class SliderPanel:

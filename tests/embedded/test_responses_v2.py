@@ -254,6 +254,7 @@ def test_thinking_budget_truncates_the_reasoning_only(v2):
 
 def test_max_tokens_limits_reasoning_and_answer_together(v2):
     answer = think(v2, max_tokens=50)
+    assert think(v2, max_completion_tokens=50)["choices"] == answer["choices"]
     (choice,) = answer["choices"]
     assert choice["message"]["content"] == ""
     assert choice["finish_reason"] == "length"

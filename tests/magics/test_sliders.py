@@ -15,7 +15,8 @@ from qianfan_magic import ParameterError
 from qianfan_magic.embedded.faults import Fault
 
 NAMES = ["temperature", "top_p", "top_k", "penalty_score", "stop", "max_tokens"]
-NAMES += ["seed", "enable_thinking", "thinking_budget"]
+NAMES += ["max_completion_tokens", "seed", "frequency_penalty", "presence_penalty"]
+NAMES += ["enable_thinking", "thinking_budget"]
 
 # --- typed
 

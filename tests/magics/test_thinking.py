@@ -56,6 +56,11 @@ def test_flags_are_sent_as_parameters_of_version_2(notebook):
         f"{NEW} --no-enable-thinking": {"enable_thinking": False},
         f"{NEW} --thinking-budget 100": {"thinking_budget": 100},
         f"{NEW} --seed 7": {"seed": 7},
+        f"{NEW} --frequency-penalty -2 --presence-penalty 0.5": {
+            "frequency_penalty": -2.0,
+            "presence_penalty": 0.5,
+        },
+        f"{NEW} --max-completion-tokens 1": {"max_completion_tokens": 1},
         f"{NEW} --max-tokens 1": {"max_tokens": 1},
         f"{NEW} --user-id li": {"user": "li"},
         f"{THINK} --thinking-budget=200 -t 0.5": {
@@ -75,6 +80,38 @@ def test_flags_are_sent_as_parameters_of_version_2(notebook):
 def test_model_without_a_card_is_sent_enable_thinking(notebook):
     body = dry_run_body(notebook, "%%qianfan_chat -m brand-new --enable-thinking --dry-run\nhi")
     assert parameters(body) == {"enable_thinking": True}
+
+
+def test_effort_is_sent_where_the_card_has_it_or_nothing_is_known(notebook):
+    """A flag that does not apply is an error, a setting for every cell is left out."""
+    notebook.run('%config QianfanMagics.models = {"r": {"model": "ernie-5.1", "effort": True}}')
+    effort = {"reasoning_effort": "low"}
+    flag = "--reasoning-effort low"
+    notebook.run(f"%%qianfan_chat -m r {flag}\nhi")
+    assert last_parameters(notebook) == effort
+    assert notebook.turns()[-1].parameters == effort
+    assert_fails_cleanly(notebook, f"{NEW} {flag}\nhi", "5.1 does not take reasoning_effort")
+    notebook.run("%config QianfanMagics.reasoning_effort = 'low'")
+    for model, expected in {"r": effort, "ernie-5.1": {}, "brand-new": effort}.items():
+        body = dry_run_body(notebook, f"%%qianfan_chat -m {model} --dry-run\nhi")
+        assert parameters(body) == expected, model
+    notebook.run("%%qianfan_chat --compare model=r,ernie-5.1\nhi")
+    assert [parameters(body) for body in bodies(notebook.server)[-2:]] == [{}, {}]
+
+
+def test_limit_of_a_flag_takes_the_place_of_the_other_limit_for_every_cell(notebook):
+    notebook.run("%qianfan params max_tokens=50")
+    for flags, expected in {
+        "": [{"max_tokens": 50}],
+        "--max-completion-tokens 9": [{"max_completion_tokens": 9}],
+        "--compare max_completion_tokens=8,9": [
+            {"max_completion_tokens": 8},
+            {"max_completion_tokens": 9},
+        ],
+    }.items():
+        notebook.run(f"{NEW} {flags}\nhi")
+        sent = [parameters(body) for body in bodies(notebook.server)[-len(expected) :]]
+        assert sorted(sent, key=str) == expected, flags
 
 
 def test_model_that_always_thinks_needs_no_parameter(notebook):

@@ -4,7 +4,8 @@ Flags, checks, the settings in ``%config`` and the documentation are derived fro
 parameter, add a row. Names, types and ranges are those of the API documents of Dolly-12B,
 StarCoder, AquilaCode-multi and StableLM-Alpha-7B. `system`, `max_tokens`, `response_format`,
 `disable_search` and `enable_citation` are from the documents of newer chat models; parameters of
-version 2 alone are from its own document ("对话Chat V2").
+version 2 alone are from its own document ("对话Chat V2"); the levels of `reasoning_effort` are
+those of the documents of DeepSeek (low, high, max) and of OpenAI (minimal to xhigh).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from qianfan_magic.errors import ParameterError
 
 __all__ = [
     "BY_NAME",
+    "EXCLUSIVE",
     "FLAGGED",
     "PARAMETERS",
     "SENDING",
@@ -88,6 +90,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         help="largest length of the answer in tokens; version 1: 2 to 2048, chat models only",
     ),
     Parameter(
+        name="max_completion_tokens",
+        type=int,
+        flags=("--max-completion-tokens",),
+        support={ApiVersion.V2: CHAT},
+        minimum=1,
+        help="largest length of thoughts and answer together, in tokens; instead of max_tokens",
+    ),
+    Parameter(
         name="seed",
         type=int,
         flags=("--seed",),
@@ -99,6 +109,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         name="frequency_penalty",
         type=float,
+        flags=("--frequency-penalty",),
         support={ApiVersion.V2: CHAT},
         minimum=-2,
         maximum=2,
@@ -107,6 +118,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         name="presence_penalty",
         type=float,
+        flags=("--presence-penalty",),
         support={ApiVersion.V2: CHAT},
         minimum=-2,
         maximum=2,
@@ -126,6 +138,15 @@ PARAMETERS: tuple[Parameter, ...] = (
         support={ApiVersion.V2: CHAT},
         minimum=100,
         help="largest number of tokens for thinking",
+    ),
+    Parameter(
+        name="reasoning_effort",
+        type=str,
+        flags=("--reasoning-effort",),
+        support={ApiVersion.V2: CHAT},
+        # No "none": `%qianfan params NAME=none` unsets a parameter.
+        choices=("minimal", "low", "medium", "high", "xhigh", "max"),
+        help="how long the model thinks, if it lets you choose; no model has all levels",
     ),
     Parameter(
         name="suffix",
@@ -208,8 +229,10 @@ SENDING: tuple[Parameter, ...] = (
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 #: Parameters with flags, which a notebook can set for all its cells.
 FLAGGED = tuple(parameter for parameter in PARAMETERS if parameter.flags)
-#: Parameters that influence the answer, and so have a slider; texts such as `user_id` do not.
-SHAPING = tuple(parameter for parameter in FLAGGED if parameter.type is not str)
+#: Parameters that influence the answer, which a turn records; free texts such as `user_id` do not.
+SHAPING = tuple(row for row in FLAGGED if row.type is not str or row.choices)
+#: Parameters of which a request has at most one.
+EXCLUSIVE = frozenset({"max_tokens", "max_completion_tokens"})
 
 
 def check_parameters(
@@ -234,8 +257,8 @@ def check_parameters(
     Raises
     ------
     ParameterError
-        If a name is unknown or not supported by this version and kind of service, or a value is
-        out of range.
+        If a name is unknown or not supported by this version and kind of service, a value is out
+        of range, or two values exclude each other.
 
     Examples
     --------
@@ -253,6 +276,12 @@ def check_parameters(
             raise _unsupported(parameter, kind, version)
         wire = parameter.support[version].wire or name
         checked[wire] = parameter.within(version).check(value)
+    if checked.keys() >= EXCLUSIVE:
+        raise ParameterError(
+            "max_tokens and max_completion_tokens exclude each other",
+            hint="max_completion_tokens limits thoughts and answer together; max_tokens is for "
+            "models that do not know it. Leave one out.",
+        )
     return checked
 
 

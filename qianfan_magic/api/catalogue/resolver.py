@@ -57,6 +57,11 @@ class Service:
         """Whether a request may ask the model to think; true for a model without a card."""
         return self.card is None or bool(self.card.thinks)
 
+    @property
+    def has_effort(self) -> bool:
+        """Whether a request may choose how long the model thinks; true without a card."""
+        return self.card is None or self.card.effort
+
 
 class Catalogue:
     """The model cards in effect: the package's own, and others that take precedence over them.

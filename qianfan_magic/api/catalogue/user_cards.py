@@ -20,7 +20,10 @@ FILE = "qianfan.toml"
 #: Values of the field ``thinks``, see `Card`.
 THINKS = ("", "enable_thinking", "thinking", "always")
 #: Fields of a model's table.
-FIELDS = ("endpoint", "model", "kind", "max_characters", "max_tokens", "sees", "thinks", "json")
+FIELDS = (
+    *("endpoint", "model", "kind", "max_characters", "max_tokens"),
+    *("sees", "thinks", "json", "prefix", "effort"),
+)
 
 
 def read_cards(models: Any, source: str) -> list[Card]:
@@ -178,6 +181,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_tokens": (_is_count, "a whole number from 1"),
     "sees": (lambda value: isinstance(value, bool), "true or false"),
     "json": (lambda value: isinstance(value, bool), "true or false"),
+    "prefix": (lambda value: isinstance(value, bool), "true or false"),
+    "effort": (lambda value: isinstance(value, bool), "true or false"),
     "thinks": (lambda value: value in THINKS, f"one of {', '.join(map(repr, THINKS))}"),
 }
 

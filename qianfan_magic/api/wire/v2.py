@@ -108,6 +108,11 @@ def _check_thinking(checked: Mapping[str, Any], card: Card | None) -> None:
             f"{card.name} does not think before it answers",
             hint="Leave --enable-thinking out, or ask one that does: %qianfan models lists them.",
         )
+    if card and not card.effort and "reasoning_effort" in checked:
+        raise ParameterError(
+            f"{card.name} does not take reasoning_effort, as far as its card says",
+            hint="Leave --reasoning-effort out, or set effort = true in a card of your own.",
+        )
 
 
 def _with_system(messages: Sequence[Message], system: str | None) -> list[dict[str, Any]]:

@@ -199,12 +199,35 @@ def test_flags_of_the_magics():
         ("--penalty-score",),
         ("--stop",),
         ("--max-tokens",),
+        ("--max-completion-tokens",),
         ("--seed",),
+        ("--frequency-penalty",),
+        ("--presence-penalty",),
         ("--enable-thinking",),
         ("--thinking-budget",),
+        ("--reasoning-effort",),
         ("--suffix",),
         ("--user-id",),
     ]
+
+
+def test_levels_of_effort_are_those_of_the_documents():
+    levels = ["minimal", "low", "medium", "high", "xhigh", "max"]
+    for level in levels:
+        sent = check_parameters({"reasoning_effort": level}, "chat", 2)
+        assert sent == {"reasoning_effort": level}
+    for value in ("none", "LOW", "", 5, True):
+        message = refusal("reasoning_effort", value, version=2).message
+        assert message.endswith(f"but must be {' or '.join(levels)}"), value
+
+
+def test_two_limits_of_tokens_exclude_each_other():
+    both = {"max_tokens": 5, "max_completion_tokens": 5}
+    with pytest.raises(ParameterError, match="exclude each other") as caught:
+        check_parameters(both, "chat", 2)
+    assert "thoughts and answer together" in caught.value.hint
+    for name in both:
+        assert check_parameters(both | {name: None}, "chat", 2) != {}, name
 
 
 # --- names
@@ -268,11 +291,13 @@ KNOWN = [
     ("penalty_score", 1.5, "penalty_score", "penalty_score", "penalty_score", ""),
     ("stop", ["a"], "stop", "stop", "stop", "stop"),
     ("max_tokens", 100, "max_output_tokens", "", "max_tokens", "max_tokens"),
+    ("max_completion_tokens", 100, "", "", "max_completion_tokens", ""),
     ("seed", 5, "", "", "seed", ""),
     ("frequency_penalty", 0.5, "", "", "frequency_penalty", ""),
     ("presence_penalty", 0.5, "", "", "presence_penalty", ""),
     ("enable_thinking", True, "", "", "enable_thinking", ""),
     ("thinking_budget", 100, "", "", "thinking_budget", ""),
+    ("reasoning_effort", "low", "", "", "reasoning_effort", ""),
     ("suffix", "}", "", "", "", "suffix"),
     ("user_id", "u", "user_id", "user_id", "user", "user"),
     ("system", "s", "system", "", "system", ""),

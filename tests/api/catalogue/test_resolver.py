@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from qianfan_magic.api.catalogue.cards import Card, package_cards, read_cards_document
+from qianfan_magic.api.catalogue.cards import CHAT, Card, package_cards, read_cards_document
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service, check_endpoint, check_length
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, SettingsError
@@ -407,3 +407,9 @@ def test_capabilities_of_a_service_without_a_card_are_those_of_its_version():
         Service("m", version=ApiVersion.V2, card=card_of_model("ernie-4.5-turbo-vl")): False,
     }
     assert {service: service.can_think for service in thinking} == thinking
+    weighing = {
+        Service("m", version=ApiVersion.V2): True,
+        Service("m", version=ApiVersion.V2, card=Card(name="m", kinds=CHAT, effort=True)): True,
+        Service("m", version=ApiVersion.V2, card=Card(name="m", kinds=CHAT)): False,
+    }
+    assert {service: service.has_effort for service in weighing} == weighing

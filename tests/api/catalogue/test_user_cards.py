@@ -321,6 +321,8 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"tutor": {"max_tokens": 1.5}}, "max_tokens is 1.5"),
     ({"tutor": {"sees": "yes"}}, "sees is 'yes'"),
     ({"tutor": {"json": 1}}, "json is 1"),
+    ({"tutor": {"prefix": 1}}, "prefix is 1"),
+    ({"tutor": {"effort": "low"}}, "effort is 'low'"),
     ({"tutor": {"thinks": "often"}}, "thinks is 'often'"),
     ({"tutor": {"thinks": ["always"]}}, "thinks is ['always']"),
     ({"good": "ernie-5.1", "tutor": {"sees": 1}}, "'tutor': sees is 1"),

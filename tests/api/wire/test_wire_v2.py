@@ -540,6 +540,10 @@ def test_thinking_is_refused_where_the_card_says_so():
     )
     found = chat([user("hi")], {"enable_thinking": False}, model=model)
     assert found["enable_thinking"] is False
+    assert refusal(chat, [user("hi")], {"reasoning_effort": "low"}, model=model) == (
+        f"{model} does not take reasoning_effort, as far as its card says\n"
+        "Leave --reasoning-effort out, or set effort = true in a card of your own."
+    )
 
 
 def test_invalid_prompt_is_refused():

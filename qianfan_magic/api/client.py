@@ -108,7 +108,9 @@ class QianfanClient:
         Parameters
         ----------
         messages
-            ``{"role": …, "content": …}`` each: user, assistant, user, …; the user's last.
+            ``{"role": …, "content": …}`` each: user, assistant, user, …; the user's last. With
+            models that can, the beginning of the answer may follow, ``{"role": "assistant",
+            "content": …, "prefix": True}``; the reply is what the service sends to go on from it.
         **options
             See `qianfan_magic.api.options.ChatOptions`.
 

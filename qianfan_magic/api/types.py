@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 __all__ = [
     "BOTH",
@@ -43,11 +43,13 @@ Content = str | list[dict[str, Any]]
 class Message(TypedDict):
     """One message of a conversation.
 
-    ``role`` is ``user`` or ``assistant``; version 2 also has ``system`` and ``tool``.
+    ``role`` is ``user`` or ``assistant``; version 2 also has ``system`` and ``tool``. ``prefix``
+    is true in a last message of the assistant that the model is to go on from (version 2).
     """
 
     role: str
     content: Content
+    prefix: NotRequired[bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ class ServerRequest:
         The JSON schema that the answer has to fit (version 2); None if there is none.
     thinks
         Whether the model reasons before it answers (version 2).
+    prefix
+        Beginning of the answer, from which the model is to go on (version 2).
     """
 
     card: Card
@@ -55,6 +57,7 @@ class ServerRequest:
     images: tuple[ReceivedImage, ...] = ()
     schema: dict[str, Any] | None = None
     thinks: bool = False
+    prefix: str = ""
 
     @property
     def prompt(self) -> str:
@@ -74,7 +77,7 @@ class ServerRequest:
     @property
     def texts(self) -> tuple[str, ...]:
         """All texts that count towards the model's input limits."""
-        return (*self.messages, self.system, self.suffix)
+        return (*self.messages, self.system, self.suffix, self.prefix)
 
     @property
     def characters(self) -> int:

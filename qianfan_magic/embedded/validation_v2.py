@@ -73,6 +73,7 @@ def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
     else:
         texts = {"messages": (read_text(body.get("prompt"), "prompt", CODES),)}
     parameters = read_parameters(body, kind, CODES)
+    thinks = card.thinks == "always" or bool(card.thinks and parameters.get("enable_thinking"))
     request = ServerRequest(
         card=card,
         kind=kind,
@@ -81,7 +82,7 @@ def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
         stream=stream,
         include_usage=include_usage,
         schema=schema if kind == "chat" else None,
-        thinks=card.thinks == "always" or bool(card.thinks and parameters.get("enable_thinking")),
+        thinks=thinks and not texts.get("prefix"),  # an answer that has begun was thought about
         **texts,
     )
     check_length(request, CODES)
@@ -164,7 +165,11 @@ def _read_messages(value: Any, card: Card) -> dict[str, Any]:
     """Validate messages; return the fields of `ServerRequest` that they determine."""
     messages = read_messages(value, _MESSAGE_CODES)
     contents = [_read_message(message, number) for number, message in enumerate(messages)]
-    if messages[-1]["role"] not in {"user", "tool"}:
+    prefix = ""
+    if _read_prefix(messages[-1], card):
+        prefix = contents.pop()[0]
+        messages = messages[:-1]
+    if not messages or messages[-1]["role"] not in {"user", "tool"}:
         raise ServiceError(_MESSAGE_CODES.invalid, "the last message must be of user or tool")
     if not card.sees and any(images for _, images in contents):
         raise ServiceError(CODES.invalid, "the model does not support image_url")
@@ -174,7 +179,18 @@ def _read_messages(value: Any, card: Card) -> dict[str, Any]:
         "system": texts[0] if has_system else "",
         "messages": texts[1:] if has_system else texts,
         "images": contents[-1][1],
+        "prefix": prefix,
     }
+
+
+def _read_prefix(message: dict[str, Any], card: Card) -> bool:
+    """Return whether a message is the beginning of the answer."""
+    if message["role"] != "assistant" or not read_bool(message, "prefix", _MESSAGE_CODES):
+        return False
+    if not card.prefix:
+        raise ServiceError(CODES.invalid, "the model does not support prefix")
+    read_text(message.get("content"), "content", _MESSAGE_CODES)
+    return True
 
 
 def _read_message(message: dict[str, Any], number: int) -> tuple[str, tuple[ReceivedImage, ...]]:

@@ -11,8 +11,8 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import argument, magic_arguments
 
-from qianfan_magic.api.catalogue.parameter import Parameter
-from qianfan_magic.api.catalogue.parameters import FLAGGED, SENDING
+from qianfan_magic.api.catalogue.parameter import Parameter, with_escapes
+from qianfan_magic.api.catalogue.parameters import FLAGGED, SENDING, check_text
 from qianfan_magic.api.types import Kind
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.session.cell_options import FORMATS, CellOptions
@@ -80,6 +80,11 @@ CHAT = (
         help="check the answer against this variable: a JSON schema, pydantic model or dataclass",
     ),
     argument(
+        "--prefix",
+        metavar="TEXT",
+        help=r"the answer begins with this text, if the model can go on from it (\n: a line feed)",
+    ),
+    argument(
         "-i",
         "--image",
         action="append",
@@ -145,7 +150,7 @@ def parse(magic: Any, line: str) -> CellOptions | None:
         # IPython's own parse_argstring would leave the quotes around a quoted value.
         parsed = magic.parser.parse_args(shlex.split(line))
     except (UsageError, ValueError, argparse.ArgumentError) as error:
-        raise ParameterError(f"{name}: {error}", hint=f"{name} -h lists the flags.") from None
+        raise ParameterError(f"{name}: {error}", hint=_hint(name, str(error))) from None
     if parsed.help:
         return None
     conversation = getattr(parsed, "conversation", "default")
@@ -158,6 +163,7 @@ def parse(magic: Any, line: str) -> CellOptions | None:
         )
     if getattr(parsed, "schema", None) is not None:
         _check_schema(name, parsed)
+    prefix = _prefix(parsed)
     return CellOptions(
         request=_options(parsed),
         compare=_variants(parsed),
@@ -173,6 +179,7 @@ def parse(magic: Any, line: str) -> CellOptions | None:
         system=getattr(parsed, "system", None),
         append=getattr(parsed, "append", False),
         continues=getattr(parsed, "continues", False),
+        prefix=prefix,
         images=tuple(getattr(parsed, "image", ())),
     )
 
@@ -189,6 +196,25 @@ def _check_schema(name: str, parsed: argparse.Namespace) -> None:
             f"{name}: --schema and --format {parsed.format} exclude each other",
             hint="Leave --format out for a table, or use --format json.",
         )
+
+
+def _hint(name: str, error: str) -> str:
+    if "arguments: --prefix" in error:
+        return "--prefix is for chats; a completion goes on from the cell's text: put it there."
+    return f"{name} -h lists the flags."
+
+
+def _prefix(parsed: argparse.Namespace) -> str | None:
+    """Return the text that the answer begins with; None if none is given."""
+    prefix: str | None = getattr(parsed, "prefix", None)
+    if prefix is None:
+        return None
+    if parsed.continues:
+        raise ParameterError(
+            "--prefix and --continue exclude each other",
+            hint="A continued answer begins with what there is of it.",
+        )
+    return check_text(with_escapes(prefix), "--prefix")
 
 
 def _options(parsed: argparse.Namespace) -> dict[str, Any]:

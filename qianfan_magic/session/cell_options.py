@@ -28,6 +28,8 @@ class CellOptions:
         The flags of these names (``continues`` is ``--continue``); None if not given.
     schema
         The name of the variable that holds the schema of the answer; None if not given.
+    prefix
+        The text that the answer begins with; None if not given.
     """
 
     request: dict[str, Any] = field(default_factory=dict)
@@ -43,4 +45,5 @@ class CellOptions:
     system: str | None = None
     append: bool = False
     continues: bool = False
+    prefix: str | None = None
     images: tuple[str, ...] = ()

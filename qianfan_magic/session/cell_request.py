@@ -25,6 +25,7 @@ __all__ = ["CellRequest", "default_format"]
 #: Question that requests the rest of an unfinished answer, in the language of the first question.
 CONTINUE = "Go on exactly where you stopped; repeat nothing."
 CONTINUE_CHINESE = "请从停下的地方继续"
+_CONTINUATIONS = (CONTINUE, CONTINUE_CHINESE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,25 +160,59 @@ class CellRequest:
         asks_for_json = self.format == "json" and self.kind == "chat" and self.service.can_json
         return ({"response_format": "json_object"} if asks_for_json else {}) | self.parameters
 
+    @property
+    def beginning(self) -> str:
+        """The text that the answer begins with, before what the service sends now."""
+        return self.continues.assistant if self.continues else self.options.prefix or ""
+
+    @property
+    def has_prefix(self) -> bool:
+        """Whether `beginning` is sent as the beginning of the answer (``prefix``).
+
+        An unfinished answer is, where the model's card has that; otherwise, and if the cell has a
+        text of its own, a further question asks for the rest.
+        """
+        if self.continues is None:
+            return self.options.prefix is not None
+        card = self.service.card
+        return card is not None and card.prefix and self.text in _CONTINUATIONS
+
     def fit(self, *, drop: int = 0) -> Fit:
         """Choose the earlier turns that are sent, `drop` fewer than would fit."""
         if self.conversation is None:
             return Fit([])
-        conversation = replace(self.conversation, system=self.parameters.get("system", ""))
+        conversation, question = self._asked()
+        conversation = replace(conversation, system=self.parameters.get("system", ""))
         return conversation.fit(
-            self.text + (self.schema.text_for(self.service) if self.schema else ""),
+            question + (self.schema.text_for(self.service) if self.schema else ""),
             self.service.card,
             max_turns=self.max_turns,
-            min_turns=int(self.continues is not None),
+            min_turns=int(self.continues is not None and not self.has_prefix),
             drop=drop,
         )
+
+    def _asked(self) -> tuple[Conversation, str]:
+        """Return the turns before the question that is asked, and all text that follows them."""
+        conversation = self.conversation or Conversation("")
+        if not self.has_prefix:
+            return conversation, self.text
+        if self.continues is None:
+            return conversation, self.text + self.beginning
+        earlier = conversation.truncate(len(conversation.turns) - 1)
+        return earlier, self.continues.user + self.beginning
 
     def content(self, fit: Fit) -> str | list[Message]:
         """Return what is sent: the prompt of a completion, or the messages of a chat."""
         if self.conversation is None:
             return self.text
-        last: Message = {"role": "user", "content": with_images(self.text, self.images)}
-        return [*fit.messages[:-1], last]
+        asked = with_images(self.text, self.images)
+        if not self.has_prefix:
+            return [*fit.messages[:-1], {"role": "user", "content": asked}]
+        return [
+            *fit.messages[:-1],
+            {"role": "user", "content": self.continues.content if self.continues else asked},
+            {"role": "assistant", "content": self.beginning, "prefix": True},
+        ]
 
     def updated_conversation(
         self, reply: Reply, *, left_out: int, stopped: bool = False
@@ -202,6 +237,9 @@ class CellRequest:
         if conversation is None:
             return None
         if reply.need_clear_history:
+            if self.continues and self.has_prefix and reply.ban_round == -1:
+                # The current question is that of the unfinished answer, so its turn goes.
+                return conversation.truncate(len(conversation.turns) - 1)
             return conversation.without_unsafe(reply.ban_round, left_out)
         if not reply.text.strip():
             return None

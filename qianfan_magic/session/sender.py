@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from qianfan_magic.api.catalogue.resolver import did_you_mean
 from qianfan_magic.api.types import Chunk, Usage
 from qianfan_magic.errors import APIError
-from qianfan_magic.masking import MaskedStream
+from qianfan_magic.masking import MaskedStream, mask_known
+from qianfan_magic.session.beginning import Beginning
 from qianfan_magic.session.usage import AnswerStats
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class RequestSender:
         self._is_aborted = False
         self._has_chunks = False
         self._masked_text, self._masked_reasoning = MaskedStream(), MaskedStream()
+        self._beginning = Beginning(mask_known(request.beginning))
         self._usage = Usage()
         self._prepare()
 
@@ -96,8 +98,11 @@ class RequestSender:
                 return
 
     def held_back(self) -> Chunk | None:
-        """Return the text that masking still holds back if an answer ended early, if any."""
+        """Return the text that is still held back if an answer ended early, if any."""
         text, reasoning = self._masked_text.rest(), self._masked_reasoning.rest()
+        has_old_text = self.request.continues is not None and self._has_chunks
+        is_begun = bool(text) or self._beginning.has_begun
+        text = self._beginning.feed(text, last=has_old_text or is_begun)
         if not (text or reasoning):
             return None
         return Chunk(text, is_end=False, usage=self._usage, raw={}, reasoning=reasoning)
@@ -151,15 +156,17 @@ class RequestSender:
         )
 
     def _continued(self, chunk: Chunk) -> Chunk:
-        """Put the unfinished answer that is continued before its continuation."""
+        """Put the text that the answer begins with before it, and what an unfinished one had."""
+        if not self.request.beginning:
+            return chunk
+        chunk = replace(chunk, text=self._beginning.feed(chunk.text, last=chunk.is_end))
         before = self.request.continues
         if before is None:
             return chunk
         usage = _added_usage(chunk.usage, before)
         if self._has_chunks:
             return replace(chunk, usage=usage)
-        text, reasoning = before.assistant + chunk.text, before.reasoning + chunk.reasoning
-        return replace(chunk, text=text, reasoning=reasoning, usage=usage)
+        return replace(chunk, reasoning=before.reasoning + chunk.reasoning, usage=usage)
 
 
 def _added_usage(usage: Usage, before: Turn) -> Usage:

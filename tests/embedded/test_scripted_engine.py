@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from support.embedded_client import (
     AQUILA,
+    DEEPSEEK,
     DOLLY,
     ERNIE,
     SEEING,
@@ -87,6 +88,21 @@ def test_truncated_answer_is_continued(v2, question, truncate, parameters):
     beginning = v2.ask_text(question, **truncate, **parameters)
     messages = [user(question), {"role": "assistant", "content": beginning}, user("Go on")]
     assert beginning + v2.ask_text(messages) == v2.ask_text(question, **parameters)
+
+
+def test_beginning_of_an_answer_is_gone_on_from(v2):
+    thinking = {"thinking": {"type": "enabled"}}
+    for question, parameters in ((WALL, {}), (BAT, {}), (BAT, thinking), ("Will it rain?", {})):
+        whole = v2.ask_text(question, DEEPSEEK, **parameters)
+        beginning = {"role": "assistant", "content": whole[:30], "prefix": True}
+        message = v2.ask([user(question), beginning], DEEPSEEK, **parameters)["choices"][0]
+        assert whole[:30] + message["message"]["content"] == whole, question
+        assert "reasoning_content" not in message["message"], question
+
+
+def test_any_other_beginning_is_followed_by_a_description(v2):
+    beginning = {"role": "assistant", "content": "Well, ", "prefix": True}
+    assert "not a language model" in v2.ask_text([user(WALL), beginning], DEEPSEEK)
 
 
 # --- any other question

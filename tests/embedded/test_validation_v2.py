@@ -195,6 +195,21 @@ def test_error_message_has_the_range():
     assert caught.value.error_msg == "temperature must be a number in (0, 1]"
 
 
+def test_beginning_of_the_answer_is_validated():
+    messages = [user("hi"), ASSISTANT | {"prefix": True}]
+    request = parse(v2_body(messages, DEEPSEEK))
+    assert (request.prefix, request.messages) == ("Hello.", ("hi",))
+    assert verdict(v2_body(messages, ERNIE)) == BAD_ARGUMENT
+    for wrong in (
+        messages[1:],
+        [user("hi"), ASSISTANT | {"prefix": False}],
+        [user("hi"), ASSISTANT | {"prefix": "yes"}],
+        [user("hi"), ASSISTANT | {"prefix": True, "content": " "}],
+        [user("hi"), ASSISTANT, ASSISTANT | {"prefix": True}],
+    ):
+        assert verdict(v2_body(wrong, DEEPSEEK)) == BAD_MESSAGES, wrong
+
+
 def test_structured_parameters_are_validated():
     for valid in (
         {"response_format": {"type": "text"}},

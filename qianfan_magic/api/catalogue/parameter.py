@@ -12,7 +12,7 @@ from typing import Any
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError
 
-__all__ = ["Parameter", "Support", "plain_json"]
+__all__ = ["Parameter", "Support", "plain_json", "with_escapes"]
 
 #: Names of the types in messages.
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -152,7 +152,7 @@ class Parameter:
         if isinstance(text, bool):
             return self.check(text)
         if isinstance(text, list):
-            return self.check([t.replace(r"\n", "\n").replace(r"\t", "\t") for t in text])
+            return self.check([with_escapes(one) for one in text])
         if self.type in {float, int}:
             try:
                 return self.check(self.type(text))
@@ -182,6 +182,11 @@ class Parameter:
             f"{self.name} is {_excerpt(value)}, but must be {self.range}",
             hint=f"{self.name}{flag}: {self.help}",
         )
+
+
+def with_escapes(text: str) -> str:
+    r"""Return a flag's text with a line feed for ``\n`` and a tab for ``\t``."""
+    return text.replace(r"\n", "\n").replace(r"\t", "\t")
 
 
 def _excerpt(value: Any) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qianfan_magic.api.catalogue.cards import Card
+from qianfan_magic.api.catalogue.cards import Card, package_cards
 from qianfan_magic.api.catalogue.parameters import check_text
 from qianfan_magic.api.catalogue.resolver import check_length
 from qianfan_magic.errors import ParameterError
 
-__all__ = ["check_content", "check_list", "check_prompt", "role_of"]
+__all__ = ["begins_answer", "check_content", "check_list", "check_prompt", "no_prefix", "role_of"]
 
 
 def check_list(messages: Any) -> Sequence[Any]:
@@ -32,6 +32,20 @@ def check_list(messages: Any) -> Sequence[Any]:
 def role_of(message: Any) -> Any:
     """Return the role of a message; None if it has none or is not a mapping."""
     return message.get("role") if isinstance(message, Mapping) else None
+
+
+def begins_answer(message: Any) -> bool:
+    """Tell whether a message is the beginning of an answer that the model is to go on from."""
+    return role_of(message) == "assistant" and message.get("prefix") is True
+
+
+def no_prefix(name: str) -> ParameterError:
+    """Return the error for a service that does not go on from the beginning of an answer."""
+    able = [card.name for card in package_cards() if card.prefix]
+    return ParameterError(
+        f"{name} does not go on from the beginning of an answer (--prefix; in a message, prefix)",
+        hint=f"Leave it out, or ask one that does: {', '.join(able)}.",
+    )
 
 
 def check_content(content: Any, number: int) -> str:

@@ -13,7 +13,14 @@ from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.parameters import check_parameters
 from qianfan_magic.api.catalogue.resolver import Service, check_length
 from qianfan_magic.api.types import Chunk, Kind, Message, Usage, token_count
-from qianfan_magic.api.wire.messages import check_content, check_list, check_prompt, role_of
+from qianfan_magic.api.wire.messages import (
+    begins_answer,
+    check_content,
+    check_list,
+    check_prompt,
+    no_prefix,
+    role_of,
+)
 from qianfan_magic.errors import ParameterError
 
 __all__ = [
@@ -107,7 +114,9 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
     >>> check_messages([{"role": "user", "content": "hi", "name": "Xiao Ming"}])
     [{'role': 'user', 'content': 'hi'}]
     """
-    for number, message in enumerate(check_list(messages), 1):
+    if begins_answer(check_list(messages)[-1]):
+        raise no_prefix("Version 1 of the API")
+    for number, message in enumerate(messages, 1):
         expected, role = "user" if number % 2 else "assistant", role_of(message)
         if role != expected:
             raise ParameterError(

@@ -14,7 +14,14 @@ from qianfan_magic.api.catalogue.parameter import plain_json
 from qianfan_magic.api.catalogue.parameters import check_parameters, check_text
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Service, check_length
 from qianfan_magic.api.types import DONE, ApiVersion, Chunk, Kind, Message, Usage, token_count
-from qianfan_magic.api.wire.messages import check_content, check_list, check_prompt, role_of
+from qianfan_magic.api.wire.messages import (
+    begins_answer,
+    check_content,
+    check_list,
+    check_prompt,
+    no_prefix,
+    role_of,
+)
 from qianfan_magic.errors import ParameterError
 
 __all__ = [
@@ -140,20 +147,38 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     ------
     ParameterError
         Unless there is at least one message, each has a known role and content, only the first
-        is of the system, and the last is of the user or a tool.
+        is of the system, and the last is of the user or a tool. After it there may be the
+        beginning of the answer, a text of the assistant with ``prefix`` true.
 
     Examples
     --------
     >>> check_messages([{"role": "user", "content": "hi", "reasoning_content": "…"}])
     [{'role': 'user', 'content': 'hi'}]
+    >>> check_messages(
+    ...     [
+    ...         {"role": "user", "content": "hi"},
+    ...         {"role": "assistant", "content": "Good", "prefix": True},
+    ...     ]
+    ... )[-1]
+    {'role': 'assistant', 'content': 'Good', 'prefix': True}
     """
     checked = [_checked_message(m, number) for number, m in enumerate(check_list(messages), 1)]
-    if checked[-1]["role"] not in {"user", "tool"}:
-        raise ParameterError(
-            f"The last message has the role {checked[-1]['role']!r}",
-            hint="The last message is the user's question, or the result of a tool.",
-        )
-    return checked
+    beginning = checked.pop() if begins_answer(messages[-1]) else None
+    if not checked or checked[-1]["role"] not in {"user", "tool"}:
+        raise _no_question(checked)
+    if beginning is None:
+        return checked
+    check_content(beginning["content"], len(messages))
+    return [*checked, beginning | {"prefix": True}]
+
+
+def _no_question(messages: list[dict[str, Any]]) -> ParameterError:
+    role = f"has the role {messages[-1]['role']!r}" if messages else "is the answer's beginning"
+    return ParameterError(
+        f"The last message {role}",
+        hint="The last message is the user's question, or the result of a tool; after it there may "
+        'be the beginning of the answer, {"role": "assistant", "content": …, "prefix": True}.',
+    )
 
 
 def _checked_message(message: Any, number: int) -> dict[str, Any]:
@@ -196,10 +221,13 @@ def _check_parts(parts: list[Any], number: int) -> None:
 
 
 def _check_card(messages: list[dict[str, Any]], card: Card | None) -> None:
-    """Check pictures and length against the limits of the model's card."""
+    """Check prefix, pictures and length against the abilities and limits of the model's card."""
+    if card and not card.prefix and "prefix" in messages[-1]:
+        raise no_prefix(card.name)
     parts = [part for m in messages if isinstance(m["content"], list) for part in m["content"]]
     if card and not card.sees and any("image_url" in part for part in parts):
-        raise _no_pictures(card, is_earlier=isinstance(messages[-1]["content"], str))
+        question = messages[-2] if "prefix" in messages[-1] else messages[-1]
+        raise _no_pictures(card, is_earlier=isinstance(question["content"], str))
     texts = [m["content"] for m in messages if isinstance(m["content"], str)]
     texts += [part["text"] for part in parts if "text" in part]
     check_length(sum(map(len, texts)), card)

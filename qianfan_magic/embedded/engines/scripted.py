@@ -149,7 +149,12 @@ CONTINUE = r"^(please )?(go on|continue)|继续"
 
 
 def answer(request: ServerRequest) -> str:
-    """Return a fixed answer, or a text that describes the request."""
+    """Return a fixed answer, or a text that describes the request; without its `prefix`."""
+    whole = _answer(request)
+    return _rest(request.prefix, whole, request) if request.prefix else whole
+
+
+def _answer(request: ServerRequest) -> str:
     if request.kind == "completion":
         return _complete(request)
     if request.schema is not None:
@@ -192,7 +197,13 @@ def _json(request: ServerRequest) -> str:
 
 def _continue(request: ServerRequest) -> str:
     """Return the rest of the previous answer if it is the beginning of a fixed one."""
-    beginning = request.messages[-2]
+    return _rest(request.messages[-2], "", request)
+
+
+def _rest(beginning: str, likely: str, request: ServerRequest) -> str:
+    """Return what follows a beginning in the likely answer or in a fixed one."""
+    if beginning and likely.startswith(beginning):
+        return likely[len(beginning) :]
     fixed = [_for_model(text, request) for _, _, response in CHAT for text in _texts(response)]
     whole = next((text for text in fixed if beginning and text.startswith(beginning)), None)
     if whole is None:

@@ -606,6 +606,43 @@ def test_messages_must_be_a_list_of_at_least_one():
         ), messages
 
 
+BEGINNING = assistant("Good") | {"prefix": True}
+
+
+def test_beginning_of_the_answer_is_the_last_message():
+    assert check_messages([user("hi"), BEGINNING]) == [user("hi"), BEGINNING]
+    assert check_messages([user("hi"), BEGINNING, user("a")]) == [
+        user("hi"),
+        assistant("Good"),
+        user("a"),
+    ]
+    assert check_messages([user("hi") | {"prefix": True}]) == [user("hi")]
+
+
+def test_wrong_beginning_of_the_answer_is_refused():
+    for messages, words in (
+        ([BEGINNING], "The last message is the answer's beginning"),
+        ([assistant("a"), BEGINNING], "The last message has the role 'assistant'"),
+        ([user("hi"), BEGINNING | {"prefix": 1}], "The last message has the role 'assistant'"),
+        ([user("hi"), BEGINNING | {"content": " "}], "The content of message 2 is empty"),
+        (
+            [user("hi"), BEGINNING | {"content": [{"type": "text", "text": "a"}]}],
+            "The content of message 2 is list",
+        ),
+    ):
+        assert refusal(check_messages, messages).startswith(words), messages
+
+
+def test_beginning_of_the_answer_is_refused_where_the_card_says_so():
+    messages = [user("hi"), BEGINNING]
+    assert chat(messages, model="deepseek-v4-pro")["messages"] == messages
+    assert chat(messages, model="brand-new")["messages"] == messages
+    message = refusal(chat, messages, model="ernie-5.1")
+    assert message.startswith("ernie-5.1 does not go on from the beginning of an answer")
+    assert "ask one that does: " in message
+    assert "deepseek-v4-pro" in message
+
+
 def test_unknown_or_misplaced_role_is_refused():
     for messages, message in (
         ([user("a"), {"role": "system", "content": "s"}], "Message 2 has the role 'system'"),
@@ -622,7 +659,8 @@ def test_unknown_or_misplaced_role_is_refused():
     ):
         assert refusal(check_messages, messages) == (
             f"The last message has the role {role!r}\n"
-            "The last message is the user's question, or the result of a tool."
+            "The last message is the user's question, or the result of a tool; after it there may "
+            'be the beginning of the answer, {"role": "assistant", "content": …, "prefix": True}.'
         )
 
 

@@ -18,6 +18,7 @@ from markdown_it.rules_block import StateBlock, paragraph
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
 
+from qianfan_magic.views.rendering.cjk_emphasis import cjk_emphasis
 from qianfan_magic.views.rendering.highlight import highlight, inline_colors
 from qianfan_magic.views.rendering.markdown_rules import limits, tasks
 from qianfan_magic.views.rendering.math import math_rules
@@ -119,7 +120,7 @@ def _parser() -> MarkdownIt:
     options = {"html": False, "highlight": highlight, "inline_definitions": True}
     parser = MarkdownIt("commonmark", options)
     parser.enable(["table", "strikethrough"]).use(math_rules).use(tasks).use(limits)
-    parser.use(footnote_plugin, inline=False)
+    parser.use(footnote_plugin, inline=False).use(cjk_emphasis)
     parser.block.ruler.before("table", "max_level", _paragraph_at_max_level)
     # Relative links are refused, too: they would lead into the Jupyter server, with its cookies.
     parser.validateLink = lambda url: bool(WEB.match(url)) or is_image(url)  # type: ignore[method-assign]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qianfan_magic.api.client import QianfanClient
     from qianfan_magic.api.config.credentials import Credentials
     from qianfan_magic.api.config.settings import Settings
-    from qianfan_magic.api.types import Chunk, Message, Reply, Usage
+    from qianfan_magic.api.types import Chunk, Message, Reply, SearchResult, Usage
     from qianfan_magic.errors import (
         APIError,
         AuthError,
@@ -43,6 +43,7 @@ __all__ = [
     "RateLimitError",
     "Reply",
     "SchemaError",
+    "SearchResult",
     "Settings",
     "SettingsError",
     "StreamError",
@@ -58,7 +59,7 @@ _MODULES = {
     "QianfanClient": "api.client",
     "Credentials": "api.config.credentials",
     "Settings": "api.config.settings",
-    **dict.fromkeys(("Chunk", "Message", "Reply", "Usage"), "api.types"),
+    **dict.fromkeys(("Chunk", "Message", "Reply", "SearchResult", "Usage"), "api.types"),
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "errors"),
 }
 

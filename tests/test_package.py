@@ -27,6 +27,7 @@ EXPORTED = [
     "RateLimitError",
     "Reply",
     "SchemaError",
+    "SearchResult",
     "Settings",
     "SettingsError",
     "StreamError",

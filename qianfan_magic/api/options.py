@@ -45,12 +45,14 @@ class ChatOptions(_CommonOptions, total=False):
     enable_thinking: bool | None
     thinking_budget: int | None
     reasoning_effort: Literal["minimal", "low", "medium", "high", "xhigh", "max"] | None
+    web_search: bool | dict[str, Any] | None
+    search_mode: Literal["auto", "required"] | None
+    search_number: int | None
     system: str | None
     schema: Any
     response_format: Literal["text", "json_object"] | None
     disable_search: bool | None
     enable_citation: bool | None
-    web_search: dict[str, Any] | None
     tools: list[dict[str, Any]] | None
     tool_choice: str | dict[str, Any] | None
 

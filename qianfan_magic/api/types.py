@@ -17,6 +17,7 @@ __all__ = [
     "Kind",
     "Message",
     "Reply",
+    "SearchResult",
     "Usage",
     "token_count",
 ]
@@ -99,6 +100,27 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """A source of a web search, which an answer cites by its number.
+
+    Attributes
+    ----------
+    index
+        Its number, from 1: the answer cites it as ``^[1]^``.
+    url
+        Its address, of ``http`` or ``https``.
+    title, site, date
+        Title of the page, name of the site, and date as the service writes it; may be empty.
+    """
+
+    index: int
+    url: str
+    title: str = ""
+    site: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """A complete answer.
 
@@ -125,6 +147,8 @@ class Reply:
         The service's JSON; for a stream, that of its last chunk.
     reasoning
         The model's reasoning before the answer; empty if there is none or it is not returned.
+    search_results
+        The sources of a web search that the answer may cite, by their numbers.
     parsed
         The object that the answer describes, if it was requested by a schema and fits; else None.
     tool_calls
@@ -148,6 +172,7 @@ class Reply:
     finish_reason: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     reasoning: str = field(default="", repr=False)
+    search_results: tuple[SearchResult, ...] = field(default=(), repr=False)
     parsed: Any = field(default=None, repr=False)
     tool_calls: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 

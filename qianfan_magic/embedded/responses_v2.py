@@ -46,6 +46,26 @@ def with_fields(payload: dict[str, Any], fields: Mapping[str, Any]) -> dict[str,
     return {**payload, "choices": choices, **of_answer}
 
 
+#: What a web search finds: pages that exist for examples (RFC 2606).
+_PAGES = (
+    ("https://www.example.com/", "Example Domain", "example.com", "2026-01-15"),
+    ("https://www.example.org/", "Another page for examples", "example.org", ""),
+    ("https://www.example.net/", "A third one", "example.net", "2025-12-01"),
+)
+
+
+def _search(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the sources of a web search; empty if none is requested."""
+    if not parameters.get("web_search"):
+        return []
+    names = ("url", "title", "site_name", "datetime")
+    pages = _PAGES[: parameters.get("search_number", len(_PAGES))]
+    return [
+        {"index": number} | dict(zip(names, page, strict=True))
+        for number, page in enumerate(pages, 1)
+    ]
+
+
 class AnswerV2(Answer):
     """An answer in the format of version 2.
 
@@ -73,6 +93,9 @@ class AnswerV2(Answer):
         self._text, text_is_truncated = truncate(text, max_tokens)
         is_truncated = reasoning_is_truncated or text_is_truncated
         self._finish_reason = "length" if is_truncated else "stop"
+        self._search_results = _search(parameters)
+        if not is_truncated:
+            self._text += "".join(f"^[{row['index']}]^" for row in self._search_results)
 
     @property
     def completion_tokens(self) -> int:
@@ -87,7 +110,8 @@ class AnswerV2(Answer):
         message = {"role": "assistant", "content": self._text}
         if self._request.thinks:
             message["reasoning_content"] = self._reasoning
-        return self._payload({"message": message, **end}) | {"usage": self._usage()}
+        payload = self._payload({"message": message, **end}) | {"usage": self._usage()}
+        return payload | self._found()
 
     def chunks(self) -> Iterator[dict[str, Any]]:
         """Yield the answer as the events of a stream, the reasoning first."""
@@ -102,7 +126,11 @@ class AnswerV2(Answer):
         # The finish reason comes in a chunk of its own, without text.
         end |= {"finish_reason": self._finish_reason, "flag": 0}
         usage = {"usage": self._usage()} if self._request.include_usage else {}
-        yield self._payload(end, ".chunk") | usage
+        yield self._payload(end, ".chunk") | usage | self._found()
+
+    def _found(self) -> dict[str, Any]:
+        """Return the sources of a web search, as a field beside the choices."""
+        return {"search_results": self._search_results} if self._search_results else {}
 
     def _deltas(self) -> list[dict[str, Any]]:
         deltas: list[dict[str, Any]] = []

@@ -42,7 +42,7 @@ _MESSAGE_CODES = replace(CODES, missing="invalid_messages", invalid="invalid_mes
 #: Names of a JSON schema, as OpenAI's document of ``response_format`` states them.
 SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Types of the parameters that the table describes only as JSON.
-_TYPES: dict[str, Any] = {"web_search": dict, "tools": list, "tool_choice": str | dict}
+_TYPES: dict[str, Any] = {"tools": list, "tool_choice": str | dict}
 
 
 def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
@@ -141,6 +141,8 @@ def _to_table(body: dict[str, Any], card: Card) -> dict[str, Any]:
         flat["response_format"] = _type_of(body, "response_format")
         if flat["response_format"] == "json_schema":  # not in the table: `ServerRequest.schema`
             del flat["response_format"]
+    if "web_search" in body:
+        flat |= _read_web_search(body["web_search"])
     if card.thinks == "thinking":
         flat.pop("enable_thinking", None)
         if "thinking" in body:
@@ -153,6 +155,16 @@ def _to_table(body: dict[str, Any], card: Card) -> dict[str, Any]:
         if name in body and not isinstance(body[name], type_):
             raise ServiceError(CODES.invalid, f"the type of {name} is wrong")
     return flat
+
+
+def _read_web_search(value: Any) -> dict[str, Any]:
+    """Return the parameters of a web search as the parameter table has them."""
+    if not isinstance(value, dict):
+        raise ServiceError(CODES.invalid, "the type of web_search is wrong")
+    for name in ("enable", "enable_citation", "enable_trace"):
+        read_bool(value, name, CODES)
+    fields = {name: value[name] for name in ("search_mode", "search_number") if name in value}
+    return {"web_search": bool(value.get("enable")), **fields}
 
 
 def _type_of(body: dict[str, Any], name: str) -> Any:

@@ -32,6 +32,8 @@ __all__ = ["Defaults", "MagicContext"]
 READING_PACE = 0.04
 #: Parameters that are left out for a model that cannot think, unless a flag gives them.
 _THINKING = {"enable_thinking", "thinking_budget"}
+#: The same for a model that cannot search the web.
+_SEARCH = {"web_search", "search_mode", "search_number"}
 
 
 class Defaults(Protocol):
@@ -127,6 +129,8 @@ class MagicContext:
         }
         if not all(service.can_think for service in services):
             names -= _THINKING
+        if not all(service.can_search for service in services):
+            names -= _SEARCH
         if not all(service.has_effort for service in services):
             names.discard("reasoning_effort")
         return {name: value for name, value in values.items() if name in names}

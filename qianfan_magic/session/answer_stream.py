@@ -114,6 +114,7 @@ class AnswerStream:
             self.state,
             reply.usage.completion_tokens,
             reply.reasoning,
+            reply.search_results,
         )
 
     def _notes(self) -> list[str]:

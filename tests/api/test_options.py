@@ -32,4 +32,5 @@ def test_types_are_those_of_the_table():
         if row.choices:
             assert all(repr(choice) in annotation for choice in row.choices), row.name
         elif row.type is not object:
-            assert TYPES[annotation] is row.type, row.name
+            # The field of the request itself may stand for its parameters.
+            assert TYPES[annotation.removesuffix(" | dict[str, Any]")] is row.type, row.name

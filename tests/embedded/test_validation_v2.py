@@ -161,7 +161,8 @@ def test_tokens_are_limited_by_the_model():
 # --- parameters
 
 #: Validated by the tests below, since the body has another structure than the table.
-STRUCTURED = {"system", "response_format", "web_search", "tools", "tool_choice"}
+STRUCTURED = {"system", "response_format", "tools", "tool_choice"}
+STRUCTURED |= {"web_search", "search_mode", "search_number"}
 #: Each is valid for some parameters and invalid for others.
 VALUES: list[Any] = [None, True, "text", "END", 0, 1, 1.0, 1.5, -2.1, 10_000, {}, [], [1], [None]]
 VALUES += [["a" * 20] * 4, ["a"] * 5, ["长" * 21]]
@@ -213,7 +214,7 @@ def test_beginning_of_the_answer_is_validated():
 def test_structured_parameters_are_validated():
     for valid in (
         {"response_format": {"type": "text"}},
-        {"web_search": {"enable": True}},
+        {"web_search": {"enable": True, "search_mode": "required", "search_number": 28}},
         {"tools": [], "tool_choice": "auto"},
         {"thinking": {"type": "nonsense"}},  # a parameter of other models
     ):
@@ -223,6 +224,9 @@ def test_structured_parameters_are_validated():
         {"response_format": {}},
         {"response_format": {"type": "xml"}},
         {"web_search": True},
+        {"web_search": {"enable": "yes"}},
+        {"web_search": {"enable": True, "search_mode": "never"}},
+        {"web_search": {"enable": True, "search_number": 29}},
         {"tools": {}},
         {"tool_choice": 1},
     ):

@@ -16,7 +16,7 @@ from qianfan_magic.embedded.faults import Fault
 
 NAMES = ["temperature", "top_p", "top_k", "penalty_score", "stop", "max_tokens"]
 NAMES += ["max_completion_tokens", "seed", "frequency_penalty", "presence_penalty"]
-NAMES += ["enable_thinking", "thinking_budget"]
+NAMES += ["enable_thinking", "thinking_budget", "web_search", "search_number"]
 
 # --- typed
 

@@ -304,3 +304,21 @@ def test_conversation_is_shortened_to_the_tokens_of_the_card(notebook):
     for words in (70_000, 60_000):
         notebook.run(f"%%qianfan_chat -m ernie-5.1\n{'word ' * words}")
     assert len(bodies(notebook.server)[-1]["messages"]) == 1
+
+
+def test_web_search_cites_its_sources(notebook):
+    for flags in ("", " --no-stream"):
+        shown = notebook.run(f"%%qianfan_chat -m ernie-5.1 --web-search{flags} -o found\nhi")
+        assert "[1] Example Domain · example.com · 2026-01-15: https://www.example.com/" in shown
+        results = notebook.shell.user_ns["found"].search_results
+        assert [result.index for result in results] == [1, 2, 3], flags
+    notebook.run("%%qianfan_chat -m ernie-5.1 --search-number 1\nhi")
+    assert bodies(notebook.server)[-1]["web_search"]["search_number"] == 1
+
+
+def test_search_for_all_cells_is_left_out_for_a_model_that_cannot(notebook):
+    notebook.run("%qianfan params web_search=true")
+    notebook.run("%%qianfan_chat -m deepseek-v4-pro\nhi")
+    assert "web_search" not in bodies(notebook.server)[-1]
+    notebook.run("%%qianfan_chat -m ernie-5.1\nhi")
+    assert bodies(notebook.server)[-1]["web_search"]["enable"] is True

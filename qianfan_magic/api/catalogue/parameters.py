@@ -149,6 +149,30 @@ PARAMETERS: tuple[Parameter, ...] = (
         help="how long the model thinks, if it lets you choose; no model has all levels",
     ),
     Parameter(
+        name="web_search",
+        type=bool,
+        flags=("--web-search",),
+        support={ApiVersion.V2: CHAT},
+        help="whether the model may search the web and cite what it finds, if it can",
+    ),
+    Parameter(
+        name="search_mode",
+        type=str,
+        flags=("--search-mode",),
+        choices=("auto", "required"),
+        support={ApiVersion.V2: CHAT},
+        help="with --web-search: whether the model decides when to search, or has to",
+    ),
+    Parameter(
+        name="search_number",
+        type=int,
+        flags=("--search-number",),
+        minimum=1,
+        maximum=28,
+        support={ApiVersion.V2: CHAT},
+        help="with --web-search: largest number of sources",
+    ),
+    Parameter(
         name="suffix",
         type=str,
         flags=("--suffix",),
@@ -186,12 +210,6 @@ PARAMETERS: tuple[Parameter, ...] = (
         type=bool,
         support={ApiVersion.V1: CHAT},
         help="number the sources of a web search; newer chat models only",
-    ),
-    Parameter(
-        name="web_search",
-        type=object,
-        support={ApiVersion.V2: CHAT},
-        help='settings of a web search, such as {"enable": true}',
     ),
     Parameter(
         name="tools",

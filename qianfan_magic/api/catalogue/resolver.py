@@ -58,6 +58,11 @@ class Service:
         return self.card is None or bool(self.card.thinks)
 
     @property
+    def can_search(self) -> bool:
+        """Whether a request may ask the model to search the web; true without a card."""
+        return self.card is None or self.card.search
+
+    @property
     def has_effort(self) -> bool:
         """Whether a request may choose how long the model thinks; true without a card."""
         return self.card is None or self.card.effort

@@ -22,6 +22,7 @@ from qianfan_magic.api.wire.messages import (
     no_prefix,
     role_of,
 )
+from qianfan_magic.api.wire.search_results import read_search_results
 from qianfan_magic.errors import ParameterError
 
 __all__ = [
@@ -91,8 +92,12 @@ def body(
         As `check_messages` and `check_parameters` do; if the text is longer than the card
         allows; if there is a picture and the model accepts none.
     """
+    given = parameters.get("web_search")
+    if isinstance(given, Mapping):  # the field itself, as the document describes it
+        parameters = {**parameters, "web_search": None}
     checked = check_parameters(parameters, kind, ApiVersion.V2)
     _check_thinking(checked, service.card)
+    checked |= _web_search(checked, given, service.card)
     if kind == "chat":
         texts: dict[str, Any] = {"messages": _with_system(content, checked.pop("system", None))}
         _check_card(texts["messages"], service.card)
@@ -107,6 +112,31 @@ def body(
     # A stream has token counts only if they are requested.
     streaming = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
     return {"model": service.name, **texts, **checked, **streaming}
+
+
+#: Parameters that are fields of ``web_search``.
+_SEARCH_FIELDS = ("search_mode", "search_number")
+
+
+def _web_search(checked: dict[str, Any], given: Any, card: Card | None) -> dict[str, Any]:
+    """Take the parameters of a web search out of the checked ones; return the field for them."""
+    fields = {name: checked.pop(name) for name in _SEARCH_FIELDS if name in checked}
+    enable = checked.pop("web_search", None)
+    if isinstance(given, Mapping):
+        plain = plain_json(dict(given))
+        if plain is None:
+            raise ParameterError("web_search holds what JSON cannot carry")
+        return {"web_search": {**plain, **fields}}
+    if enable is None and not fields:
+        return {}
+    if enable is False:
+        return {"web_search": {"enable": False}}
+    if card and not card.search:
+        raise ParameterError(
+            f"{card.name} cannot search the web",
+            hint="Leave --web-search out, or ask one that can: %qianfan models lists them.",
+        )
+    return {"web_search": {"enable": True, "enable_citation": True, "enable_trace": True, **fields}}
 
 
 def _check_thinking(checked: Mapping[str, Any], card: Card | None) -> None:
@@ -361,6 +391,9 @@ def read_metadata(raw: Mapping[str, Any]) -> dict[str, Any]:
         metadata["finish_reason"] = choice["finish_reason"]
     if choice.get("finish_reason") == "length":
         metadata["is_truncated"] = True
+    if "search_results" in raw or "search_info" in raw:
+        found = read_search_results(raw)
+        metadata |= {"search_results": found} if found else {}
     flag = choice.get("flag") or 0
     if flag or choice.get("finish_reason") == "content_filter":
         metadata["is_safe"] = False

@@ -8,7 +8,9 @@ from html import escape
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from qianfan_magic.api.types import SearchResult
 from qianfan_magic.masking import mask_known
+from qianfan_magic.views.rendering.citations import plain_citations, sources_html, sources_lines
 from qianfan_magic.views.rendering.formats import LETTERS, body, plain
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import inert_markdown
@@ -80,6 +82,8 @@ class AnswerOutput:
         Tokens of the answer as the service counts them; 0 if unknown.
     reasoning
         The model's reasoning before the answer; shown folded above it.
+    sources
+        The sources of a web search that the answer cites; listed below it.
 
     Examples
     --------
@@ -97,6 +101,7 @@ class AnswerOutput:
     state: str = ""
     tokens: int = 0
     reasoning: str = ""
+    sources: tuple[SearchResult, ...] = ()
 
     @property
     def line(self) -> str:
@@ -121,11 +126,13 @@ class AnswerOutput:
             return {"text/plain": ""}
         text = for_display(self.text)
         marks = [f"[{line}]" for line in below]
+        if self.sources:
+            marks.insert(0, "\n".join(sources_lines(self.sources)))
         reasoning = for_display(self.reasoning).strip()
         head = [THINKING, reasoning, ANSWER] if self.reasoning else []
         bundle = {
             "text/html": wrap_answer(self.html()),
-            "text/plain": "\n\n".join([*head, plain(text, self.form), *marks]),
+            "text/plain": "\n\n".join([*head, self._plain(text), *marks]),
         }
         if self.form == "markdown":
             # Notes may quote a question or an error message of the service.
@@ -136,7 +143,18 @@ class AnswerOutput:
         """Make the HTML of the reasoning, the answer, and the lines below it."""
         below = "".join(f'\n<p style="{QUIET}">{escape(line)}</p>' for line in self._below)
         reasoning = folded(for_display(self.reasoning).strip()) + "\n" if self.reasoning else ""
-        return reasoning + body(for_display(self.text), self.form).rstrip() + below
+        urls = {source.index: source.url for source in self.sources}
+        text = body(for_display(self.text), self.form, urls).rstrip()
+        return reasoning + text + self._sources_html() + below
+
+    def _plain(self, text: str) -> str:
+        shown = plain(text, self.form)
+        return plain_citations(shown) if self.sources else shown
+
+    def _sources_html(self) -> str:
+        if not self.sources:
+            return ""
+        return f'\n<div style="{QUIET}">\n{sources_html(self.sources).rstrip()}\n</div>'
 
     @property
     def _below(self) -> list[str]:
@@ -147,8 +165,12 @@ class AnswerOutput:
         return [escape_invisible(self.line)]
 
     def below(self) -> list[str]:
-        """List the notes, and the state if the answer is not complete."""
-        return [*self.notes, *[self.state] * (self.state not in {"", "done"})]
+        """List the sources, the notes, and the state if the answer is not complete."""
+        return [
+            *sources_lines(self.sources),
+            *self.notes,
+            *[self.state] * (self.state not in {"", "done"}),
+        ]
 
 
 def for_display(text: str) -> str:

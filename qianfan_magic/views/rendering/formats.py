@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from html import escape
 
 from qianfan_magic.api.fenced_json import read_json
@@ -28,7 +29,7 @@ __all__ = [
 LETTERS = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; margin: 0"
 
 
-def body(text: str, form: str) -> str:
+def body(text: str, form: str, sources: Mapping[int, str] | None = None) -> str:
     """Render an answer as HTML.
 
     Parameters
@@ -38,9 +39,11 @@ def body(text: str, form: str) -> str:
     form
         ``markdown``, ``text``, ``json``, ``schema`` (JSON as a table or list) or ``html``. JSON
         that cannot be parsed is shown verbatim.
+    sources
+        Addresses of the sources that Markdown cites, by number.
     """
     if form == "markdown":
-        return to_html(text)
+        return to_html(text, sources)
     if form == "html":
         return sanitize(without_fence(text))
     if form == "json" and is_json(text):

@@ -9,7 +9,7 @@ HTML in the kernel, in two steps neither of which has to be trusted alone: markd
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from markdown_it.rules_block import StateBlock, paragraph
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
 
+from qianfan_magic.views.rendering.citations import citations
 from qianfan_magic.views.rendering.cjk_emphasis import cjk_emphasis
 from qianfan_magic.views.rendering.highlight import highlight, inline_colors
 from qianfan_magic.views.rendering.markdown_rules import limits, tasks
@@ -41,13 +42,15 @@ _MAX_LEVEL = 18
 _UNDECIDED = {("definition", ""), ("heading_open", "="), ("heading_open", "-")}
 
 
-def to_html(text: str) -> str:
+def to_html(text: str, sources: Mapping[int, str] | None = None) -> str:
     r"""Render an answer in Markdown as HTML that needs no style sheet.
 
     Parameters
     ----------
     text
         The answer, its invisible characters escaped.
+    sources
+        Addresses of the sources that its marks ``^[1]^`` cite, by number.
 
     Returns
     -------
@@ -59,7 +62,8 @@ def to_html(text: str) -> str:
     >>> to_html("The **wall** <script>alert(1)</script>")
     '<p>The <strong>wall</strong> &lt;script&gt;alert(1)&lt;/script&gt;</p>\n'
     """
-    return inline_colors(to_live_html(text))
+    env = {"references": {}, "ended": False, "sources": sources or {}}
+    return inline_colors(sanitize(_parser().render(text, env), styled=True))
 
 
 def to_live_html(
@@ -119,7 +123,7 @@ def code_blocks(text: str) -> list[str]:
 def _parser() -> MarkdownIt:
     options = {"html": False, "highlight": highlight, "inline_definitions": True}
     parser = MarkdownIt("commonmark", options)
-    parser.enable(["table", "strikethrough"]).use(math_rules).use(tasks).use(limits)
+    parser.enable(["table", "strikethrough"]).use(math_rules).use(tasks).use(limits).use(citations)
     parser.use(footnote_plugin, inline=False).use(cjk_emphasis)
     parser.block.ruler.before("table", "max_level", _paragraph_at_max_level)
     # Relative links are refused, too: they would lead into the Jupyter server, with its cookies.

@@ -22,7 +22,7 @@ from qianfan_magic.errors import ParameterError
 
 SENDING_BY_NAME = {row.name: row for row in SENDING}
 NUMBERS = ["temperature", "top_p", "penalty_score", "top_k", "max_tokens"]
-JSON_NAMES = ["web_search", "tools", "tool_choice"]
+JSON_NAMES = ["tools", "tool_choice"]
 
 
 @Real.register
@@ -206,6 +206,9 @@ def test_flags_of_the_magics():
         ("--enable-thinking",),
         ("--thinking-budget",),
         ("--reasoning-effort",),
+        ("--web-search",),
+        ("--search-mode",),
+        ("--search-number",),
         ("--suffix",),
         ("--user-id",),
     ]
@@ -304,7 +307,9 @@ KNOWN = [
     ("response_format", "text", "response_format", "", "response_format", ""),
     ("disable_search", True, "disable_search", "", "", ""),
     ("enable_citation", True, "enable_citation", "", "", ""),
-    ("web_search", {"enable": True}, "", "", "web_search", ""),
+    ("web_search", True, "", "", "web_search", ""),
+    ("search_mode", "auto", "", "", "search_mode", ""),
+    ("search_number", 5, "", "", "search_number", ""),
     ("tools", [{"type": "function"}], "", "", "tools", ""),
     ("tool_choice", "auto", "", "", "tool_choice", ""),
 ]
@@ -412,7 +417,7 @@ def test_value_that_json_cannot_represent_is_refused():
 
 
 def test_json_is_copied_before_the_caller_can_change_it():
-    given = {"enable": True}
-    checked = check_parameters({"web_search": given}, "chat", 2)
-    given["enable"] = False
-    assert checked == {"web_search": {"enable": True}}
+    given = {"type": "function"}
+    checked = check_parameters({"tool_choice": given}, "chat", 2)
+    given["type"] = "other"
+    assert checked == {"tool_choice": {"type": "function"}}

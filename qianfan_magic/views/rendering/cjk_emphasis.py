@@ -84,6 +84,7 @@ class _State(StateInline):
         space_before, space_after = isWhiteSpace(ord(before)), isWhiteSpace(ord(after))
         if space_before or space_after:
             return Scanned(not space_after, not space_before, length)
+        # Between punctuation and a word, delimiters belong to the word, unless it is a CJK one.
         begins, ends = _is_punctuation(before), _is_punctuation(after)
         if canSplitWord and (begins == ends or _is_beside_cjk(self.src, start, end)):
             return Scanned(can_open=True, can_close=True, length=length)

@@ -100,9 +100,10 @@ class RequestSender:
     def held_back(self) -> Chunk | None:
         """Return the text that is still held back if an answer ended early, if any."""
         text, reasoning = self._masked_text.rest(), self._masked_reasoning.rest()
-        has_old_text = self.request.continues is not None and self._has_chunks
-        is_begun = bool(text) or self._beginning.has_begun
-        text = self._beginning.feed(text, last=has_old_text or is_begun)
+        # The text of an unfinished answer stays, even if only thoughts have arrived now. A part
+        # of a repetition does not.
+        is_old = self.request.continues is not None and self._has_chunks
+        text = self._beginning.feed(text, last=is_old and not self._beginning.has_begun)
         if not (text or reasoning):
             return None
         return Chunk(text, is_end=False, usage=self._usage, raw={}, reasoning=reasoning)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.kernel import Kernel
 from support.notebook import Notebook, assert_fails_cleanly
 from support.requests_seen import V2, bodies, dry_run_body
 
@@ -40,10 +42,10 @@ def whole_answer(notebook: Notebook, question: str) -> str:
     return notebook.bound("whole")[0].text
 
 
-def streamed(*deltas: dict[str, str]) -> Fault:
+def streamed(*deltas: dict[str, str], end: str = "data: [DONE]\n\n") -> Fault:
     """Let version 2 answer with a stream of these deltas."""
     events = [f"data: {json.dumps({'choices': [{'delta': delta}]})}\n\n" for delta in deltas]
-    body = "".join(events) + "data: [DONE]\n\n"
+    body = "".join(events) + end
     return Fault(path=V2, headers={"Content-Type": "text/event-stream"}, body=body.encode())
 
 
@@ -179,6 +181,38 @@ def test_prefix_follows_the_thoughts(notebook):
     notebook.run(f"{CHAT} --prefix 'It is' -o reply\nhi")
     (reply,) = notebook.bound("reply")
     assert (reply.reasoning, reply.text) == ("Hm.", "It is long.")
+
+
+THOUGHT = {"reasoning_content": "Hm."}
+
+
+def stopped(kernel: Kernel, cell: str, *deltas: dict[str, str]) -> tuple[str, list[Any]]:
+    """Stop an answer that falls silent; return what it shows and the answers in its record."""
+    kernel.server.fail(replace(streamed(*deltas, end=""), end="silence"))
+    ran = kernel.stopped(cell, lambda ran: ran.seen or any("thinking" in f for f in ran.frames))
+    assert ran.reply["ename"] == "KeyboardInterrupt"
+    records = [o["metadata"].get(KEY) for o in ran.contents("update_display_data")]
+    turns = records[-1]["turns"] if records[-1] else []
+    return ran.bundles[-1]["text/plain"], [turn["assistant"] for turn in turns]
+
+
+def test_stopped_answer_keeps_the_prefix_with_what_followed_it(live):
+    for deltas, answers in (
+        ([{"content": " is long"}], ["The wall is long"]),
+        ([{"content": "The wa"}], ["The wall"]),  # a part of a repetition
+        ([THOUGHT], []),
+    ):
+        live.run("%qianfan reset --all")
+        shown, kept = stopped(live, f"{CHAT} --prefix 'The wall'\nhi", *deltas)
+        assert kept == answers, deltas
+        assert ("The wall" in shown) is bool(answers), deltas
+
+
+def test_stopped_thoughts_keep_the_unfinished_answer(live):
+    live.run("%qianfan reset --all")
+    live.run(f"{CHAT} --max-tokens 10\n{BEIJING}")
+    _, (answer,) = stopped(live, f"{CHAT} --continue\n", THOUGHT)
+    assert answer.startswith("**Beijing**")
 
 
 def test_broken_stream_keeps_what_arrived_after_the_prefix(notebook):

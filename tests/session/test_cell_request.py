@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan_magic import ParameterError, QianfanClient, Reply, Usage
+from qianfan_magic.api.catalogue.cards import CHAT, Card
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.conversation.conversation import Conversation
@@ -292,6 +294,30 @@ def test_answer_that_is_continued_is_always_sent():
         assert request.fit(drop=drop).left_out == 1, drop
     request = make_request(continues=True).within(make_store(talk("x", stopped=True)), NOW, 0)
     assert contents(request.fit().messages) == ["q1", "so far", "hi"]
+
+
+def able(request: CellRequest, characters: int | None = None) -> CellRequest:
+    """Return the request to a model that goes on from the beginning of an answer."""
+    card = Card(name="able", kinds=CHAT, prefix=True, max_characters=characters)
+    return replace(request, service=Service("able", version=ApiVersion.V2, card=card))
+
+
+def test_beginning_of_the_answer_counts_towards_the_limit():
+    for prefix, left_out in [("p" * 18, 0), ("p" * 19, 1)]:
+        request = able(within(long_talk(80), prefix=prefix), 100)
+        assert request.fit().left_out == left_out, len(prefix)
+    for length, left_out in [(20, 0), (21, 1)]:
+        talked = long_talk(80, length, stopped=True)
+        request = able(within(talked, text="", continues=True), 100)
+        assert request.fit().left_out == left_out, length
+
+
+def test_unfinished_answer_is_sent_whatever_its_length():
+    request = able(within(long_talk(1, 5_000, stopped=True), text="", continues=True), 100)
+    for drop in (0, 9):
+        question, beginning = list(request.content(request.fit(drop=drop)))
+        assert question == {"role": "user", "content": "q"}, drop
+        assert (len(beginning["content"]), beginning["prefix"]) == (4_999, True), drop
 
 
 def test_description_shows_the_request_for_a_continuation(client):

@@ -16,6 +16,7 @@ from qianfan_magic.api.catalogue.parameter import plain_json
 from qianfan_magic.api.catalogue.resolver import Service
 from qianfan_magic.api.fenced_json import JsonAnswer, read_json
 from qianfan_magic.api.types import Kind, Reply
+from qianfan_magic.api.wire.messages import begins_answer
 from qianfan_magic.errors import ParameterError, SchemaError
 
 __all__ = ["Schema", "check_reply", "read_schema"]
@@ -79,10 +80,13 @@ class Schema:
         if kind != "chat":
             raise ParameterError("schema is an option of chats", hint="Use chat, %%qianfan_chat.")
         text = self.text_for(service)
-        is_list = isinstance(content, Sequence) and content and isinstance(content[-1], Mapping)
-        if not (text and is_list):  # the wire refuses what are no messages
+        if not (text and isinstance(content, Sequence) and content):
             return content
-        return [*content[:-1], _with_text(content[-1], text)]
+        # The beginning of the answer may follow the question.
+        count = len(content) - begins_answer(content[-1])
+        if not count or not isinstance(content[count - 1], Mapping):
+            return content  # the wire refuses what are no messages
+        return [*content[: count - 1], _with_text(content[count - 1], text), *content[count:]]
 
 
 def _with_text(message: Mapping[str, Any], text: str) -> dict[str, Any]:

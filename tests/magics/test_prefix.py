@@ -167,6 +167,17 @@ def test_prefix_makes_an_answer_code(notebook):
     assert notebook.shell.rl_next_input == "x = 1"
 
 
+def test_schema_is_described_in_the_question_and_checks_the_whole_answer(notebook):
+    notebook.shell.user_ns["SCHEMA"] = {"type": "object", "required": ["a"]}
+    notebook.server.fail(streamed({"content": "1}"}))
+    notebook.run(f"{CHAT} --schema SCHEMA -o reply --prefix '{{\"a\": '\nhi")
+    question, last = last_messages(notebook)
+    assert question["content"].startswith("hi\n")
+    assert '"required"' in question["content"]
+    assert last == beginning('{"a": ')
+    assert notebook.bound("reply")[0].parsed == {"a": 1}
+
+
 def test_prefix_of_each_column(notebook):
     notebook.run(f"{CHAT} --prefix 'The **Great' --compare temperature=0.1,0.9\n{WALL}")
     assert [body["messages"][-1] for body in bodies(notebook.server)] == [

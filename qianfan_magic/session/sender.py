@@ -137,8 +137,9 @@ class RequestSender:
                 for chunk in chunks:
                     first_after = first_after or time.monotonic() - started_at
                     count += 1
-                    yield self._continued(self._masked(chunk))
-                    self._has_chunks = True
+                    continued = self._continued(self._masked(chunk))
+                    self._has_chunks = True  # before an interrupt can come while it is shown
+                    yield continued
         finally:
             if chunk is not None:
                 seconds = time.monotonic() - started_at

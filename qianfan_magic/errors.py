@@ -39,8 +39,14 @@ __all__ = [
 
 #: Largest number of characters of a message or hint; the rest is cut off.
 LONGEST_MESSAGE = 500
-#: Codes of both versions of the API for more characters or tokens than the model accepts.
-TOO_LONG = frozenset({336007, 336103, "characters_too_long", "tokens_too_long"})
+#: Codes for more characters or tokens than the model accepts: of both versions of the API, of
+#: OpenAI's, and of llama.cpp.
+TOO_LONG = frozenset(
+    {
+        *(336007, 336103, "characters_too_long", "tokens_too_long"),
+        *("context_length_exceeded", "exceed_context_size_error"),
+    }
+)
 #: What an interrupted cell shows after ``KeyboardInterrupt:``.
 STOPPED = "stopped; what had arrived is kept"
 

@@ -126,8 +126,9 @@ def test_unknown_code_is_classified_by_its_status():
             assert found.retryable is retry, (code, status)
 
 
-def test_codes_for_too_much_text_are_recognised_in_both_versions():
-    for code in (336007, 336103, "characters_too_long", "tokens_too_long"):
+def test_codes_for_too_much_text_are_recognised():
+    other_servers = ("context_length_exceeded", "exceed_context_size_error")
+    for code in (336007, 336103, "characters_too_long", "tokens_too_long", *other_servers):
         assert api_error(code, "words").is_too_long, code
     for code in (336006, "invalid_messages", "", "tokens"):
         assert not api_error(code, "words").is_too_long, code

@@ -219,7 +219,7 @@ def test_error_of_the_service_is_shown(bare, own):
     own.fail(Fault(status=403, error_code="account_overdue", error_msg="pay", path=V2))
     error, _ = bare.fail(f"{V2_CHAT}\nhi")
     shown = sections(bare.run(LINE))
-    attempt = r"HTTP 403 after [\d.]+ s: Qianfan responded with error account_overdue"
+    attempt = r"HTTP 403 after [\d.]+ s: The service responded with error account_overdue"
     assert re.search(attempt, shown["1 attempt"])
     assert body_of(shown["Came back"])["error"]["message"] == error.error_msg == "pay"
     assert bound(bare)["status"] == 403
@@ -308,7 +308,7 @@ def test_replaced_access_token_is_shown_as_an_attempt(bare, own):
     own.authenticator.tokens.clear()
     bare.run(f"{V1_CHAT}\nhi")
     errors = [attempt["error"].partition(",")[0] for attempt in bound(bare)["attempts"]]
-    assert errors == ["Qianfan responded with error 110", ""]
+    assert errors == ["The service responded with error 110", ""]
 
 
 def test_request_is_shown_as_it_was_shortened(bare, own):

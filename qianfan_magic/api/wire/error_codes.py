@@ -199,7 +199,7 @@ def api_error(
     """
     row = _find_row(error_code, status)
     return row.error(
-        f"Qianfan responded with error {error_code}, {row.meaning}: {error_msg}",
+        f"The service responded with error {error_code}, {row.meaning}: {error_msg}",
         hint=row.hint,
         error_code=error_code,
         error_msg=error_msg,

@@ -429,7 +429,13 @@ def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
         return None
     if not isinstance(error, dict):
         return str(error), ""
-    return str(error.get("code") or error.get("type") or ""), str(error.get("message") or "")
+    return _error_code(error), str(error.get("message") or "")
+
+
+def _error_code(error: Mapping[str, Any]) -> str:
+    """Return the word that names an error; some servers repeat the HTTP status as its code."""
+    code, type_ = str(error.get("code") or ""), str(error.get("type") or "")
+    return type_ if type_ and (not code or code.isdecimal()) else code
 
 
 def read_models(payload: Mapping[str, Any]) -> list[str]:

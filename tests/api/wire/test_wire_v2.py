@@ -413,6 +413,8 @@ def test_error_has_a_code_and_a_message():
         ({"error": {"type": "access_denied", "message": "m"}}, ("access_denied", "m")),
         ({"error": {"code": None, "message": None}}, ("", "")),
         ({"error": {"code": 7, "message": ["m"]}}, ("7", "['m']")),
+        # As llama.cpp writes them: the code is the status.
+        ({"error": {"code": 400, "type": "too_much", "message": "m"}}, ("too_much", "m")),
         ({"error": "down"}, ("down", "")),
         ({"error": ["down"]}, ("['down']", "")),
         # As Baidu's API gateway writes them.

@@ -56,6 +56,10 @@ SHOWN = {
         "%%qianfan_chat -m ernie-5.1 -n table --schema COUNTRY\nWhich cities are large?",
         "21893095",
     ),
+    "web-search": (
+        "%%qianfan_chat -m ernie-5.1 -n web --web-search\nPlease introduce The Great Wall",
+        "Example Domain",
+    ),
     "schema-compare": (
         "%%qianfan_chat -m ernie-5.1 -n two --schema city --compare seed=1,2\nWhich city is large?",
         "21893095",

@@ -66,7 +66,7 @@ def test_row_describes_its_card(notebook):
         ["Dolly-12B", "chat", "1", "-m, -e", "4,800", "", "", "", ""],
         ["ERNIE-4.0-8K", "chat", "1", "-m", "20,000", "5,120", "JSON", "", ""],
         ["StarCoder", "completion", "1", "-m, -e", "", "", "", "", ""],
-        ["ernie-5.0", "chat", "2", "-m", "", "119,000", "think, see, JSON", "yes", ""],
+        ["ernie-5.0", "chat", "2", "-m", "", "119,000", "think, see, search, JSON", "yes", ""],
         [
             *("ernie-x1.1", "chat", "2", "-m", "", "55,000", "always thinks, JSON", "no"),
             "2026-09-29, now ernie-5.0-thinking-latest",
@@ -98,7 +98,7 @@ def test_html_has_the_same_table_with_its_numbers_to_the_right(quiet):
 def test_card_of_the_user_has_a_row(notebook):
     notebook.run('%config QianfanMagics.models = {"tutor": "ernie-5.1"}')
     row = table(notebook.run("%qianfan models"))["tutor"]
-    assert (row["API"], row["can"], row["listed"]) == ("2", "think, JSON", "yes")
+    assert (row["API"], row["can"], row["listed"]) == ("2", "think, search, JSON", "yes")
 
 
 def test_name_of_a_users_card_is_no_html(quiet):
@@ -139,7 +139,7 @@ def test_table_marks_what_is_listed_and_adds_models_without_a_card(service, bare
     rows = table(bare.run("%qianfan models"))
     assert rows["ernie-5.1"]["listed"] == "yes"
     assert rows["ernie-5.0"]["listed"] == "no"
-    assert list(rows["brand-new"].values()) == ["brand-new", "", "2", "-m", "", "", "", "yes", ""]
+    assert list(rows["brand-new"].values()) == ["brand-new", "", "2", "-m", "", "", "yes", ""]
 
 
 def test_server_with_models_of_its_own_lists_them_alone(monkeypatch, service, bare):

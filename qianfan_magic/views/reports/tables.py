@@ -120,9 +120,14 @@ def models_bundle(
     ]
     rows.sort()
     headers = [*MODELS_HEADERS, *["listed"] * (listed is not None), "ended"]
-    cells = [row for _, row in rows]
-    if not any(row[-1] for row in cells):
-        headers, cells = headers[:-1], [row[:-1] for row in cells]
+    # Version 2 has no limits in characters, and a server of one's own no models that ended.
+    shown = [
+        index
+        for index, header in enumerate(headers)
+        if header not in {"characters", "ended"} or any(row[index] for _, row in rows)
+    ]
+    cells = [[row[index] for index in shown] for _, row in rows]
+    headers = [headers[index] for index in shown]
     return table_bundle(headers, cells, numbers=("characters", "tokens"), notes=notes)
 
 
@@ -162,7 +167,13 @@ def _limit(limit: int | None) -> str:
 
 def _abilities(card: Card) -> list[str]:
     thinks = "always thinks" if card.thinks == "always" else "think"
-    return [thinks] * bool(card.thinks) + ["see"] * card.sees + ["JSON"] * card.json
+    abilities = {
+        thinks: bool(card.thinks),
+        "see": card.sees,
+        "search": card.search,
+        "JSON": card.json,
+    }
+    return [name for name, is_given in abilities.items() if is_given]
 
 
 def usage_bundle(totals: Sequence[Mapping[str, Any]], left: Sequence[str] = ()) -> dict[str, str]:

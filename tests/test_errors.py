@@ -142,7 +142,7 @@ def test_hint_of_a_code_names_the_remedy():
         336007: "Shorten",
         336103: "Shorten",
         336005: "-e",
-        14: "clock",
+        14: "belongs in QIANFAN_AK",
         "invalid_model": "-m",
         "invalid_iam_token": "QIANFAN_API_KEY",
         "invalid_appid": "QIANFAN_APP_ID",

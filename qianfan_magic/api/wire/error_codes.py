@@ -66,8 +66,8 @@ CODES: dict[int | str, ErrorCode] = {
     13: ErrorCode("the service's token is not valid", _KEYS, AuthError),
     14: ErrorCode(
         "signature failed",
-        "Check QIANFAN_SECRET_KEY and this computer's clock. An API Key of an application belongs in "
-        "QIANFAN_AK, with QIANFAN_SK.",
+        "Check QIANFAN_SECRET_KEY and this computer's clock. An API Key of an application belongs "
+        "in QIANFAN_AK, with QIANFAN_SK.",
         AuthError,
     ),
     15: ErrorCode("the application was not found", _AGAIN, retry=True),

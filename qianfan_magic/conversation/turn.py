@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
-from qianfan_magic.api.types import Content
+from qianfan_magic.api.types import Content, SearchResult
 from qianfan_magic.masking import mask_known
 
 __all__ = [
@@ -85,6 +85,8 @@ class Turn:
         The unfinished turn that this one continues, by ``--continue``; None for most turns.
     reasoning
         The model's reasoning before the answer; it is never sent back.
+    sources
+        The sources of a web search that the answer cites; likewise.
     pictures
         Images that were sent with the question, and are sent again with later ones.
     estimate
@@ -111,6 +113,7 @@ class Turn:
     after: str = ""
     continues: Turn | None = None
     reasoning: str = field(default="", repr=False, compare=False)
+    sources: tuple[SearchResult, ...] = field(default=(), repr=False, compare=False)
     pictures: tuple[ImageAttachment, ...] = ()
     estimate: int = field(init=False, repr=False, compare=False)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from qianfan_magic.api.wire.search_results import read_search_results, search_result_json
 from qianfan_magic.conversation.json_fields import (
     LARGEST_COUNT,
     InvalidRecord,
@@ -47,6 +48,7 @@ def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
         "user": turn.user,
         "assistant": turn.assistant,
         "reasoning": turn.reasoning,
+        "sources": [search_result_json(source) for source in turn.sources],
         "pictures": [
             {"name": image.name, "digest": image.digest} | ({"url": image.url} if whole else {})
             for image in turn.pictures
@@ -95,6 +97,7 @@ def turn_from_json(written: Any, steps: int = MAX_STEPS) -> Turn:
         cell=text_field(written, "cell"),
         after=text_field(written, "after"),
         reasoning=text_field(written, "reasoning"),
+        sources=read_search_results({"search_results": written.get("sources")}),
         pictures=tuple(map(_image, typed_field(written, "pictures", list, default=[]))),
         parameters=_parameters(written),
         tokens=(count_field(tokens, "prompt"), count_field(tokens, "completion")),

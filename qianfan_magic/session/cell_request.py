@@ -262,6 +262,7 @@ class CellRequest:
             run=self.run.id,
             continues=self.continues,
             reasoning=reply.reasoning,
+            sources=reply.search_results,
             pictures=self.continues.pictures if self.continues else tuple(self.images),
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qianfan_magic import SearchResult
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.json_fields import LARGEST_COUNT, InvalidRecord
 from qianfan_magic.conversation.record import (
@@ -608,3 +609,15 @@ def test_turns_of_a_file_edited_by_hand_follow_each_other():
         first, second = conversation.turns
         assert second.after == first.id, file
         assert conversation.system == second.system, file
+
+
+def test_sources_of_a_web_search_are_kept_and_read_as_untrusted():
+    source = SearchResult(
+        index=1, url="https://example.com/", title="A page", site="Example", date="2026-01-02"
+    )
+    turn = Turn("hi", "Old^[1]^.", sources=(source,))
+    written = turn_to_json(turn)
+    assert turn_from_json(written).sources == (source,)
+    assert turn.id == Turn("hi", "Old^[1]^.").id
+    for sources in (None, 5, [5], [{"index": 1, "url": "javascript:alert(1)"}], {}):
+        assert turn_from_json({**written, "sources": sources}).sources == (), sources

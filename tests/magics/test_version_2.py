@@ -322,3 +322,11 @@ def test_search_for_all_cells_is_left_out_for_a_model_that_cannot(notebook):
     assert "web_search" not in bodies(notebook.server)[-1]
     notebook.run("%%qianfan_chat -m ernie-5.1\nhi")
     assert bodies(notebook.server)[-1]["web_search"]["enable"] is True
+
+
+def test_sources_stand_in_the_record_and_are_not_sent_back(notebook):
+    cell = "%%qianfan_chat -m ernie-5.1 --web-search"
+    notebook.run(f"{cell}\nhi", f"{cell}\nagain")
+    (first, _) = notebook.magics.session.conversations.get("default").turns
+    assert [source.index for source in first.sources] == [1, 2, 3]
+    assert "example.com" not in json.dumps(bodies(notebook.server)[-1]["messages"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from qianfan_magic.api.types import SearchResult
 
-__all__ = ["read_search_results"]
+__all__ = ["read_search_results", "search_result_json"]
 
 #: Largest number of sources, and of characters of each of their texts; more is cut off. The
 #: service allows 28 sources.
@@ -42,6 +42,18 @@ def read_search_results(payload: Mapping[str, Any]) -> tuple[SearchResult, ...]:
         if result and len(found) < MAX_RESULTS:
             found.setdefault(result.index, result)
     return tuple(found[index] for index in sorted(found))
+
+
+def search_result_json(result: SearchResult) -> dict[str, Any]:
+    """Return a source as the service writes it, without empty fields."""
+    fields = {
+        "index": result.index,
+        "url": result.url,
+        "title": result.title,
+        "site_name": result.site,
+        "datetime": result.date,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _read(row: Mapping[str, Any]) -> SearchResult | None:

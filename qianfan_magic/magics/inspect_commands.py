@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from qianfan_magic.api.config.addresses import is_baidu
+from qianfan_magic.api.config.credentials import KEYLESS
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
@@ -133,10 +134,12 @@ class InspectCommands:
 
 def _served_cards(client: QianfanClient, listed: list[str] | None) -> list[Card]:
     """Return the cards to list: the user's alone if the server has models of its own only."""
-    cards = list(client.catalogue.cards)
-    if not listed or any((card.model or card.name) in listed for card in cards):
+    cards, settings = list(client.catalogue.cards), client.settings
+    if any((card.model or card.name) in (listed or ()) for card in cards):
         return cards
-    if is_baidu(client.settings.url(ApiVersion.V2)):
+    if is_baidu(settings.url(ApiVersion.V2)) or not (
+        listed or settings.method(ApiVersion.V2) == KEYLESS
+    ):
         return cards
     return [card for card in cards if card.source == "yours"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from qianfan_magic.api.config.credentials import KEYLESS
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.conversation.turn import short_name
 from qianfan_magic.errors import ParameterError
@@ -51,14 +52,12 @@ class ServiceCommands:
     def _status(self, _: argparse.Namespace) -> None:
         context, session = self._context, self._context.session
         client = session.load_client()
-        credentials = client.settings.credentials
-        keys = repr(credentials) if credentials.ways else "none"
         parameters = [f"{name}={value}" for name, value in context.parameters().items()]
         conversations = [f"{short_name(c.name)} ({c.counted})" for c in session.conversations]
         rows = {
             "Version 1": self._server(client, ApiVersion.V1),
             "Version 2": self._server(client, ApiVersion.V2),
-            "Credentials": keys if session.server is None else "the embedded server's own",
+            "Credentials": self._credentials(client),
             "Chat": self._service(client, "chat"),
             "Completion": self._service(client, "completion"),
             "Parameters": ", ".join(parameters) or "none: the service decides",
@@ -67,6 +66,17 @@ class ServiceCommands:
         shown = {label: value for label, value in rows.items() if value}
         width = max(map(len, shown)) + 1
         show("\n".join(f"{label + ':':<{width}} {value}" for label, value in shown.items()))
+
+    def _credentials(self, client: QianfanClient) -> str:
+        """Say which credentials are used; their values are never shown."""
+        if self._context.session.server is not None:
+            return "the embedded server's own"
+        settings = client.settings
+        if settings.credentials.methods:
+            return repr(settings.credentials)
+        if settings.method(ApiVersion.V2) == KEYLESS:
+            return "none, and none needed: the server is on this computer"
+        return "none"
 
     def _server(self, client: QianfanClient, version: ApiVersion) -> str:
         """Say where requests of a version of the API go."""

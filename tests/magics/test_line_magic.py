@@ -305,3 +305,17 @@ def test_completion_replaces_the_word_before_the_cursor(bare):
     with provisionalcompleter():
         completions = list(bare.shell.Completer.completions(line, len(line)))
     assert [(one.start, one.end, one.text) for one in completions] == [(22, 28, "--temperature")]
+
+
+def test_status_says_which_credentials_are_used(monkeypatch, bare):
+    root = "QIANFAN_API_BASE_URL"
+    for variables, words in (
+        ({}, "none"),
+        ({root: "http://localhost:1/v1"}, "none, and none needed: the server is on this computer"),
+        ({root: "http://localhost:1/v1", "QIANFAN_API_KEY": "made-up"}, "bearer_token=***"),
+    ):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        (line,) = [row for row in bare.run("%qianfan").splitlines() if row[:12] == "Credentials:"]
+        assert words in line, variables
+        assert "made-up" not in line, variables

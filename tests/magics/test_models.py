@@ -153,6 +153,15 @@ def test_server_with_models_of_its_own_lists_them_alone(monkeypatch, service, ba
         assert "authorization" not in service.requests[-1].headers, name
 
 
+def test_cards_are_not_those_of_a_server_without_a_key_that_lists_nothing(
+    monkeypatch, service, bare
+):
+    monkeypatch.delenv("QIANFAN_BEARER_TOKEN")
+    for answer in (listing(), Answer(status=500)):
+        service.script.append(answer)
+        assert table(bare.run("%qianfan models")) == {}, answer
+
+
 def test_list_of_a_server_without_a_key_is_requested_each_time(monkeypatch, service, bare):
     monkeypatch.delenv("QIANFAN_BEARER_TOKEN")
     for name in ("one", "two"):

@@ -41,7 +41,7 @@ def stream_answer(server: EmbeddedServer) -> None:
     """Stream one answer of the embedded server into the terminal."""
     from qianfan_magic.api.client import QianfanClient
 
-    print(f"You:   {QUESTION}\nModel:", end="", flush=True)
+    print(f"You:   {QUESTION}\nModel: ", end="", flush=True)
     with QianfanClient(server.settings()) as client:
         for chunk in client.stream_chat([{"role": "user", "content": QUESTION}]):
             print(chunk.text, end="", flush=True)
@@ -50,14 +50,16 @@ def stream_answer(server: EmbeddedServer) -> None:
 
 def demo_environment(server: EmbeddedServer) -> dict[str, str]:
     """Return this process's environment, with the server's keys instead of the user's."""
+    from qianfan_magic.embedded.server import CHAT_MODEL, COMPLETION_MODEL
+
     inherited = {n: value for n, value in os.environ.items() if not n.startswith("QIANFAN_")}
     no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
     return {
         **inherited,
         **server.environment(),
         "QIANFAN_DOT_ENV_CONFIG_FILE": os.devnull,  # the user's .env leads to another server
-        "QIANFAN_CHAT_ENDPOINT": "dolly_12b",
-        "QIANFAN_COMPLETE_ENDPOINT": "starcoder",
+        "QIANFAN_MODEL": CHAT_MODEL,
+        "QIANFAN_COMPLETE_MODEL": COMPLETION_MODEL,
         "QIANFAN_DISABLE_CACHE": "true",
         # Of the user's variables only this one has to do with the front end.
         "QIANFAN_LIVE": os.environ.get("QIANFAN_LIVE", "auto"),

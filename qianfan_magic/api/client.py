@@ -224,13 +224,15 @@ class QianfanClient:
             Pairs of endpoint and model that take precedence over those of the settings.
         """
         settings = self.settings
-        endpoint = settings.chat_endpoint if kind == "chat" else settings.complete_endpoint
+        default = (settings.chat_endpoint, settings.model)
+        if kind == "completion":
+            default = (settings.complete_endpoint, settings.complete_model or settings.model)
         return self.catalogue.resolve(
             options.get("endpoint"),
             options.get("model"),
             kind,
             settings.versions,
-            defaults=[*defaults, (endpoint, settings.model)],
+            defaults=[*defaults, default],
         )
 
     def prepare(

@@ -35,10 +35,13 @@ from qianfan_magic.embedded.request import ServerRequest
 from qianfan_magic.embedded.state import ReceivedRequest, ServerState
 from qianfan_magic.masking import guard_logs
 
-__all__ = ["EmbeddedServer"]
+__all__ = ["CHAT_MODEL", "COMPLETION_MODEL", "EmbeddedServer"]
 
 #: The server answers this computer only.
 HOST = "127.0.0.1"
+#: Models that answer where none is named.
+CHAT_MODEL = "ernie-5.1"
+COMPLETION_MODEL = "qwen3-coder-30b-a3b-instruct"
 #: Paths at which version 2 is served: Qianfan's own root, that of most other servers, and none.
 _ROOT = "(?:/v2|/v1)?"
 # tornado logs URLs, whose query contains the access token.
@@ -70,8 +73,8 @@ class EmbeddedServer:
     ...         reply = client.complete("def fibonacci(n):")
     >>> print(reply.text.splitlines()[2])
         a, b = 0, 1
-    >>> [request.method for request in server.seen]
-    ['POST', 'POST']
+    >>> [request.path for request in server.seen]
+    ['/v2/completions']
     """
 
     def __init__(
@@ -166,8 +169,8 @@ class EmbeddedServer:
                 "iam_base_url": self.base_url,
                 "proxy": "",
                 "disable_cache": True,
-                "chat_endpoint": "dolly_12b",
-                "complete_endpoint": "starcoder",
+                "model": CHAT_MODEL,
+                "complete_model": COMPLETION_MODEL,
                 **others,
             },
         )

@@ -68,6 +68,9 @@ class MagicsConfig(_ParameterTraits):  # type: ignore[misc,valid-type]
         help="Endpoint that %%qianfan_complete uses without -e and -m."
     ).tag(config=True)
     model = traitlets.Unicode(help="Model to use if no endpoint is given.").tag(config=True)
+    complete_model = traitlets.Unicode(
+        help="Model to use for %%qianfan_complete instead, since most models only chat."
+    ).tag(config=True)
     format = traitlets.Enum(
         ("", *FORMATS),
         "",

@@ -42,6 +42,7 @@ class Defaults(Protocol):
     chat_endpoint: str
     complete_endpoint: str
     model: str
+    complete_model: str
     format: str
     max_turns: int | None
 
@@ -109,8 +110,10 @@ class MagicContext:
             The options that the flags give; ``endpoint`` and ``model`` name the service.
         """
         defaults = self.defaults
-        endpoint = defaults.chat_endpoint if kind == "chat" else defaults.complete_endpoint
-        configured = (endpoint, None) if endpoint else (None, defaults.model or None)
+        endpoint, model = defaults.chat_endpoint, defaults.model
+        if kind == "completion":
+            endpoint, model = defaults.complete_endpoint, defaults.complete_model or model
+        configured = (endpoint, None) if endpoint else (None, model or None)
         return client.service(kind, options or {}, defaults=[configured])
 
     def applicable(

@@ -40,7 +40,7 @@ def reply_notes(reply: Reply) -> list[str]:
     """
     notes = []
     if reply.is_truncated:
-        notes.append("The answer was cut off at the service's limit (is_truncated).")
+        notes.append("The answer was cut off at the service's limit.")
     if reply.is_safe is False:
         notes.append("The service found the question unsafe (is_safe 0).")
     if reply.finish_reason in FINISH_REASONS:

@@ -120,7 +120,7 @@ def test_stopped_doctor_ends_at_once_and_reports_no_success(tmp_path, raw_server
 def test_magic_shows_findings_about_the_demo(notebook):
     shown = notebook.run("%qianfan doctor --live")
     assert "ok  Credentials: the embedded server's own" in shown
-    assert "ok  Question: dolly_12b" in shown
+    assert "ok  Question: ernie-5.1 (version 2)" in shown
 
 
 def test_magic_examines_the_servers_of_the_settings(bare, own):

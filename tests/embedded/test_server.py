@@ -19,7 +19,8 @@ from support.embedded_client import (
 )
 from support.waiting import until
 
-from qianfan_magic.api.types import ApiVersion
+from qianfan_magic import QianfanClient
+from qianfan_magic.api.types import BOTH, ApiVersion
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.embedded.state import RateLimits
 
@@ -80,7 +81,13 @@ def test_settings_lead_to_the_server(make_server):
     assert settings.console_api_base_url == f"{server.base_url}/v2"
     assert settings.iam_base_url == server.base_url
     assert settings.credentials.bearer_token == server.authenticator.keys.bearer_token
-    assert settings.model is None
+
+
+def test_living_model_of_version_2_answers_where_none_is_named(make_server):
+    with QianfanClient(make_server().settings()) as client:
+        services = [client.service(kind, {}) for kind in BOTH]
+    assert [service.version for service in services] == [ApiVersion.V2] * 2
+    assert all(service.card and service.card.ends is None for service in services)
 
 
 # --- records of requests

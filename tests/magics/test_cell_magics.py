@@ -247,7 +247,7 @@ def test_config_of_a_profile_applies(shell, capsys):
     shell.config.QianfanMagics.temperature = 0.25
     shell.run_line_magic("load_ext", "qianfan_magic")
     notebook = Notebook(shell, capsys)
-    notebook.run("%qianfan demo", "%%qianfan_chat\nhi")
+    notebook.run("%qianfan demo", "%%qianfan_chat -e dolly_12b\nhi")
     assert sent(notebook)["temperature"] == 0.25
 
 
@@ -257,6 +257,7 @@ def test_config_lists_each_setting_once(bare):
     assert set(listed) >= {
         *("temperature", "top_p", "top_k", "penalty_score", "stop", "max_tokens", "user_id"),
         *("timeout", "retries", "chat_endpoint", "complete_endpoint", "model", "format"),
+        "complete_model",
     }
 
 

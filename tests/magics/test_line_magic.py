@@ -181,7 +181,7 @@ def attachments(shell: InteractiveShell) -> dict[str, list[Any]]:
         "line magics": sorted(magics["line"]),
         "cell magics": sorted(magics["cell"]),
         "registry": sorted(shell.magics_manager.registry),
-        "configurables": list(shell.configurables),
+        "configurables": sorted(shell.configurables, key=id),
         "matchers": list(shell.Completer.custom_matchers),
         "cleanup": list(shell.input_transformers_cleanup),
         "post": list(shell.input_transformers_post),

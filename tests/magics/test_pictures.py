@@ -157,7 +157,7 @@ def test_invalid_picture_sends_nothing(notebook, tmp_path):
         (f"{SEES} -i\nhi", "expected one argument", 0),
         ("%%qianfan_complete -m ernie-5.0 -i red\nhi", "-i", 0),
         ("%%qianfan_chat -m ernie-5.1 -i red\nhi", "accepts no pictures", 1),
-        ("%%qianfan_chat -i red\nhi", "version 1", 1),
+        ("%%qianfan_chat -e dolly_12b -i red\nhi", "version 1", 1),
         (f"{compare} model=ernie-5.0,ernie-5.1 -i red\nhi", "ernie-5.1 accepts no pictures", 1),
         (f"{compare} model=ernie-5.0,ERNIE-Speed -i red\nhi", "version 1", 1),
         ("%%qianfan_chat -m ernie-5.1 -i red --dry-run\nhi", "accepts no pictures", 1),
@@ -178,7 +178,8 @@ def test_conversation_with_pictures_is_not_sent_to_a_model_that_takes_none(noteb
     cell = "%%qianfan_chat -m ernie-5.1\ntwo"
     assert_fails_cleanly(notebook, cell, "an earlier message has one", ParameterError)
     assert "-n NAME" in notebook.fail(cell)[0].hint
-    assert_fails_cleanly(notebook, "%%qianfan_chat\ntwo", "version 1", ParameterError)
+    on_version_1 = "%%qianfan_chat -e dolly_12b\ntwo"
+    assert_fails_cleanly(notebook, on_version_1, "version 1", ParameterError)
 
 
 def test_question_that_fails_leaves_no_turn_with_a_picture(notebook):

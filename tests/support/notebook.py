@@ -28,6 +28,10 @@ CUT_OFF = "%%qianfan_chat --max-tokens 10\nPlease introduce Beijing"
 #: Two services of one model; a fault applies to the one whose name is in its path.
 ENDPOINTS = "--compare endpoint=a_dolly_12b,b_dolly_12b"
 
+#: A cell that makes version 1 the default, as private deployments have it.
+VERSION_1 = """\
+%config QianfanMagics.chat_endpoint = 'dolly_12b'
+%config QianfanMagics.complete_endpoint = 'starcoder'"""
 #: Lines that forget everything, as a new kernel does; ``%reload_ext`` keeps it.
 LOAD_ANEW = "%unload_ext qianfan_magic\n%load_ext qianfan_magic"
 
@@ -145,7 +149,8 @@ def bare(shell, capsys) -> Notebook:
 
 @pytest.fixture
 def notebook(bare) -> Notebook:
-    bare.run("%qianfan demo")
+    """Give a notebook on the embedded server whose cells without -e and -m use version 1."""
+    bare.run("%qianfan demo", VERSION_1)
     return bare
 
 

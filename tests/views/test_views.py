@@ -101,7 +101,7 @@ def test_history_renders_answers_and_shows_questions_verbatim():
 
 def test_note_passes_on_what_the_service_says():
     for reply, words in (
-        (Reply(text="a", is_truncated=True), "is_truncated"),
+        (Reply(text="a", is_truncated=True), "cut off"),
         (Reply(text="a", is_safe=False), "is_safe 0"),
         (Reply(text="a", need_clear_history=True, ban_round=-1), "this question unsafe"),
         (Reply(text="", need_clear_history=True, ban_round=-1), "this question unsafe"),

@@ -145,6 +145,8 @@ class Settings:
         Whether tokens are stored in memory only, not in `cache_dir`.
     chat_endpoint, complete_endpoint, model
         Defaults of a cell without ``-e`` and ``-m``.
+    complete_model
+        The default of completions instead of `model`: most models of version 2 only chat.
     live
         ``auto``, ``on`` or ``off``: whether answers are shown while they arrive.
 
@@ -179,6 +181,7 @@ class Settings:
     chat_endpoint: str | None = variable_field("QIANFAN_CHAT_ENDPOINT", None, str)
     complete_endpoint: str | None = variable_field("QIANFAN_COMPLETE_ENDPOINT", None, str)
     model: str | None = variable_field("QIANFAN_MODEL", None, str)
+    complete_model: str | None = variable_field("QIANFAN_COMPLETE_MODEL", None, str)
     live: str = variable_field("QIANFAN_LIVE", "auto", _live)
 
     def __post_init__(self) -> None:

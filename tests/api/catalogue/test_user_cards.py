@@ -112,6 +112,7 @@ def test_turn_names_the_model_that_was_called(notebook):
 
 
 def test_short_name_may_be_the_default_model(notebook):
+    notebook.run("%config QianfanMagics.chat_endpoint = ''")
     for where in each_place(notebook, tutor="ernie-5.1"):
         notebook.run("%config QianfanMagics.model = 'tutor'")
         assert dry_run(notebook, "")["model"] == "ernie-5.1", where

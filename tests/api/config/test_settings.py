@@ -72,7 +72,8 @@ READ = [
     ("QIANFAN_DISABLE_CACHE", "on", "disable_cache", True),
     ("QIANFAN_CHAT_ENDPOINT", "我的服务", "chat_endpoint", "我的服务"),
     ("QIANFAN_COMPLETE_ENDPOINT", "test2", "complete_endpoint", "test2"),
-    ("QIANFAN_MODEL", "Dolly-12B", "model", "Dolly-12B"),
+    ("QIANFAN_MODEL", "ernie-5.1", "model", "ernie-5.1"),
+    ("QIANFAN_COMPLETE_MODEL", "StarCoder", "complete_model", "StarCoder"),
     ("QIANFAN_LIVE", "OFF", "live", "off"),
 ]
 

@@ -73,7 +73,8 @@ def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
     else:
         texts = {"messages": (read_text(body.get("prompt"), "prompt", CODES),)}
     parameters = read_parameters(body, kind, CODES)
-    thinks = card.thinks == "always" or bool(card.thinks and parameters.get("enable_thinking"))
+    asked = parameters.get("enable_thinking", card.defaults.get("enable_thinking"))
+    thinks = card.thinks == "always" or bool(card.thinks and asked)
     request = ServerRequest(
         card=card,
         kind=kind,

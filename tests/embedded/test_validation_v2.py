@@ -263,6 +263,12 @@ def test_model_does_not_think_by_default():
         assert not parse(v2_body("hi", model)).thinks, model
 
 
+def test_model_that_thinks_by_default_can_be_told_not_to():
+    body = v2_body("hi", "ernie-5.0-thinking-preview")
+    assert parse(body).thinks
+    assert not parse(body | OFF[ERNIE]).thinks
+
+
 def test_model_that_always_thinks_cannot_be_told_not_to():
     for parameters in ({}, OFF[ERNIE], OFF[DEEPSEEK]):
         assert parse(v2_body("hi", THINKER) | parameters).thinks, parameters

@@ -65,7 +65,7 @@ class Card:
     successor
         The model that takes its place; empty if there is none.
     source
-        Where the facts are from: a document with the day on which it was read, or ``"yours"``
+        Where the facts are from: documents with the days on which they were read, or ``"yours"``
         for a card of the user's own.
     """
 
@@ -148,10 +148,10 @@ def ended_hint(card: Card | None, today: date) -> str:
 
 
 def _card(row: Mapping[str, Any], sources: Mapping[str, Any]) -> Card:
-    source = sources[row["source"]]
-    fields = dict(row) | {
+    read = [sources[name] for name in row["sources"]]
+    fields = {name: value for name, value in row.items() if name != "sources"} | {
         "version": ApiVersion(row["version"]),
         "kinds": tuple(row["kinds"]),
-        "source": f"{source['title']}, {source['date']}",
+        "source": "; ".join(f"{source['title']}, {source['date']}" for source in read),
     }
     return Card(**fields)

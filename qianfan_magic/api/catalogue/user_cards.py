@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qianfan_magic.api.catalogue.cards import CHAT, Card
+from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Catalogue, check_endpoint
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
@@ -22,7 +23,7 @@ THINKS = ("", "enable_thinking", "thinking", "always")
 #: Fields of a model's table.
 FIELDS = (
     *("endpoint", "model", "kind", "max_characters", "max_tokens"),
-    *("sees", "thinks", "json", "prefix", "effort"),
+    *("sees", "thinks", "json", "schema", "search", "prefix", "effort", "defaults"),
 )
 
 
@@ -148,9 +149,9 @@ def _base_card(name: str, fields: Mapping[str, Any], catalogue: Catalogue) -> Ca
     if fields.get("endpoint") is not None:
         return _endpoint_card(name, fields["endpoint"], cards)
     if not cards:
-        return Card(
-            name=name, kinds=CHAT, version=ApiVersion.V2, model=model, json=True, source="yours"
-        )
+        v2 = ApiVersion.V2
+        card = Card(name=name, kinds=CHAT, version=v2, model=model, source="yours")
+        return replace(card, json=True, schema=True)  # as a model without a card
     card = cards[-1]
     if len(cards) > 1:
         # Both versions serve the model. Which one is used depends on the keys, so the card has
@@ -174,15 +175,25 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
+def _are_defaults(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value.keys() <= BY_NAME.keys():
+        return False
+    try:
+        return all(BY_NAME[name].check(default) == default for name, default in value.items())
+    except ParameterError:
+        return False
+
+
 #: By field: a check of its value, and the allowed values in words.
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "kind": (lambda value: bool(_kinds(value)), "chat, completion, or a list of both"),
     "max_characters": (_is_count, "a whole number from 1"),
     "max_tokens": (_is_count, "a whole number from 1"),
-    "sees": (lambda value: isinstance(value, bool), "true or false"),
-    "json": (lambda value: isinstance(value, bool), "true or false"),
-    "prefix": (lambda value: isinstance(value, bool), "true or false"),
-    "effort": (lambda value: isinstance(value, bool), "true or false"),
+    **dict.fromkeys(
+        ("sees", "json", "schema", "search", "prefix", "effort"),
+        (lambda value: isinstance(value, bool), "true or false"),
+    ),
+    "defaults": (_are_defaults, "a table of parameters with valid values"),
     "thinks": (lambda value: value in THINKS, f"one of {', '.join(map(repr, THINKS))}"),
 }
 

@@ -95,14 +95,15 @@ def test_model_that_has_ended_has_a_living_successor_of_its_kind():
 
 
 def test_data_file_may_have_no_other_field_or_source():
-    row = {"name": "new", "version": 2, "kinds": ["chat"], "source": "here"}
-    sources = {"here": {"title": "A page", "date": date(2026, 1, 2)}}
+    row = {"name": "new", "version": 2, "kinds": ["chat"], "sources": ["here", "it"]}
+    sources = {name: {"title": name, "date": date(2026, 1, 2)} for name in ("here", "it")}
     (card,) = read_cards_document({"sources": sources, "models": [row]})
-    assert card == Card(name="new", kinds=("chat",), version=2, source="A page, 2026-01-02")
+    read = "here, 2026-01-02; it, 2026-01-02"
+    assert card == Card(name="new", kinds=("chat",), version=2, source=read)
     with pytest.raises(TypeError, match="max_token"):
         read_cards_document({"sources": sources, "models": [row | {"max_token": 5}]})
     with pytest.raises(KeyError, match="there"):
-        read_cards_document({"sources": sources, "models": [row | {"source": "there"}]})
+        read_cards_document({"sources": sources, "models": [row | {"sources": ["there"]}]})
 
 
 def test_key_of_a_card_is_a_word():

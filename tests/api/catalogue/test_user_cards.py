@@ -29,13 +29,14 @@ def write(text: str | bytes) -> None:
 
 def in_toml(**models: Any) -> None:
     """Write the file; texts, numbers and lists are the same in JSON and TOML."""
-    lines = ["[qianfan.models]"]
-    for name, entry in models.items():
-        fields = entry.items() if isinstance(entry, dict) else ()
-        inner = ", ".join(f"{field} = {json.dumps(value)}" for field, value in fields)
-        written = f"{{ {inner} }}" if isinstance(entry, dict) else json.dumps(entry)
-        lines.append(f"{json.dumps(name)} = {written}")
-    write("\n".join(lines))
+    lines = [f"{json.dumps(name)} = {toml(entry)}" for name, entry in models.items()]
+    write("\n".join(["[qianfan.models]", *lines]))
+
+
+def toml(value: Any) -> str:
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    return f"{{ {', '.join(f'{field} = {toml(inner)}' for field, inner in value.items())} }}"
 
 
 def each_place(notebook: Notebook, **models: Any) -> Iterator[str]:
@@ -323,6 +324,11 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"tutor": {"json": 1}}, "json is 1"),
     ({"tutor": {"prefix": 1}}, "prefix is 1"),
     ({"tutor": {"effort": "low"}}, "effort is 'low'"),
+    ({"tutor": {"schema": 1}}, "schema is 1"),
+    ({"tutor": {"search": "web"}}, "search is 'web'"),
+    ({"tutor": {"defaults": 1}}, "defaults is 1"),
+    ({"tutor": {"defaults": {"temprature": 1}}}, "defaults is {'temprature': 1}"),
+    ({"tutor": {"defaults": {"temperature": 3}}}, "defaults is {'temperature': 3}"),
     ({"tutor": {"thinks": "often"}}, "thinks is 'often'"),
     ({"tutor": {"thinks": ["always"]}}, "thinks is ['always']"),
     ({"good": "ernie-5.1", "tutor": {"sees": 1}}, "'tutor': sees is 1"),

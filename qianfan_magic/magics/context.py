@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qianfan_magic.api.catalogue.parameters import EXCLUSIVE, check_text, is_supported
+from qianfan_magic.api.catalogue.parameters import EXCLUSIVE, check_text
+from qianfan_magic.api.types import BOTH, Kind
 from qianfan_magic.conversation.turn import CELL_ID, CellRun, ImageAttachment, digest
-from qianfan_magic.errors import ParameterError
+from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.config import CONFIGURABLE
 from qianfan_magic.magics.interpolate import interpolate
 from qianfan_magic.session.session import Session, read_live
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from qianfan_magic.api.catalogue.resolver import Service
     from qianfan_magic.api.client import QianfanClient
     from qianfan_magic.api.structured import Schema
-    from qianfan_magic.api.types import Kind
     from qianfan_magic.session.cell_options import CellOptions
     from qianfan_magic.session.cell_request import CellRequest
 
@@ -30,10 +31,6 @@ __all__ = ["Defaults", "MagicContext"]
 #: Seconds between two chunks of the embedded server if somebody is watching, so that the stream
 #: can be seen; otherwise there is no pause.
 READING_PACE = 0.04
-#: Parameters that are left out for a model that cannot think, unless a flag gives them.
-_THINKING = {"enable_thinking", "thinking_budget"}
-#: The same for a model that cannot search the web.
-_SEARCH = {"web_search", "search_mode", "search_number"}
 
 
 class Defaults(Protocol):
@@ -116,6 +113,17 @@ class MagicContext:
         configured = (endpoint, None) if endpoint else (None, model or None)
         return client.service(kind, options or {}, defaults=[configured])
 
+    def default_service(self) -> tuple[Service, Kind] | None:
+        """Return the service of a cell without flags: of a chat, or else of a completion.
+
+        If neither is set, it is the one that answered last; None if there is none either.
+        """
+        for kind in BOTH:
+            with suppress(QianfanError):
+                return self.service(self.session.load_client(), kind), kind
+        last = self.session.last_answer
+        return (last.request.service, last.request.kind) if last else None
+
     def applicable(
         self, values: dict[str, Any], kind: Kind, services: Iterable[Service]
     ) -> dict[str, Any]:
@@ -128,14 +136,8 @@ class MagicContext:
         names = {
             parameter.name
             for parameter in CONFIGURABLE
-            if all(is_supported(parameter, kind, service.version) for service in services)
+            if all(service.takes(parameter, kind) for service in services)
         }
-        if not all(service.can_think for service in services):
-            names -= _THINKING
-        if not all(service.can_search for service in services):
-            names -= _SEARCH
-        if not all(service.has_effort for service in services):
-            names.discard("reasoning_effort")
         return {name: value for name, value in values.items() if name in names}
 
     def make_request(

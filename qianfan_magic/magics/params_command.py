@@ -18,13 +18,14 @@ from qianfan_magic.magics.context import MagicContext
 if TYPE_CHECKING:
     from qianfan_magic.session.answer_stream import AnswerStream
     from qianfan_magic.session.last_answer import LastAnswer
+    from qianfan_magic.views.offer import Offer
     from qianfan_magic.views.output_area import CellOutput, PanelOutput
     from qianfan_magic.views.panel import Panel
 
 __all__ = ["SLIDER_PARAMETERS", "SliderPanel"]
 
 #: The parameters that the panel sets, by name.
-SLIDER_PARAMETERS = {row.name: row for row in SHAPING if not row.choices}
+SLIDER_PARAMETERS = {row.name: row for row in SHAPING}
 
 
 class SliderPanel:
@@ -43,6 +44,7 @@ class SliderPanel:
         self._session = context.session
         self._panel: Panel | None = None
         self._area: PanelOutput
+        self._offer: Offer
         #: Outputs in which the table, which stays in the notebook, has not replaced the widget yet.
         self._unsettled: list[CellOutput] = []
         #: The last answer of a cell, and the one that "Again" got for the same request.
@@ -106,32 +108,35 @@ class SliderPanel:
 
     def _table(self) -> dict[str, str]:
         """Return the plain output that stays in the notebook: a table of the values."""
-        from qianfan_magic.views.panel import panel_bundle
+        return self._make_offer().bundle(self._session.sliders)
 
-        return panel_bundle(list(SLIDER_PARAMETERS.values()), self._session.sliders)
+    def _make_offer(self) -> Offer:
+        """Return what the model takes that a cell without flags asks."""
+        from qianfan_magic.views.offer import Offer
+
+        return Offer.of(SHAPING, self._context.default_service())
 
     def _open(self) -> Panel:
-        """Return the one panel of the notebook."""
+        """Return the one panel of the notebook, as it fits the model that cells ask now."""
         from qianfan_magic.views.output_area import PanelOutput
-        from qianfan_magic.views.panel import Panel, row_of
+        from qianfan_magic.views.panel import Panel
 
+        self._offer = self._make_offer()
+        state = self._offer.state()
         if self._panel is None:
-            self._panel = Panel(
-                rows=[row_of(parameter) for parameter in SLIDER_PARAMETERS.values()]
-            )
+            self._panel = Panel(offer=state)
             self._area = PanelOutput(self._panel)
             self._panel.observe(self._on_values, "values")
             self._panel.on_msg(self._on_message)
+        self._panel.offer = state
         self._refresh()
         return self._panel
 
     def _refresh(self, message: str = "") -> None:
         """Let the panel show the values in effect, and the result of the last click."""
-        from qianfan_magic.views.panel import advice
-
         if self._panel:
             values = self._session.sliders
-            self._panel.values, self._panel.advice = values, advice(values)
+            self._panel.values, self._panel.advice = values, self._offer.advice(values)
             self._panel.message = message
 
     def _on_values(self, change: dict[str, Any]) -> None:

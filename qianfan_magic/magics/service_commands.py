@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.config.credentials import KEYLESS
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.conversation.turn import short_name
@@ -88,12 +89,18 @@ class ServiceCommands:
         return settings.url(version)
 
     def _service(self, client: QianfanClient, kind: Kind) -> str:
-        """Name the service that a cell without -e and -m uses."""
+        """Name the service that a cell without -e and -m uses, and what is set but not sent."""
         try:
             service = self._context.service(client, kind)
         except ParameterError as error:
             return f"nothing: {error.message}"
-        return f"{service.name} (version {service.version})"
+        untaken = ", ".join(
+            name
+            for name in self._context.parameters()
+            if name in BY_NAME and not service.takes(BY_NAME[name], kind)
+        )
+        note = f"; does not take {untaken}" if untaken else ""
+        return f"{service.name} (version {service.version}){note}"
 
     def _demo(self, arguments: argparse.Namespace) -> None:
         context, engine, seed = self._context, arguments.engine, arguments.seed

@@ -66,7 +66,8 @@ function mount(host, model) {
   const controls = part("form", "qianfan-controls");
   controls.setAttribute("aria-label", "Parameters of every cell from the next one on");
   controls.addEventListener("submit", (event) => event.preventDefault());
-  const rows = model.get("rows").map((row) => makeRow(row, model));
+  const table = part("div", "");
+  let rows = [];
   const advice = part("p", "qianfan-advice");
   advice.setAttribute("role", "status");
   const message = part("p", "qianfan-message");
@@ -80,7 +81,7 @@ function mount(host, model) {
   keep.addEventListener("click", () => model.send({ click: "keep" }));
   const buttons = part("div", "qianfan-buttons");
   buttons.append(again, keep);
-  controls.append(...rows.map((row) => row.element), advice, buttons, message);
+  controls.append(table, advice, buttons, message);
   const answer = part("div", "qianfan-again");
   host.append(controls, answer);
 
@@ -93,11 +94,16 @@ function mount(host, model) {
     message.textContent = model.get("message");
     keep.disabled = !model.get("can_keep");
   };
+  const build = () => {
+    rows = makeTable(table, model);
+    update();
+  };
   const enableAgain = () => {
     again.disabled = false;
   };
   const showReply = () => embed(model, answer);
   const events = [
+    ["change:offer", build],
     ["change:values change:advice change:message change:can_keep", update],
     ["change:message change:can_keep", enableAgain],
     ["change:reply", showReply],
@@ -105,7 +111,7 @@ function mount(host, model) {
   const removeListeners = () =>
     events.forEach(([names, call]) => each(names, (n) => model.off(n, call)));
   events.forEach(([names, call]) => each(names, (name) => model.on(name, call)));
-  update();
+  build();
   showReply();
 }
 
@@ -137,23 +143,44 @@ async function embed(model, place) {
   if (model.get("reply") === id) place.replaceChildren(view.el);
 }
 
-// Makes the row of one parameter: its name, its control, and a checkbox that unsets it, so that the
-// service decides.
+// Fills the table with a row for each parameter: first those that the model takes, then, folded,
+// the others. Returns the rows.
+function makeTable(table, model) {
+  const { heading, model: name, taken, others } = model.get("offer");
+  const head = part("div", "qianfan-row qianfan-head");
+  head.append(part("span", "qianfan-heading", heading), part("span", "qianfan-set", "set"));
+  const rows = [...taken, ...others].map((row) => makeRow(row, model));
+  const elements = rows.map((row) => row.element);
+  table.replaceChildren(head, ...elements.slice(0, taken.length));
+  if (others.length) {
+    const folded = part("details", "");
+    const summary = part("summary", "", `${others.length} more, which ${name} does not take`);
+    folded.append(summary, ...elements.slice(taken.length));
+    table.append(folded);
+  }
+  return rows;
+}
+
+let labels = 0; // how many there are, since each refers to its control by a unique id
+
+// Makes the row of one parameter: its name, its control, its range, and a checkbox that says
+// whether it is set; otherwise the service decides.
 function makeRow(row, model) {
   const element = part("div", "qianfan-row");
   element.setAttribute("role", "group");
   element.setAttribute("aria-label", row.name);
-  element.title = `${row.help} (${row.range})`;
+  element.title = row.help;
   const inputs = makeInputs(row);
-  const label = part("label", "qianfan-name");
-  label.append(part("span", "", row.name), inputs[0]);
-  const unset = part("input", "");
-  unset.type = "checkbox";
-  const letDecide = part("label", "qianfan-unset");
-  letDecide.append(unset, part("span", "", "let the service decide"));
-  const rest = inputs.slice(1);
-  rest.forEach((input) => input.setAttribute("aria-label", `${row.name}, as a number`));
-  element.append(label, ...rest, letDecide);
+  const label = part("label", "qianfan-name", row.name);
+  inputs[0].id = label.htmlFor = `qianfan-control-${(labels += 1)}`;
+  inputs.slice(1).forEach((input) => input.setAttribute("aria-label", `${row.name}, as a number`));
+  const controls = part("div", "qianfan-inputs");
+  controls.append(...inputs);
+  const isSet = part("input", "qianfan-set");
+  isSet.type = "checkbox";
+  isSet.title = "Whether it is set; otherwise the service decides";
+  isSet.setAttribute("aria-label", `set ${row.name}`);
+  element.append(label, controls, part("span", "qianfan-range", row.range), isSet);
 
   function save(value) {
     const values = { ...model.get("values") };
@@ -164,43 +191,49 @@ function makeRow(row, model) {
   }
   for (const input of inputs) {
     input.addEventListener("input", () => {
-      unset.checked = false;
+      markSet(true);
       const others = inputs.filter((other) => other !== input);
       if (input.value) others.forEach((other) => (other.value = input.value));
     });
     input.addEventListener("change", () => save(read(row, input)));
   }
-  unset.addEventListener("change", () => {
-    const least = row.kind === "switch" ? true : (row.minimum ?? undefined);
-    save(unset.checked ? undefined : (read(row, inputs[0]) ?? least));
+  isSet.addEventListener("change", () => {
+    const least = row.choices?.[0] ?? row.minimum ?? undefined;
+    save(isSet.checked ? (read(row, inputs[0]) ?? row.default ?? least) : undefined);
   });
-  return { element, show: (values) => write(element, row, inputs, unset, values[row.name]) };
+  function markSet(set) {
+    element.classList.toggle("qianfan-off", !set);
+    isSet.checked = set;
+  }
+  function show(values) {
+    markSet(row.name in values);
+    write(row, inputs, values[row.name]);
+  }
+  return { element, show };
 }
 
 function makeInputs(row) {
   if (row.kind === "texts") {
     const text = part("input", "qianfan-texts");
     text.type = "text";
-    text.placeholder = "up to four texts, with | between them";
+    text.placeholder = "texts, with | between them";
     return [text];
   }
-  if (row.kind === "switch") {
-    const select = part("select", "qianfan-switch");
-    for (const value of ["", "true", "false"]) {
-      const option = part("option", "", value || "–");
-      option.value = value;
-      select.append(option);
-    }
+  if (row.kind === "choice") {
+    const select = part("select", "qianfan-choice");
+    for (const value of ["", ...row.choices]) select.append(part("option", "", String(value)));
+    select.options[0].text = "–";
+    select.options[0].value = "";
     return [select];
   }
   const number = part("input", "qianfan-number");
   Object.assign(number, { type: "number", step: row.kind === "slider" ? "any" : row.step });
-  number.placeholder = "–";
+  number.placeholder = row.default ?? "–";
   if (row.minimum !== undefined && row.kind === "number") number.min = row.minimum;
   if (row.kind === "number") return [number];
   const slider = part("input", "qianfan-slider");
   Object.assign(slider, { type: "range", min: row.minimum, max: row.maximum, step: row.step });
-  slider.value = (row.minimum + row.maximum) / 2;
+  slider.value = row.default ?? (row.minimum + row.maximum) / 2;
   return [slider, number];
 }
 
@@ -209,17 +242,15 @@ function read(row, input) {
     const texts = input.value.split("|").filter((text) => text);
     return texts.length ? texts.map((text) => text.replaceAll("\\n", "\n")) : undefined;
   }
-  if (row.kind === "switch") return { true: true, false: false }[input.value];
-  return input.value === "" ? undefined : Number(input.value);
+  if (input.value === "") return undefined;
+  if (row.kind === "choice") return row.choices.find((value) => String(value) === input.value);
+  return Number(input.value);
 }
 
-function write(element, row, inputs, unset, value) {
-  const set = value !== undefined;
-  element.classList.toggle("qianfan-off", !set);
-  unset.checked = !set;
+function write(row, inputs, value) {
   for (const input of inputs) {
-    if (!set && input.type === "range") continue; // a range input cannot be empty
-    const texts = Array.isArray(value) ? value.join("|").replaceAll("\n", "\\n") : value;
-    input.value = set ? texts : "";
+    if (value === undefined && input.type === "range") continue; // it cannot be empty
+    const text = row.kind === "texts" ? value?.join("|").replaceAll("\n", "\\n") : value;
+    input.value = text ?? "";
   }
 }

@@ -39,8 +39,7 @@ def test_next_request_carries_the_sliders_values_until_the_service_decides_again
     panel.screenshot("params")
     answer = panel.run_code(ASK_AGAIN)
     expect(answer).to_contain_text("temperature=0.3, penalty_score=1.5")
-    row = panel.output(2).get_by_role("group", name="temperature")
-    row.get_by_role("checkbox", name="let the service decide").check()
+    panel.output(2).get_by_role("checkbox", name="set temperature").uncheck()
     answer = panel.run_code(ASK_AGAIN)
     expect(answer).to_contain_text("with penalty_score=1.5")
 
@@ -104,7 +103,7 @@ def test_controls_are_there_after_a_reload_with_the_kernel_alive(panel: OpenNote
 def test_saved_notebook_shows_a_table_without_widget_and_kernel(panel: OpenNotebook) -> None:
     slider(panel, "temperature").fill("0.9")
     panel.reload_without_kernel()
-    expect(panel.output(2).locator("table")).to_contain_text("the service decides")
+    expect(panel.output(2)).to_contain_text("the service decides")
     panel.screenshot("params-without-kernel")
     assert "widget" not in panel.path.read_text()
 

@@ -13,10 +13,15 @@ from support.panel import PanelPage, panels
 
 from qianfan_magic import ParameterError
 from qianfan_magic.embedded.faults import Fault
+from qianfan_magic.views.offer import UNSET
 
 NAMES = ["temperature", "top_p", "top_k", "penalty_score", "stop", "max_tokens"]
 NAMES += ["max_completion_tokens", "seed", "frequency_penalty", "presence_penalty"]
-NAMES += ["enable_thinking", "thinking_budget", "web_search", "search_number"]
+NAMES += ["enable_thinking", "thinking_budget", "reasoning_effort"]
+NAMES += ["web_search", "search_mode", "search_number"]
+
+#: Those of a chat model of version 1.
+V1_NAMES = ["temperature", "top_p", "top_k", "penalty_score", "stop", "max_tokens"]
 
 # --- typed
 
@@ -125,21 +130,41 @@ def test_invalid_value_changes_no_slider(bare):
 
 
 def rows(shown: str) -> dict[str, str]:
-    return dict(re.findall(r"^(\w+) +(\S.*)$", shown, re.MULTILINE))
+    """Return the values of the table by name, without the ranges."""
+    return dict(re.findall(r"^(\w+) {2,}(\S.*?) {2,}\S", shown, re.MULTILINE))
 
 
 def test_table_shows_the_value_of_every_slider(bare):
-    assert rows(bare.run("%qianfan params")) == dict.fromkeys(NAMES, "the service decides")
-    shown = rows(bare.run("%qianfan params temperature=0.3 stop=a stop=b"))
+    assert rows(bare.run("%qianfan params")) == dict.fromkeys(NAMES, UNSET)
+    shown = rows(bare.run("%qianfan params temperature=0.3 stop=a stop=b search_mode=auto"))
     assert shown["temperature"] == "0.3"
     assert shown["stop"] == "['a', 'b']"
+    assert shown["search_mode"] == "auto"
 
 
-def test_table_advises_against_both_temperature_and_top_p(bare):
-    bare.run("%qianfan params temperature=0.9")
-    for words, count in (("temperature=0.3", 0), ("top_p=0.3", 1)):
-        shown = bare.run(f"%qianfan params {words}")
-        assert shown.count("set only one of temperature and top_p") == count, words
+def test_table_is_that_of_the_model_which_a_cell_without_flags_asks(notebook):
+    version_1, endpoint = notebook.run("%qianfan params"), "%config QianfanMagics.chat_endpoint"
+    assert version_1.startswith("Parameters for Dolly-12B")
+    assert list(rows(version_1)) == V1_NAMES
+    version_2 = notebook.run(f"{endpoint} = ''", "%qianfan params")
+    assert version_2.startswith("Parameters for ernie-5.1")
+    assert list(rows(version_2)) == [n for n in NAMES if n not in {"top_k", "reasoning_effort"}]
+
+
+def test_without_a_default_the_table_is_that_of_the_model_which_answered_last(
+    bare, own, monkeypatch
+):
+    assert own
+    monkeypatch.delenv("QIANFAN_CHAT_ENDPOINT")
+    monkeypatch.delenv("QIANFAN_COMPLETE_ENDPOINT")
+    bare.run("%%qianfan_chat -m ernie-5.0\nhi")
+    assert bare.run("%qianfan params").startswith("Parameters for ernie-5.0")
+
+
+def test_status_names_what_is_set_but_not_sent(notebook):
+    shown = notebook.run("%qianfan params temperature=0.3 seed=7 max_tokens=9", "%qianfan")
+    assert "dolly_12b (version 1); does not take seed" in shown
+    assert "starcoder (version 1); does not take seed, max_tokens" in shown
 
 
 def test_status_shows_the_sliders(bare):
@@ -159,7 +184,7 @@ def test_unwatched_table_is_one_plain_output_without_html_in_its_values(quiet):
     assert set(bundle) == {"text/html", "text/plain"}
     assert ran.contents("comm_open") == []
     cells = re.findall("<td[^>]*>(.*?)</td>", bundle["text/html"])
-    assert cells[::3] == NAMES
+    assert cells[::3] == V1_NAMES
     assert cells[cells.index("top_k") + 1] == "5"
     assert "&lt;b&gt;x" in cells[cells.index("stop") + 1]
     assert "\u202e" not in bundle["text/html"]
@@ -190,7 +215,10 @@ def test_panel_is_one_widget_with_a_row_for_every_slider(page):
     for ran in (page.shown, again):
         assert [bundle[WIDGET]["model_id"] for bundle in ran.bundles] == [page.model]
     state = page.shown.contents("comm_open")[-1]["data"]["state"]
-    assert [row["name"] for row in state["rows"]] == NAMES
+    assert [row["name"] for row in state["offer"]["taken"]] == V1_NAMES
+    assert [row["name"] for row in state["offer"]["others"]] == [
+        name for name in NAMES if name not in V1_NAMES
+    ]
     assert panels(again) == []
 
 
@@ -228,6 +256,7 @@ def test_invalid_value_is_named_and_reverted(page):
         {"stop": "a"},
         {"max_tokens": None},
         {"top_p": "x"},
+        {"search_mode": "x"},
         *({name: "x"} for name in ("nonsense", "user_id", "messages", "stream", "system")),
     ]
     for values in cases:

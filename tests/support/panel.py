@@ -84,4 +84,4 @@ class PanelPage:
 def panels(ran: Ran) -> list[str]:
     """Return the ids of the panels' widget models that were opened."""
     opened = ran.contents("comm_open")
-    return [c["comm_id"] for c in opened if "rows" in c["data"]["state"]]
+    return [c["comm_id"] for c in opened if "offer" in c["data"]["state"]]

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from qianfan_magic.api.catalogue.cards import Card, key_of, package_cards
+from qianfan_magic.api.catalogue.parameter import Parameter
+from qianfan_magic.api.catalogue.parameters import is_supported
 from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
@@ -18,6 +20,17 @@ __all__ = ["MODEL_NAME", "Catalogue", "Service", "check_endpoint", "check_length
 MODEL_NAME = re.compile(r"\w[-\w.:/]*")
 #: An endpoint as the console allows it: letters of any script, digits, ``_``, ``-`` and ``.``.
 _ENDPOINT = re.compile(r"\w(?:[-\w]|\.(?!\.))*")
+
+
+#: By parameter: the field of `Card` that says whether the model takes it.
+_ABILITIES = {
+    "enable_thinking": "thinks",
+    "thinking_budget": "thinks",
+    "reasoning_effort": "effort",
+    "web_search": "search",
+    "search_mode": "search",
+    "search_number": "search",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +65,20 @@ class Service:
         """
         return self.card.schema if self.card else self.version == ApiVersion.V2
 
-    @property
-    def can_think(self) -> bool:
-        """Whether a request may ask the model to think; true for a model without a card."""
-        return self.card is None or bool(self.card.thinks)
+    def takes(self, parameter: Parameter, kind: Kind) -> bool:
+        """Tell whether requests may carry a parameter, by version and by the model's abilities.
 
-    @property
-    def can_search(self) -> bool:
-        """Whether a request may ask the model to search the web; true without a card."""
-        return self.card is None or self.card.search
-
-    @property
-    def has_effort(self) -> bool:
-        """Whether a request may choose how long the model thinks; true without a card."""
-        return self.card is None or self.card.effort
+        Examples
+        --------
+        >>> from qianfan_magic.api.catalogue.parameters import BY_NAME
+        >>> service = Catalogue().resolve(None, "ernie-5.1", "chat", [ApiVersion.V2])
+        >>> [name for name in ("seed", "top_k") if service.takes(BY_NAME[name], "chat")]
+        ['seed']
+        """
+        if not is_supported(parameter, kind, self.version):
+            return False
+        ability = _ABILITIES.get(parameter.name)
+        return self.card is None or ability is None or bool(getattr(self.card, ability))
 
 
 class Catalogue:

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from qianfan_magic.api.catalogue.cards import CHAT, Card, package_cards, read_cards_document
+from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service, check_endpoint, check_length
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import ParameterError, SettingsError
@@ -401,16 +402,26 @@ def test_capabilities_of_a_service_without_a_card_are_those_of_its_version():
         Service("ep", card=card_of_model("Dolly-12B")): False,
     }
     assert {service: service.can_json for service in with_json} == with_json
-    thinking = {
-        Service("m", version=ApiVersion.V2): True,
-        Service("m", version=ApiVersion.V2, card=card_of_model("ernie-5.1")): True,
-        Service("m", version=ApiVersion.V2, card=card_of_model("glm-5.3")): True,
-        Service("m", version=ApiVersion.V2, card=card_of_model("ernie-4.5-turbo-vl")): False,
+
+
+def test_parameter_is_taken_by_version_kind_and_ability_of_the_model():
+    unknown, v1 = Service("m", version=ApiVersion.V2), Service("ep")
+    effort = Service("m", version=ApiVersion.V2, card=Card(name="m", kinds=CHAT, effort=True))
+    thinks, plain = (
+        Service(name, version=ApiVersion.V2, card=card_of_model(name))
+        for name in ("ernie-5.1", "ernie-4.5-turbo-vl")
+    )
+    cases = {
+        "temperature": {unknown, v1, effort, thinks, plain},
+        "seed": {unknown, effort, thinks, plain},
+        "top_k": {v1},
+        "enable_thinking": {unknown, thinks},
+        "thinking_budget": {unknown, thinks},
+        "web_search": {unknown, thinks},
+        "search_mode": {unknown, thinks},
+        "reasoning_effort": {unknown, effort},
     }
-    assert {service: service.can_think for service in thinking} == thinking
-    weighing = {
-        Service("m", version=ApiVersion.V2): True,
-        Service("m", version=ApiVersion.V2, card=Card(name="m", kinds=CHAT, effort=True)): True,
-        Service("m", version=ApiVersion.V2, card=Card(name="m", kinds=CHAT)): False,
-    }
-    assert {service: service.has_effort for service in weighing} == weighing
+    services = {unknown, v1, effort, thinks, plain}
+    for name, takers in cases.items():
+        assert {one for one in services if one.takes(BY_NAME[name], "chat")} == takers, name
+    assert not unknown.takes(BY_NAME["seed"], "completion")

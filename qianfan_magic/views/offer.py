@@ -1,0 +1,170 @@
+"""What a model takes: the rows of the panel of sliders, and the table that the notebook keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from qianfan_magic.api.catalogue.parameter import Parameter
+from qianfan_magic.api.catalogue.parameters import EXCLUSIVE
+from qianfan_magic.api.catalogue.resolver import Service
+from qianfan_magic.api.types import Kind
+from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.math import IGNORED
+
+__all__ = ["UNSET", "Offer"]
+
+#: Number of steps of a slider whose parameter is a float; a page needs discrete positions.
+STEPS = 20
+#: Largest maximum for which a whole number gets a slider; with more steps than a slider has
+#: pixels, a number field is the better control.
+MAX_SLIDER = 10_000
+#: What stands for a parameter that is not set.
+UNSET = "\N{EN DASH}"
+_LEFT = ' style="text-align:left"'
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The parameters that can be set for every cell, as they apply to one model.
+
+    Attributes
+    ----------
+    model
+        Name of the model or endpoint; empty if none is known.
+    taken
+        The parameters that it takes, with the bounds of its version of the API.
+    others
+        The parameters that it does not take.
+    defaults
+        What the model uses for parameters that are not set, by name, as far as its card says.
+    """
+
+    model: str
+    taken: tuple[Parameter, ...]
+    others: tuple[Parameter, ...]
+    defaults: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, rows: Iterable[Parameter], asked: tuple[Service, Kind] | None) -> Offer:
+        """Sort parameters by whether the model takes them that cells ask.
+
+        Parameters
+        ----------
+        rows
+            The parameters.
+        asked
+            The service and the kind of its requests; None if unknown, then all are offered.
+        """
+        rows = tuple(rows)
+        if asked is None:
+            return cls("", rows, (), {})
+        service, kind = asked
+        return cls(
+            service.card.name if service.card else service.name,
+            tuple(row.within(service.version) for row in rows if service.takes(row, kind)),
+            tuple(row for row in rows if not service.takes(row, kind)),
+            service.card.defaults if service.card else {},
+        )
+
+    @property
+    def heading(self) -> str:
+        """What the rows are, in one phrase."""
+        return f"Parameters for {self.model}" if self.model else "Parameters"
+
+    def state(self) -> dict[str, Any]:
+        """Return what the panel needs: ``heading``, ``model``, and two lists of rows."""
+        return {
+            "heading": self.heading,
+            "model": self.model,
+            "taken": [self._control(row) for row in self.taken],
+            "others": [self._control(row) for row in self.others],
+        }
+
+    def _control(self, row: Parameter) -> dict[str, Any]:
+        """Describe a control.
+
+        Its ``kind`` is ``texts``, ``choice`` (with ``choices``), ``number`` or ``slider`` (both
+        with ``minimum`` and ``step``, a slider also with ``maximum``).
+        """
+        control: dict[str, Any] = {"name": row.name, "range": self._range(row), "help": row.help}
+        if row.name in self.defaults:
+            control["default"] = self.defaults[row.name]
+        if row.type is list:
+            return control | {"kind": "texts"}
+        if row.choices or row.type is bool:
+            return control | {"kind": "choice", "choices": row.choices or (True, False)}
+        low, high = row.minimum, row.maximum
+        if low is None or high is None or high > MAX_SLIDER:
+            return control | {"kind": "number", "minimum": low, "step": 1}
+        step = (high - low) / STEPS if row.type is float else 1
+        first = low + step if row.above else low  # the minimum itself is excluded
+        return control | {"kind": "slider", "minimum": first, "maximum": high, "step": step}
+
+    def _range(self, row: Parameter) -> str:
+        default = f"; default {_text(self.defaults[row.name])}" if row.name in self.defaults else ""
+        return row.range + default
+
+    def bundle(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Make the MIME bundle that the notebook keeps: a table of the values.
+
+        Parameters
+        ----------
+        values
+            Values by parameter name.
+        """
+        cells = [
+            (row.name, _text(values[row.name]) if row.name in values else UNSET, self._range(row))
+            for row in self.taken
+        ]
+        heading = f"{self.heading} ({UNSET}: the service decides)"
+        names = ", ".join(row.name for row in self.others)
+        others = f"{self.model} does not take: {names}." if names else ""
+        notes = [note for note in (others, self.advice(values)) if note]
+        return {
+            "text/html": _html(heading, cells, notes),
+            "text/plain": "\n".join([heading, *_lines(cells), *notes]),
+        }
+
+    def advice(self, values: Mapping[str, Any]) -> str:
+        """Say what speaks against values by parameter name; empty if nothing does."""
+        sentences = []
+        unsent = ", ".join(row.name for row in self.others if row.name in values)
+        if unsent:
+            sentences.append(f"Set, but not sent to {self.model}: {unsent}.")
+        if {"temperature", "top_p"} <= values.keys():
+            # Baidu's documents.
+            sentences.append(
+                "The service recommends that you set only one of temperature and top_p."
+            )
+        if values.keys() >= EXCLUSIVE:
+            sentences.append(f"{' and '.join(sorted(EXCLUSIVE))} exclude each other: unset one.")
+        return " ".join(sentences)
+
+
+def _text(value: Any) -> str:
+    """Write a value as ``%qianfan params`` takes it, with a list's texts in quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return escape_invisible(value if isinstance(value, str) else repr(value))
+
+
+def _html(heading: str, rows: list[tuple[str, str, str]], notes: list[str]) -> str:
+    """Write the table; panel.js finds it by the class ``qianfan-params``."""
+    head = "".join(f"<th{_LEFT}>{title}</th>" for title in ("parameter", "value", "range"))
+    body = "\n".join(
+        f"<tr>{''.join(f'<td{_LEFT}>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
+    )
+    below = "".join(f"\n<p>{escape(note)}</p>" for note in notes)
+    return (
+        f'<div class="qianfan-params {IGNORED}">\n<p>{escape(heading)}</p>\n<table>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>{below}\n</div>"
+    )
+
+
+def _lines(rows: list[tuple[str, str, str]]) -> list[str]:
+    """Write the table as lines of text."""
+    names, values = (max(len(row[column]) for row in rows) for column in (0, 1))
+    return [f"{name:<{names}}  {value:<{values}}  {range_}" for name, value, range_ in rows]

@@ -121,12 +121,14 @@ class AnswerV2(Answer):
         else:
             choices = [{"delta": delta} for delta in self._deltas()]
             end = {"delta": {"content": ""}}
+        found = self._found()
         for choice in choices:
-            yield self._payload({**choice, "flag": 0}, ".chunk")
+            yield self._payload({**choice, "flag": 0}, ".chunk") | found
+            found = {}
         # The finish reason comes in a chunk of its own, without text.
         end |= {"finish_reason": self._finish_reason, "flag": 0}
         usage = {"usage": self._usage()} if self._request.include_usage else {}
-        yield self._payload(end, ".chunk") | usage | self._found()
+        yield self._payload(end, ".chunk") | usage | found
 
     def _found(self) -> dict[str, Any]:
         """Return the sources of a web search, as a field beside the choices."""

@@ -13,6 +13,7 @@ import traitlets
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.types import Chunk
+from qianfan_magic.api.wire.search_results import read_search_results
 from qianfan_magic.views.output_area import OutputArea
 from qianfan_magic.views.rendering.answer import NOTHING, PlainOutput
 from qianfan_magic.views.rendering.highlight import style_sheet
@@ -70,7 +71,8 @@ class LiveColumn:
 
     def __init__(self, index: int, *, markdown: bool) -> None:
         self._index = index
-        self._stream = BlockStream() if markdown else LetterStream()
+        self._sources: dict[int, str] = {}  # addresses of cited sources by number
+        self._stream = BlockStream(self._sources) if markdown else LetterStream()
         self._started = time.monotonic()
         self._first = 0.0  # time of the first chunk
         self._text = ""  # not yet sent
@@ -87,6 +89,7 @@ class LiveColumn:
         self._text += chunk.text
         self._reasoning += chunk.reasoning
         self._tokens = max(self._tokens, chunk.usage.completion_tokens)
+        self._sources |= {one.index: one.url for one in read_search_results(chunk.raw)}
 
     def wait(self) -> float | None:
         """Return the seconds until a frame is due, 0 or less if it is; None if nothing is new."""

@@ -103,7 +103,10 @@ class Stream(NamedTuple):
     def answer(self) -> Answer:
         text = self.text
         parts = [text[place : place + self.size] for place in range(0, len(text), self.size)]
-        events = [event(v1_chunk(part, number, self.chunks)) for number, part in enumerate(parts)]
+        chunks = [v1_chunk(part, number, self.chunks) for number, part in enumerate(parts)]
+        if self.kind == "cited":
+            chunks[0]["search_results"] = SOURCES
+        events = [event(chunk) for chunk in chunks]
         begun, gap = time.monotonic(), 1 / self.rate if self.rate else 0.0
         due = [(Due(begun + gap * number), sent) for number, sent in enumerate(events)]
         return stream_answer(*itertools.chain.from_iterable(due))
@@ -156,7 +159,30 @@ def mixed(number: int) -> str:
     return "\n\n".join("\n".join(block) for block in blocks) + "\n\n"
 
 
-KINDS: dict[str, Callable[[int], str]] = {"prose": prose, "mixed": mixed, "chinese": chinese}
+def cited(number: int) -> str:
+    """Write a paragraph of prose that cites a source after each of its eight sentences."""
+    sentence = f"Part {number} of the wall was built along a border, by a dynasty long gone"
+    sentences = (f"{sentence}^[{(number + place) % 28 + 1}]^." for place in range(8))
+    return fill(" ".join(sentences), 80) + "\n\n"
+
+
+KINDS: dict[str, Callable[[int], str]] = {
+    "prose": prose,
+    "mixed": mixed,
+    "chinese": chinese,
+    "cited": cited,
+}
+#: The sources of `cited`, as many as the service allows.
+SOURCES = [
+    {
+        "index": index,
+        "url": f"https://www.example.com/walls/part-{index}.html",
+        "title": f"Part {index} of the wall, and who built it",
+        "site_name": "example.com",
+        "datetime": "2026-01-15",
+    }
+    for index in range(1, 29)
+]
 
 
 def median(values: Iterable[float]) -> float:

@@ -330,3 +330,8 @@ def test_sources_stand_in_the_record_and_are_not_sent_back(notebook):
     (first, _) = notebook.magics.session.conversations.get("default").turns
     assert [source.index for source in first.sources] == [1, 2, 3]
     assert "example.com" not in json.dumps(bodies(notebook.server)[-1]["messages"])
+
+
+def test_history_lists_the_sources_of_an_answer(notebook):
+    notebook.run("%%qianfan_chat -m ernie-5.1 --web-search\nhi")
+    assert "\n[1] Example Domain · example.com" in notebook.run("%qianfan history")

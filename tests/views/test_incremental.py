@@ -216,6 +216,16 @@ def test_links_do_not_depend_on_the_split() -> None:
     assert whole.count("<a ") == 1  # only behind the definition
 
 
+def test_citation_is_linked_once_its_source_has_arrived() -> None:
+    sources: dict[int, str] = {}
+    stream = BlockStream(sources)
+    early = stream.frame("Old^[1]^.")
+    sources[1] = "https://example.com"
+    late = stream.frame(" New^[1]^.\n\nThen\n")
+    assert "<sup>[1]</sup>" in early.open
+    assert late.closed.count('<a href="https://example.com"') == 2
+
+
 def test_closed_block_is_sent_once() -> None:
     stream = BlockStream()
     frames = [stream.frame(letter) for letter in "first paragraph\n\nsecond paragraph\n\nthird"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -43,6 +44,12 @@ class BlockStream:
     start a block: ``2`` may become ``2. item``, which belongs to the list before it. A code fence,
     often long, is not even rendered again: its new lines are appended to the code on the page.
 
+    Parameters
+    ----------
+    sources
+        Addresses of the sources that the answer cites, by number; they may be added while it
+        arrives, and a mark that has been closed before stays a number without a link.
+
     Examples
     --------
     >>> stream = BlockStream()
@@ -52,7 +59,8 @@ class BlockStream:
     Frame(closed='<h1>Walls</h1>\n', open='<p>The <strong>Great Wall</strong></p>\n', more=None)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Mapping[int, str] | None = None) -> None:
+        self._sources = {} if sources is None else sources
         self._source = ""  # Markdown of the open block
         self._code = ""  # code of the open block as the page has it, if it is an unclosed fence
         self._definitions: dict[str, Any] = {}  # link definitions in the closed blocks
@@ -66,10 +74,13 @@ class BlockStream:
         blocks = self._close() if "\n" in text else []
         # Blocks are rendered one by one, so that their HTML does not depend on how the stream was
         # split into chunks.
-        closed = [to_live_html(block, self._definitions, ended=True) for block in blocks]
+        closed = [
+            to_live_html(block, self._definitions, self._sources, ended=True) for block in blocks
+        ]
         visible = escape_invisible(self._source)
         self._code = growing_code(visible)
-        return Frame("".join(closed), to_live_html(visible, dict(self._definitions)))
+        grown = to_live_html(visible, dict(self._definitions), self._sources)
+        return Frame("".join(closed), grown)
 
     def _more_code(self) -> str | None:
         """Return the new code of an open fence; None if the block is not an open fence."""

@@ -67,7 +67,11 @@ def to_html(text: str, sources: Mapping[int, str] | None = None) -> str:
 
 
 def to_live_html(
-    text: str, definitions: dict[str, Any] | None = None, *, ended: bool = False
+    text: str,
+    definitions: dict[str, Any] | None = None,
+    sources: Mapping[int, str] | None = None,
+    *,
+    ended: bool = False,
 ) -> str:
     """Render a part of an answer for the live view, whose style sheet has the colors of code.
 
@@ -77,11 +81,13 @@ def to_live_html(
         The part.
     definitions
         Link reference definitions of earlier parts, by label; those of this part are added.
+    sources
+        As in `to_html`.
     ended
         Whether another part follows, so that nothing in this one is still arriving.
     """
     references = {} if definitions is None else definitions
-    env = {"references": references, "ended": ended}
+    env = {"references": references, "ended": ended, "sources": sources or {}}
     return sanitize(_parser().render(text, env), styled=True)
 
 

@@ -7,6 +7,7 @@ from html import escape
 from qianfan_magic.conversation.conversation import Conversation, Fit
 from qianfan_magic.conversation.turn import Turn, short_name
 from qianfan_magic.views.rendering.answer import LABEL, QUIET, for_display, wrap_answer
+from qianfan_magic.views.rendering.citations import sources_html, sources_lines
 from qianfan_magic.views.rendering.formats import preformatted
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import to_html
@@ -41,8 +42,12 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
         user_label = f"{number}. user{_images(turn)}"
         assistant_label = f"{number}. assistant{_marks(turn)}"
         html += [_label(user_label), preformatted(question)]
-        html += [_label(assistant_label), to_html(answer)]
+        urls = {source.index: source.url for source in turn.sources}
+        html += [_label(assistant_label), to_html(answer, urls)]
         plain += [f"{user_label}: {question}", f"{assistant_label}: {answer.strip()}"]
+        if turn.sources:
+            html.append(f'<div style="{QUIET}">\n{sources_html(turn.sources).rstrip()}\n</div>')
+            plain.append("\n".join(sources_lines(turn.sources)))
     if conversation.turns and fit.left_out == len(conversation.turns):
         cut = f"No turn is sent any more, since {fit.reason}."
         html.append(_label(cut))

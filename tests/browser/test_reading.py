@@ -77,7 +77,7 @@ def test_code_can_be_copied_from_the_plain_output(run: OpenAndRun) -> None:
 def test_line_under_the_answer_tells_how_fast_it_comes(run: OpenAndRun) -> None:
     notebook = run(SLOWLY, WALL)
     state = notebook.page.locator(".qianfan-state")
-    expect(state).to_contain_text("dolly_12b: streaming")
+    expect(state).to_contain_text("ernie-5.1: streaming")
     expect(state).to_contain_text("first token after")
     expect(state).to_contain_text("tokens/s")
 

@@ -140,8 +140,8 @@ def test_each_stream_is_shown_whole(notebook):
 
 def test_note_on_an_answer_stands_in_its_column(notebook):
     first, second = notebook.run("%%qianfan_chat --compare max_tokens=2,999\nhi").split("\n---\n")
-    assert "is_truncated" in first
-    assert "is_truncated" not in second
+    assert "cut off" in first
+    assert "cut off" not in second
 
 
 def test_note_on_omitted_turns_stands_in_each_column(notebook):

@@ -42,10 +42,13 @@ def is_watched(shell: InteractiveShell, live: str) -> bool:
     shell
         The shell in which the cell runs.
     live
-        The setting QIANFAN_LIVE. ``on`` and ``off`` decide; ``auto`` looks for signs of a front
-        end. A Jupyter server sets the kernel's environment variable JPY_SESSION_NAME, VS Code the
-        notebook variable ``__vsc_ipynb_file__``; nbclient, papermill and nbval set neither.
+        The setting QIANFAN_LIVE. ``on`` and ``off`` decide, except where the server runs the cell
+        and no widget would be shown; ``auto`` looks for signs of a front end. A Jupyter server sets
+        the kernel's environment variable JPY_SESSION_NAME, VS Code the notebook variable
+        ``__vsc_ipynb_file__``; nbclient, papermill and nbval set neither.
     """
+    if _is_run_by_server(shell):
+        return False
     if live != "auto":
         return live == "on"
     # nbval's kernel inherits this variable, and from a notebook that runs pytest also the next one.
@@ -53,6 +56,21 @@ def is_watched(shell: InteractiveShell, live: str) -> bool:
         return False
     has_notebook = "JPY_SESSION_NAME" in os.environ or "__vsc_ipynb_file__" in shell.user_ns
     return has_notebook or "google.colab" in sys.modules
+
+
+def _is_run_by_server(shell: InteractiveShell) -> bool:
+    """Tell whether the Jupyter server runs the cell in the page's place.
+
+    With jupyter-server-nbmodel it writes the outputs into the document that several pages share,
+    shows no widgets and ignores updates of an output (0.2.9, ``actions.py``), so that an answer in
+    a widget would be lost. Its request lacks the id of the cell, which JupyterLab's own has.
+    """
+    if "JPY_SESSION_NAME" not in os.environ or "__vsc_ipynb_file__" in shell.user_ns:
+        return False
+    get_parent = getattr(shell, "get_parent", None)
+    parent = get_parent() if get_parent else {}
+    is_execution = parent.get("header", {}).get("msg_type") == "execute_request"
+    return is_execution and not parent.get("metadata", {}).get("cellId")
 
 
 def make_view(

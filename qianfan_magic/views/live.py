@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
@@ -19,6 +18,7 @@ from qianfan_magic.views.rendering.answer import NOTHING, PlainOutput
 from qianfan_magic.views.rendering.highlight import style_sheet
 from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.widget import TransientWidget
 
 __all__ = ["LiveColumn", "LiveReply", "LiveView", "delta"]
 
@@ -41,13 +41,14 @@ MAX_RENDER_SHARE = 0.1
 MIN_PREFIX = 16
 
 
-class LiveReply(anywidget.AnyWidget):
+class LiveReply(TransientWidget):
     """The widget of one or several growing answers; its JavaScript is ``reply.js``.
 
     The text goes to the page in custom messages and is no part of the widget's state: a trait is
     synchronised as a whole, so that the bytes sent would grow with the square of the answer.
     """
 
+    instead = "An answer is arriving; it needs a front end with widgets."
     _esm = _HERE / "reply.js"
     _css = (_HERE / "reply.css").read_text() + style_sheet(".qianfan-reply")
     services = traitlets.List(

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anywidget
 import traitlets
+
+from qianfan_magic.views.widget import TransientWidget
 
 __all__ = ["Panel"]
 
 _HERE = Path(__file__).parent
 
 
-class Panel(anywidget.AnyWidget):
+class Panel(TransientWidget):
     """The sliders of one notebook; all places that show them share this model.
 
     Attributes
@@ -36,6 +37,7 @@ class Panel(anywidget.AnyWidget):
         Model id of the widget that shows the answer to "Again"; empty if there is none.
     """
 
+    instead = "Sliders; they need a front end with widgets."
     _esm = _HERE / "panel.js"
     _css = _HERE / "panel.css"
     offer = traitlets.Dict().tag(sync=True)

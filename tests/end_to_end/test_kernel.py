@@ -85,10 +85,22 @@ def watched(kernels) -> Ran:
 
 def test_watched_answer_grows_in_a_widget(watched):
     assert WIDGET in watched.bundles[0]
+    assert watched.bundles[0]["text/plain"].startswith("An answer is arriving")
     assert len(watched.frames) > 3
     text = words_of(watched.bundles[-1]["text/html"])
     assert letters(text).startswith(letters(watched.seen))
     assert len(watched.seen) > len(text) / 2  # the end may arrive with the plain output only
+
+
+def test_cell_that_the_server_runs_shows_its_answer_once_and_without_a_widget(live):
+    """A server that runs cells for its pages sends no id of the cell, and ignores updates."""
+    live.run("import os; os.environ['JPY_SESSION_NAME'] = 'shared.ipynb'")
+    answered, params = live.run("%%qianfan_chat -n shared\nhi"), live.run("%qianfan params")
+    live.run("del os.environ['JPY_SESSION_NAME']")
+    for ran in (answered, params):
+        assert [WIDGET in bundle for bundle in ran.bundles] == [False]
+        assert not ran.contents("update_display_data", "comm_open")
+    assert "qianfan_magic" in answered.contents("display_data")[0]["metadata"]
 
 
 def test_state_of_the_widget_names_the_service_and_has_no_text(watched):
@@ -109,9 +121,8 @@ def test_plain_output_replaces_the_widget_before_it_is_closed(watched, live):
     first, last = watched.contents("display_data", "update_display_data")
     assert first["transient"]["display_id"] == last["transient"]["display_id"]
     assert watched.stderr == ""
-    opened = [c["comm_id"] for c in watched.contents("comm_open") if is_view(c)]
-    assert len(opened) == 1
-    assert set(opened) <= {c["comm_id"] for c in watched.contents("comm_close")}
+    opened, closed = watched.contents("comm_open"), watched.contents("comm_close")
+    assert [c["comm_id"] for c in opened] == [c["comm_id"] for c in closed]  # no layout stays
     # In the other order the page would say for a moment that it cannot find the widget's model.
     kinds = [message["header"]["msg_type"] for message in watched.published]
     assert kinds.index("update_display_data") < kinds.index("comm_close")

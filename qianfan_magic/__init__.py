@@ -76,8 +76,21 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def load_ipython_extension(ipython: InteractiveShell) -> None:
-    """Register the magics; IPython calls this for ``%load_ext qianfan_magic``."""
+def load_ipython_extension(ipython: InteractiveShell | None) -> None:
+    """Register the magics; IPython calls this for ``%load_ext qianfan_magic``.
+
+    Raises
+    ------
+    SettingsError
+        If there is no IPython.
+    """
+    if ipython is None:  # marimo, and plain Python: get_ipython() is None there
+        from qianfan_magic.errors import SettingsError
+
+        raise SettingsError(
+            "There is no IPython here, and so there are no magics",
+            hint="Use QianfanClient, and qianfan_magic.widgets.Reply to show its streams.",
+        )
     from qianfan_magic.magics.magics import load
 
     load(ipython)

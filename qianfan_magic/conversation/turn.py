@@ -20,6 +20,7 @@ __all__ = [
     "Turn",
     "digest",
     "excerpt",
+    "sent_cell_id",
     "short_name",
     "with_images",
 ]
@@ -228,3 +229,24 @@ class CellRun:
     def had_asked(self, turn: Turn) -> bool:
         """Return whether an earlier run of the same cell made any step of a turn."""
         return any(map(self.asked_earlier, turn.steps()))
+
+
+def sent_cell_id(request: Mapping[str, Any]) -> str:
+    """Return the id of the cell that a request executes; empty if the front end sends none.
+
+    JupyterLab and VS Code write it as ``cellId``, Colab in a part of its own.
+
+    Parameters
+    ----------
+    request
+        The message of the type ``execute_request``.
+
+    Examples
+    --------
+    >>> sent_cell_id({"metadata": {"colab": {"cell_id": "a1"}}})
+    'a1'
+    """
+    metadata = request.get("metadata") or {}
+    colab = metadata.get("colab")
+    found = metadata.get("cellId") or (colab.get("cell_id") if isinstance(colab, dict) else "")
+    return found if isinstance(found, str) else ""

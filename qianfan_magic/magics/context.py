@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qianfan_magic.api.catalogue.parameters import EXCLUSIVE, check_text
 from qianfan_magic.api.types import BOTH, Kind
-from qianfan_magic.conversation.turn import CELL_ID, CellRun, ImageAttachment, digest
+from qianfan_magic.conversation.turn import CELL_ID, CellRun, ImageAttachment, digest, sent_cell_id
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.config import CONFIGURABLE
 from qianfan_magic.magics.interpolate import interpolate
@@ -68,13 +68,12 @@ class MagicContext:
     def current_run(self) -> CellRun:
         """Return the run of the cell that is running.
 
-        Front ends send the id of the cell with the request to execute it (JupyterLab, VS Code);
+        Front ends send the id of the cell with the request to execute it;
         in a terminal, and under nbclient, papermill and nbval, both ids are empty.
         """
         get_parent = getattr(self.shell, "get_parent", None)
         parent = get_parent() if get_parent else {}
-        cell = parent.get("metadata", {}).get("cellId", "")
-        cell = _storable_id(cell) if isinstance(cell, str) else ""
+        cell = _storable_id(sent_cell_id(parent))
         return CellRun(cell, parent.get("header", {}).get("msg_id", ""))
 
     def is_watched(self) -> bool:

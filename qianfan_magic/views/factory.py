@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from qianfan_magic.conversation.turn import sent_cell_id
 from qianfan_magic.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _is_run_by_server(shell: InteractiveShell) -> bool:
     get_parent = getattr(shell, "get_parent", None)
     parent = get_parent() if get_parent else {}
     is_execution = parent.get("header", {}).get("msg_type") == "execute_request"
-    return is_execution and not parent.get("metadata", {}).get("cellId")
+    return is_execution and not sent_cell_id(parent)
 
 
 def make_view(

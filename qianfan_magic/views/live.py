@@ -181,6 +181,8 @@ class LiveView:
         Title of each column; empty for a single answer.
     markdown
         Whether answers are rendered as Markdown while they arrive.
+    widget
+        The widget, if there is one already; it has the names and titles.
     """
 
     def __init__(
@@ -190,9 +192,10 @@ class LiveView:
         titles: Sequence[str] = (),
         *,
         markdown: bool,
+        widget: LiveReply | None = None,
     ) -> None:
         self._area = area
-        self.widget = LiveReply(
+        self.widget = widget or LiveReply(
             services=list(map(escape_invisible, services)),
             titles=list(map(escape_invisible, titles)),
         )

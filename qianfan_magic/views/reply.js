@@ -189,11 +189,14 @@ function typesetter(model) {
 }
 
 // ipykernel 7.4 handles no widget messages while a cell runs, so a Python callback could not stop
-// it; the button interrupts the kernel from the page. VS Code and Colab give a widget no access to
-// the kernel: there is no button.
+// it; the button interrupts the kernel from the page. Elsewhere than in JupyterLab and its kin a
+// widget cannot do that, and there is no button: Colab shows no kernel, and in VS Code's pages the
+// kernel is there, but has no server to which the request could go.
 function stopButton(model) {
   const kernel = model.widget_manager?.kernel;
-  if (typeof kernel?.interrupt !== "function") return null;
+  const isVsCode =
+    location.protocol === "vscode-webview:" || location.hostname.endsWith(".vscode-cdn.net");
+  if (typeof kernel?.interrupt !== "function" || isVsCode) return null;
   const button = part("button", "qianfan-stop", "Stop");
   button.type = "button";
   button.title = "Stop the answer; what has arrived is kept";

@@ -66,6 +66,14 @@ COLORS = {
     "gd": "color:var(--jp-error-color1)",
     "gi": "color:var(--jp-success-color1)",
 }
+#: Colors for a page without these variables, by the same names.
+_ELSEWHERE = {
+    **dict.fromkeys(("k", "ow", "nb", "nt", "gi"), "#2f9e44"),
+    **dict.fromkeys(("s", "gd"), "#c2552d"),
+    "m": "#0c8599",
+    "c": "#868e96",
+    "nd": "#3b7dd8",
+}
 #: Classes that have the style of another: names of functions and classes in their definitions.
 _SAME = {"nf": "nd", "nc": "nd"}
 _SPAN = re.compile(rf'<span class="({"|".join(COLORS)})">')
@@ -116,12 +124,18 @@ def inline_colors(html: str) -> str:
 def style_sheet(selector: str) -> str:
     """Return the colors as CSS rules for the descendants of a selector.
 
+    Where there are none of JupyterLab's variables, colors are used that a light and a dark page
+    can show.
+
     Examples
     --------
     >>> style_sheet(".answer").splitlines()[1]
-    '.answer .s { color:var(--jp-mirror-editor-string-color) }'
+    '.answer .s { color:var(--jp-mirror-editor-string-color,#c2552d) }'
     """
-    return "\n".join(f"{selector} .{name} {{ {style} }}" for name, style in COLORS.items())
+    return "\n".join(
+        f"{selector} .{name} {{ {style.replace(')', f',{_ELSEWHERE[name]})')} }}"
+        for name, style in COLORS.items()
+    )
 
 
 def _span(css_class: str, text: str) -> str:

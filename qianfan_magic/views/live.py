@@ -18,7 +18,7 @@ from qianfan_magic.views.rendering.answer import NOTHING, PlainOutput
 from qianfan_magic.views.rendering.highlight import style_sheet
 from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
 from qianfan_magic.views.rendering.invisible import escape_invisible
-from qianfan_magic.views.widget import TransientWidget
+from qianfan_magic.views.widget import TransientWidget, compact
 
 __all__ = ["LiveColumn", "LiveReply", "LiveView", "delta"]
 
@@ -49,8 +49,8 @@ class LiveReply(TransientWidget):
     """
 
     instead = "An answer is arriving; it needs a front end with widgets."
-    _esm = _HERE / "reply.js"
-    _css = (_HERE / "reply.css").read_text() + style_sheet(".qianfan-reply")
+    _esm = compact(_HERE / "reply.js")
+    _css = compact(_HERE / "reply.css") + style_sheet(".qianfan-reply")
     services = traitlets.List(
         traitlets.Unicode(), help="Name of the endpoint or model, for each column."
     ).tag(sync=True)

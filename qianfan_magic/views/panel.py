@@ -11,7 +11,7 @@ from pathlib import Path
 
 import traitlets
 
-from qianfan_magic.views.widget import TransientWidget
+from qianfan_magic.views.widget import TransientWidget, compact
 
 __all__ = ["Panel"]
 
@@ -38,8 +38,8 @@ class Panel(TransientWidget):
     """
 
     instead = "Sliders; they need a front end with widgets."
-    _esm = _HERE / "panel.js"
-    _css = _HERE / "panel.css"
+    _esm = compact(_HERE / "panel.js")
+    _css = compact(_HERE / "panel.css")
     offer = traitlets.Dict().tag(sync=True)
     values = traitlets.Dict(key_trait=traitlets.Unicode()).tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)

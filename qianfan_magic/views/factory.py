@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qianfan_magic.conversation.turn import sent_cell_id
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from qianfan_magic.views.output_area import OutputArea
     from qianfan_magic.views.rendering.answer import PlainOutput
 
-__all__ = ["View", "is_watched", "make_output_area", "make_view"]
+__all__ = ["View", "is_console", "is_watched", "make_output_area", "make_view"]
 
 
 class View(Protocol):
@@ -59,6 +60,27 @@ def is_watched(shell: InteractiveShell, live: str) -> bool:
     return has_notebook or "google.colab" in sys.modules
 
 
+def is_console(shell: InteractiveShell, live: str) -> bool:
+    """Tell whether a console without widgets shows this kernel, such as ``jupyter console``.
+
+    It belongs to no notebook, and its requests allow the code to ask for input (``allow_stdin``),
+    which nbclient, papermill and nbval refuse.
+
+    Parameters
+    ----------
+    shell
+        The shell in which the cell runs.
+    live
+        The setting QIANFAN_LIVE; only ``auto`` looks for a console.
+    """
+    if live != "auto" or "PYTEST_VERSION" in os.environ or _is_run_by_server(shell):
+        return False
+    get_parent = getattr(shell, "get_parent", None)
+    parent = get_parent() if get_parent else {}
+    allows_input = parent.get("content", {}).get("allow_stdin") is True
+    return allows_input and not is_watched(shell, live) and not sent_cell_id(parent)
+
+
 def _is_run_by_server(shell: InteractiveShell) -> bool:
     """Tell whether the Jupyter server runs the cell in the page's place.
 
@@ -97,11 +119,10 @@ def make_view(
     area
         The output area, for a notebook.
     """
-    from qianfan_magic.views.plain import FinalView, TerminalColumns, TerminalView
+    from qianfan_magic.views.plain import FinalView, TerminalColumns
 
-    several = not isinstance(columns, str)
-    if not hasattr(shell, "kernel"):
-        return TerminalColumns() if several else TerminalView()
+    if not hasattr(shell, "kernel") or is_console(shell, live):
+        return _terminal_view(form) if isinstance(columns, str) else TerminalColumns()
     if not is_watched(shell, live):
         return FinalView(area)
     from qianfan_magic.views.live import LiveView
@@ -110,6 +131,18 @@ def make_view(
     if isinstance(columns, str):
         return LiveView(area, [columns], markdown=markdown)
     return LiveView(area, list(columns.values()), list(columns), markdown=markdown)
+
+
+def _terminal_view(form: str) -> View:
+    """Return the view of one answer in a terminal: Markdown is rendered if rich is installed."""
+    from qianfan_magic.views.plain import TerminalView
+
+    if form == "markdown" and sys.stdout.isatty():
+        with suppress(ImportError):
+            from qianfan_magic.views.terminal import MarkdownView
+
+            return MarkdownView()
+    return TerminalView()
 
 
 def make_output_area(shell: InteractiveShell, into: str | None) -> OutputArea:

@@ -145,6 +145,8 @@ def _table(frame: Any) -> str:
     """Return a DataFrame as a Markdown table; with its index unless that only counts the rows."""
     shown = frame.head(MAX_ROWS)
     rows = [tuple(shown.columns), *shown.itertuples(index=False, name=None)]
+    if not rows[0]:  # before pandas 3.1 there are no tuples then
+        rows = [()] * (len(shown) + 1)
     if not _only_counts(frame.index):
         names = ["" if name is None else name for name in frame.index.names]
         labels = [names, *(label if len(names) > 1 else [label] for label in shown.index)]

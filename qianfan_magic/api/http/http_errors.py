@@ -87,7 +87,8 @@ _FAILURES = (
     _Failure(
         (Exception,),
         "No connection to the server, or it was lost",
-        f"Check the network, the proxy and {ADDRESS}; %qianfan doctor looks at them.",
+        f"Check the network, {ADDRESS}, and QIANFAN_PROXY or HTTPS_PROXY if there is one; "
+        "%qianfan doctor looks at them.",
         retryable=True,
     ),
 )

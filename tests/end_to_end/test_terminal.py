@@ -11,6 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+pytestmark = pytest.mark.kernel  # as slow as a kernel
 PROMPT = r"In \[\d+\]: "
 ASK = "get_ipython().run_cell_magic('qianfan_chat', '{}', '''{}''')"
 COLUMNS = 60

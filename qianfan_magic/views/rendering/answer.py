@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -47,6 +48,10 @@ THINKING, ANSWER = "[Thinking]", "[Answer]"
 #: `contain: content` keeps whatever the answer draws within its own box. `IGNORED` keeps the page
 #: from typesetting anything that is not marked as a formula.
 OPENING = f'<div class="qianfan-answer {IGNORED}" style="contain: content; overflow-x: auto">'
+
+
+#: A line feed before a blank line.
+_BEFORE_BLANK = re.compile(r"\n(?=[ \t]*\n)")
 
 
 class PlainOutput(Protocol):
@@ -191,5 +196,10 @@ def folded(text: str) -> str:
 
 
 def wrap_answer(html: str) -> str:
-    """Wrap sanitised HTML in the element by which ``reply.js`` recognises an answer."""
-    return f"{OPENING}\n{html}\n</div>"
+    """Wrap sanitised HTML in the element by which ``reply.js`` recognises an answer.
+
+    A blank line, as code may have it, would end the HTML where it stands in Markdown, as
+    ``nbconvert --to markdown`` writes it: what follows would be read as Markdown. So its line feed
+    is written as a character reference.
+    """
+    return f"{OPENING}\n{_BEFORE_BLANK.sub('&#10;', html)}\n</div>"

@@ -1,0 +1,183 @@
+"""What a reader sees of a notebook that was converted, or executed by another program.
+
+The tools are those of ``tests/converters-requirements.txt``; tests of a missing one are skipped.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter, LatexExporter, MarkdownExporter, SlidesExporter
+from nbformat import NotebookNode
+
+HOSTILE = (
+    "# Hi\n<script>alert('evil')</script> <img src=x onerror=evil()> [click](javascript:evil())"
+)
+HOSTILE_SERVER = """from pathlib import Path
+from qianfan_magic.embedded.engines import Engine
+hostile = Path('hostile.txt').read_text()
+server.engine = Engine(lambda question: hostile, lambda question: '')"""
+CELLS = [
+    "%load_ext qianfan_magic\n%qianfan demo -o server",
+    "%%qianfan_chat\nExplain Pythagoras, please.",
+    "%%qianfan_chat\n请介绍长城",
+    HOSTILE_SERVER,
+    "%%qianfan_chat -n hostile\nSay it.",
+    "%qianfan params temperature=0.3",
+]
+pytestmark = pytest.mark.kernel
+PATIENCE = 60  # seconds; only a test that fails waits so long
+
+
+def write_hostile(folder: Path) -> Path:
+    """Write the hostile answer where the notebook's fourth cell reads it."""
+    (folder / "hostile.txt").write_text(HOSTILE, encoding="utf-8")
+    return folder
+
+
+def notebook_of(cells: list[str]) -> NotebookNode:
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made = [nbformat.v4.new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(cells)]
+    return nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> NotebookNode:
+    """Return the notebook as nbclient has executed it."""
+    notebook = notebook_of(CELLS)
+    folder = write_hostile(tmp_path_factory.mktemp("executed"))
+    NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
+
+
+@pytest.fixture(scope="module")
+def pandoc() -> None:
+    """Let nbconvert find pandoc."""
+    pypandoc = pytest.importorskip("pypandoc", reason="tests/converters-requirements.txt")
+    folder = str(Path(pypandoc.get_pandoc_path()).parent)
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], folder])
+
+
+def assert_readable(page: str) -> None:
+    """Assert that each answer is there once, and neither a widget nor a Python object's repr."""
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
+    assert len(re.findall(r"hypotenuse\s*\(a, b\)", text)) == 1
+    assert text.count("道城墙的总称") == 1
+    assert not re.search(r"object at 0x|Error displaying widget|widget-view|model_id", page)
+
+
+def assert_harmless(page: str) -> None:
+    """Assert that the hostile answer is text: no script, no handler and no such link of it."""
+    assert "<script>alert" not in page
+    assert not re.search(r"<img[^>]*onerror|href=\"javascript:", page)
+
+
+def test_nbclient_and_papermill_leave_one_plain_output_for_an_answer(
+    executed: NotebookNode, tmp_path: Path
+) -> None:
+    papermill = pytest.importorskip("papermill", reason="tests/converters-requirements.txt")
+    nbformat.write(notebook_of(CELLS), tmp_path / "in.ipynb")
+    papermill.execute_notebook(
+        tmp_path / "in.ipynb",
+        tmp_path / "out.ipynb",
+        cwd=write_hostile(tmp_path),
+        progress_bar=False,
+    )
+    for notebook in (executed, nbformat.read(tmp_path / "out.ipynb", as_version=4)):
+        outputs = [cell.outputs for cell in notebook.cells if "请介绍" in cell.source]
+        assert [[output.output_type for output in one] for one in outputs] == [["display_data"]]
+        assert "widgets" not in notebook.metadata
+
+
+@pytest.mark.parametrize("exporter", [HTMLExporter, SlidesExporter])
+def test_page_shows_answers_formulas_and_code(
+    executed: NotebookNode, exporter: type[HTMLExporter]
+) -> None:
+    page, _ = exporter().from_notebook_node(executed)
+    assert_readable(page)
+    assert_harmless(page)
+    assert '<span class="mathjax_process tex2jax_process">$c = \\sqrt{a^2 + b^2}$</span>' in page
+    assert re.search(r"<pre><code><span style=\"color:[^\"]*\">from</span> math", page)
+
+
+def test_markdown_has_the_answer_as_it_was_written(executed: NotebookNode) -> None:
+    page, _ = MarkdownExporter().from_notebook_node(executed)
+    assert_readable(page)
+    assert_harmless(page)
+    answers = re.findall(r'^<div class="qianfan-answer.*?^</div>$', page, re.DOTALL | re.MULTILINE)
+    assert len(answers) == 4
+    # A blank line would end the HTML, and what follows would be read as Markdown.
+    assert not [answer for answer in answers if re.search(r"\n[ \t]*\n", answer)]
+
+
+def test_latex_has_formulas_and_code(executed: NotebookNode, pandoc: None) -> None:
+    page, _ = LatexExporter().from_notebook_node(executed)
+    assert "hypotenuse" in page
+    assert "\\sqrt{a^2 + b^2}" in page
+    assert not re.search(r"object at 0x|model\\_id", page)
+
+
+def test_jupytext_keeps_the_cells() -> None:
+    jupytext = pytest.importorskip("jupytext", reason="tests/converters-requirements.txt")
+    for form in ("py:percent", "md", "md:myst"):
+        there = jupytext.writes(notebook_of(CELLS), form)
+        back = jupytext.reads(there, form)
+        assert [cell.source for cell in back.cells] == CELLS, form
+
+
+def test_book_shows_answers(executed: NotebookNode, tmp_path: Path) -> None:
+    pytest.importorskip("myst_nb", reason="tests/converters-requirements.txt")
+    nbformat.write(executed, tmp_path / "index.ipynb")
+    (tmp_path / "conf.py").write_text('extensions = ["myst_nb"]\nnb_execution_mode = "off"\n')
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", str(tmp_path)]
+    subprocess.run([*command, str(tmp_path / "built")], check=True, timeout=PATIENCE)
+    page = (tmp_path / "built" / "index.html").read_text("utf-8")
+    assert_readable(page)
+    assert_harmless(page)
+
+
+@pytest.fixture
+def voila(tmp_path: Path) -> Iterator[str]:
+    """Serve the notebook by voila; return its address."""
+    pytest.importorskip("voila", reason="tests/converters-requirements.txt")
+    nbformat.write(notebook_of(CELLS), write_hostile(tmp_path) / "page.ipynb")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "voila", "page.ipynb", "--no-browser", f"--port={port}"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
+    yield f"http://127.0.0.1:{port}/"
+    process.terminate()
+    process.wait(PATIENCE)
+
+
+def test_voila_shows_answers(voila: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            page = urllib.request.urlopen(voila, timeout=PATIENCE).read().decode()
+            break
+        except urllib.error.URLError:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+    # The page draws the outputs from JSON, in which "<" is escaped.
+    drawn = page.replace("\\u003c", "<").replace("\\u003e", ">").replace("\\u0026", "&")
+    shown = re.findall(r'"text/html": "(?:[^"\\]|\\.)*"', drawn)
+    assert sum("hypotenuse" in one for one in shown) == 1
+    assert_harmless("\n".join(shown))
+    assert_harmless(page)
+    assert "widget-view" not in page

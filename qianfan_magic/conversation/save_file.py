@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,8 @@ def save_conversations(
     try:
         # Resolved, so that a symbolic link stays one and its target is replaced.
         target = path.expanduser().resolve()
+        if target.is_symlink():  # a loop of links, for which Python 3.13 raises no error
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if target.exists() and not (target.is_file() and (force or _is_ours(target))):
             raise QianfanError(
                 f"{str(path)!r} exists already, and is not a file of conversations",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qianfan_magic.views.output_area import OutputArea
     from qianfan_magic.views.rendering.answer import PlainOutput
 
-__all__ = ["View", "is_watched", "make_output_area", "make_view"]
+__all__ = ["View", "is_console", "is_watched", "make_output_area", "make_view"]
 
 
 class View(Protocol):
@@ -55,6 +55,28 @@ def is_watched(shell: InteractiveShell, live: str) -> bool:
     return has_notebook or "google.colab" in sys.modules
 
 
+def is_console(shell: InteractiveShell, live: str) -> bool:
+    """Tell whether this kernel's front end is a console, which shows text and has no widgets.
+
+    ``jupyter console`` 6.6 and qtconsole 5.7 do not say who they are. But with each request to
+    execute code they say that they can answer ``input()``; nbclient (with it papermill) and nbval
+    say that they cannot. A notebook can, too, and names the cell in the request's metadata.
+
+    Parameters
+    ----------
+    shell
+        The shell in which the cell runs.
+    live
+        The setting QIANFAN_LIVE; anything but ``auto`` decides by itself, see `is_watched`.
+    """
+    if live != "auto" or "PYTEST_VERSION" in os.environ or is_watched(shell, live):
+        return False
+    get_parent = getattr(shell, "get_parent", None)
+    request = get_parent() if get_parent else {}
+    can_answer = bool(request.get("content", {}).get("allow_stdin"))
+    return can_answer and "cellId" not in request.get("metadata", {})
+
+
 def make_view(
     shell: InteractiveShell,
     live: str,
@@ -70,7 +92,7 @@ def make_view(
     shell
         The shell in which the cell runs; one without a kernel is a terminal.
     live
-        The setting QIANFAN_LIVE, see `is_watched`.
+        The setting QIANFAN_LIVE, see `is_watched` and `is_console`.
     columns
         Name of the endpoint or model; for several answers, these names by the column's title.
     form
@@ -81,7 +103,7 @@ def make_view(
     from qianfan_magic.views.plain import FinalView, TerminalColumns, TerminalView
 
     several = not isinstance(columns, str)
-    if not hasattr(shell, "kernel"):
+    if not hasattr(shell, "kernel") or is_console(shell, live):
         return TerminalColumns() if several else TerminalView()
     if not is_watched(shell, live):
         return FinalView(area)
@@ -93,13 +115,15 @@ def make_view(
     return LiveView(area, list(columns.values()), list(columns), markdown=markdown)
 
 
-def make_output_area(shell: InteractiveShell, into: str | None) -> OutputArea:
+def make_output_area(shell: InteractiveShell, live: str, into: str | None) -> OutputArea:
     """Return the output area of a cell.
 
     Parameters
     ----------
     shell
         The shell in which the cell runs.
+    live
+        The setting QIANFAN_LIVE, see `is_console`.
     into
         Name of a notebook variable that holds an `ipywidgets.Output`; None for the cell's output.
 
@@ -111,7 +135,8 @@ def make_output_area(shell: InteractiveShell, into: str | None) -> OutputArea:
     from qianfan_magic.views.output_area import CellOutput, TerminalOutput, WidgetOutput
 
     if into is None:
-        return CellOutput() if hasattr(shell, "kernel") else TerminalOutput()
+        has_outputs = hasattr(shell, "kernel") and not is_console(shell, live)
+        return CellOutput() if has_outputs else TerminalOutput()
     from ipywidgets import Output
 
     output = shell.user_ns.get(into)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from qianfan_magic import Chunk, Reply, Usage
 from qianfan_magic.conversation.conversation import Conversation, Fit
 from qianfan_magic.conversation.turn import Turn
-from qianfan_magic.views.factory import is_watched, make_view
+from qianfan_magic.views.factory import is_console, is_watched, make_view
 from qianfan_magic.views.notes import left_out_note, reply_notes
 from qianfan_magic.views.output_area import CellOutput
 from qianfan_magic.views.plain import FinalView, TerminalView
@@ -148,6 +148,27 @@ def test_front_end_is_recognised(monkeypatch):
                 patch.setenv(name, value)
             shell = SimpleNamespace(user_ns=variables)
             assert is_watched(shell, live) is watched, (live, environment, variables)
+
+
+def test_console_is_recognised(monkeypatch):
+    typing = {"content": {"allow_stdin": True}, "metadata": {}}
+    for live, request, environment, console in (
+        ("auto", typing, {}, True),
+        ("on", typing, {}, False),
+        ("off", typing, {}, False),
+        ("auto", typing, {"JPY_SESSION_NAME": "a.ipynb"}, False),
+        ("auto", typing, {"PYTEST_VERSION": "9"}, False),
+        ("auto", typing | {"content": {"allow_stdin": False}}, {}, False),
+        ("auto", typing | {"metadata": {"cellId": "1a"}}, {}, False),
+        ("auto", {}, {}, False),
+    ):
+        with monkeypatch.context() as patch:
+            for name in ("JPY_SESSION_NAME", "PYTEST_VERSION"):
+                patch.delenv(name, raising=False)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            shell = SimpleNamespace(user_ns={}, get_parent=lambda request=request: request)
+            assert is_console(shell, live) is console, (live, request, environment)
 
 
 def test_view_suits_the_shell():

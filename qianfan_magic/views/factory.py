@@ -100,11 +100,12 @@ def make_view(
     area
         The output area, for a notebook.
     """
-    from qianfan_magic.views.plain import FinalView, TerminalColumns, TerminalView
+    from qianfan_magic.views.plain import FinalView
 
-    several = not isinstance(columns, str)
-    if not hasattr(shell, "kernel") or is_console(shell, live):
-        return TerminalColumns() if several else TerminalView()
+    if not hasattr(shell, "kernel"):
+        return _rendered_view(columns, form) or _text_view(columns)
+    if is_console(shell, live):
+        return _text_view(columns)
     if not is_watched(shell, live):
         return FinalView(area)
     from qianfan_magic.views.live import LiveView
@@ -113,6 +114,26 @@ def make_view(
     if isinstance(columns, str):
         return LiveView(area, [columns], markdown=markdown)
     return LiveView(area, list(columns.values()), list(columns), markdown=markdown)
+
+
+def _text_view(columns: Mapping[str, str] | str) -> View:
+    from qianfan_magic.views.plain import TerminalColumns, TerminalView
+
+    return TerminalView() if isinstance(columns, str) else TerminalColumns()
+
+
+def _rendered_view(columns: Mapping[str, str] | str, form: str) -> View | None:
+    """Make the view of a terminal that shows styles; None if there is none, or no rich."""
+    try:
+        from qianfan_magic.views.terminal import MarkdownColumns, MarkdownView, make_console
+    except ImportError:  # rich is missing, or older than the extra `terminal` allows
+        return None
+    console = make_console()
+    if console is None:
+        return None
+    if not isinstance(columns, str):
+        return MarkdownColumns(console, list(columns))
+    return MarkdownView(console) if form == "markdown" else None
 
 
 def make_output_area(shell: InteractiveShell, live: str, into: str | None) -> OutputArea:

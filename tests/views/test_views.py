@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from types import SimpleNamespace
 
 from qianfan_magic import Chunk, Reply, Usage
@@ -179,6 +181,23 @@ def test_view_suits_the_shell():
 
 
 # --- the terminal
+
+
+def test_terminal_shows_the_source_where_rich_is_missing(monkeypatch):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stdout", Screen())
+    monkeypatch.setenv("TERM", "xterm")
+    shell = SimpleNamespace(user_ns={})
+
+    def view():
+        return make_view(shell, "auto", "model", form="markdown", area=CellOutput())
+
+    assert type(view()).__name__ == "MarkdownView"
+    monkeypatch.setitem(sys.modules, "qianfan_magic.views.terminal", None)
+    assert type(view()) is TerminalView
 
 
 def chunk_of(text: str) -> Chunk:

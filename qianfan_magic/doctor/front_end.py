@@ -129,7 +129,7 @@ def check_view(
         return Finding("Answers", "ok", f"shown {when}, because {setting}")
     if watched:
         has_server = "JPY_SESSION_NAME" in environ
-        front_end = "one of a Jupyter server" if has_server else "VS Code's or Colab's"
+        front_end = "one of a Jupyter server" if has_server else "VS Code's, Colab's or a console"
         return Finding("Answers", "ok", f"shown {when}; front end: {front_end}; {setting}")
     message = f"shown {when}: no front end is recognised; {setting}"
     hint = "If you see this in a notebook's page, set QIANFAN_LIVE=on."

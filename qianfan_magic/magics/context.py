@@ -77,7 +77,14 @@ class MagicContext:
         return CellRun(cell, parent.get("header", {}).get("msg_id", ""))
 
     def is_watched(self) -> bool:
-        """Tell whether somebody may be watching this notebook."""
+        """Tell whether somebody may be watching this notebook, or typing in a console."""
+        from qianfan_magic.views.factory import is_console
+
+        live = read_live(self.session.folder)
+        return self.shows_widgets() or is_console(self.shell, live)
+
+    def shows_widgets(self) -> bool:
+        """Tell whether the front end may show widgets."""
         from qianfan_magic.views.factory import is_watched
 
         live = read_live(self.session.folder)

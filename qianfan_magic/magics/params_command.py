@@ -96,8 +96,8 @@ class SliderPanel:
         self._refresh()
 
     def _show(self) -> None:
-        """Show the values, as controls if somebody may be watching."""
-        if not self._context.is_watched():
+        """Show the values, as controls if the front end may show them."""
+        if not self._context.shows_widgets():
             publish_display_data(self._table())
             return
         from qianfan_magic.views.output_area import CellOutput

@@ -56,7 +56,7 @@ class CellRunner:
         """
         from qianfan_magic.views.factory import make_output_area
 
-        area = make_output_area(self._shell, request.options.into)
+        area = make_output_area(self._shell, self._client.settings.live, request.options.into)
         if request.options.compare:
             self._compare(request, area)
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qianfan_magic.conversation.turn import sent_cell_id
@@ -61,24 +60,27 @@ def is_watched(shell: InteractiveShell, live: str) -> bool:
 
 
 def is_console(shell: InteractiveShell, live: str) -> bool:
-    """Tell whether a console without widgets shows this kernel, such as ``jupyter console``.
+    """Tell whether this kernel's front end is a console, which shows text and has no widgets.
 
-    It belongs to no notebook, and its requests allow the code to ask for input (``allow_stdin``),
-    which nbclient, papermill and nbval refuse.
+    ``jupyter console`` 6.6 and qtconsole 5.7 do not say who they are. But with each request to
+    execute code they say that they can answer ``input()``; nbclient (with it papermill) and nbval
+    say that they cannot. A notebook can, too, and names the cell in the request's metadata.
 
     Parameters
     ----------
     shell
         The shell in which the cell runs.
     live
-        The setting QIANFAN_LIVE; only ``auto`` looks for a console.
+        The setting QIANFAN_LIVE; anything but ``auto`` decides by itself, see `is_watched`.
     """
-    if live != "auto" or "PYTEST_VERSION" in os.environ or _is_run_by_server(shell):
+    if live != "auto" or "PYTEST_VERSION" in os.environ or is_watched(shell, live):
+        return False
+    if _is_run_by_server(shell):
         return False
     get_parent = getattr(shell, "get_parent", None)
-    parent = get_parent() if get_parent else {}
-    allows_input = parent.get("content", {}).get("allow_stdin") is True
-    return allows_input and not is_watched(shell, live) and not sent_cell_id(parent)
+    request = get_parent() if get_parent else {}
+    can_answer = bool(request.get("content", {}).get("allow_stdin"))
+    return can_answer and not sent_cell_id(request)
 
 
 def _is_run_by_server(shell: InteractiveShell) -> bool:
@@ -111,7 +113,7 @@ def make_view(
     shell
         The shell in which the cell runs; one without a kernel is a terminal.
     live
-        The setting QIANFAN_LIVE, see `is_watched`.
+        The setting QIANFAN_LIVE, see `is_watched` and `is_console`.
     columns
         Name of the endpoint or model; for several answers, these names by the column's title.
     form
@@ -119,10 +121,12 @@ def make_view(
     area
         The output area, for a notebook.
     """
-    from qianfan_magic.views.plain import FinalView, TerminalColumns
+    from qianfan_magic.views.plain import FinalView
 
-    if not hasattr(shell, "kernel") or is_console(shell, live):
-        return _terminal_view(form) if isinstance(columns, str) else TerminalColumns()
+    if not hasattr(shell, "kernel"):
+        return _rendered_view(columns, form) or _text_view(columns)
+    if is_console(shell, live):
+        return _text_view(columns)
     if not is_watched(shell, live):
         return FinalView(area)
     from qianfan_magic.views.live import LiveView
@@ -133,25 +137,35 @@ def make_view(
     return LiveView(area, list(columns.values()), list(columns), markdown=markdown)
 
 
-def _terminal_view(form: str) -> View:
-    """Return the view of one answer in a terminal: Markdown is rendered if rich is installed."""
-    from qianfan_magic.views.plain import TerminalView
+def _text_view(columns: Mapping[str, str] | str) -> View:
+    from qianfan_magic.views.plain import TerminalColumns, TerminalView
 
-    if form == "markdown" and sys.stdout.isatty():
-        with suppress(ImportError):
-            from qianfan_magic.views.terminal import MarkdownView
-
-            return MarkdownView()
-    return TerminalView()
+    return TerminalView() if isinstance(columns, str) else TerminalColumns()
 
 
-def make_output_area(shell: InteractiveShell, into: str | None) -> OutputArea:
+def _rendered_view(columns: Mapping[str, str] | str, form: str) -> View | None:
+    """Make the view of a terminal that shows styles; None if there is none, or no rich."""
+    try:
+        from qianfan_magic.views.terminal import MarkdownColumns, MarkdownView, make_console
+    except ImportError:  # rich is missing, or older than the extra `terminal` allows
+        return None
+    console = make_console()
+    if console is None:
+        return None
+    if not isinstance(columns, str):
+        return MarkdownColumns(console, list(columns))
+    return MarkdownView(console) if form == "markdown" else None
+
+
+def make_output_area(shell: InteractiveShell, live: str, into: str | None) -> OutputArea:
     """Return the output area of a cell.
 
     Parameters
     ----------
     shell
         The shell in which the cell runs.
+    live
+        The setting QIANFAN_LIVE, see `is_console`.
     into
         Name of a notebook variable that holds an `ipywidgets.Output`; None for the cell's output.
 
@@ -163,7 +177,8 @@ def make_output_area(shell: InteractiveShell, into: str | None) -> OutputArea:
     from qianfan_magic.views.output_area import CellOutput, TerminalOutput, WidgetOutput
 
     if into is None:
-        return CellOutput() if hasattr(shell, "kernel") else TerminalOutput()
+        has_outputs = hasattr(shell, "kernel") and not is_console(shell, live)
+        return CellOutput() if has_outputs else TerminalOutput()
     from ipywidgets import Output
 
     output = shell.user_ns.get(into)

@@ -64,8 +64,7 @@ class TerminalView:
 
     def _write(self, text: str, section: str) -> None:
         if section != self._section:
-            sys.stdout.write(f"\n\n{section}\n" if self._has_text else f"{section}\n")
-            self._has_text, self._section, self._held = False, section, ""
+            self._begin(section)
         # A "\r" at the end may be the first half of "\r\n", and is escaped if it is not.
         text = self._held + text
         self._held = "\r" if text.endswith("\r") else ""
@@ -74,6 +73,11 @@ class TerminalView:
         self._has_text = self._has_text or bool(visible)
         sys.stdout.write(visible)
         sys.stdout.flush()
+
+    def _begin(self, section: str) -> None:
+        sys.stdout.write(f"\n\n{section}\n" if self._has_text else f"{section}\n")
+        sys.stdout.flush()
+        self._has_text, self._section, self._held = False, section, ""
 
     def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Write the notes below the answer."""

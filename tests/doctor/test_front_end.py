@@ -38,7 +38,7 @@ def test_hint_about_a_package_is_a_command():
 def test_way_of_showing_answers_is_explained():
     for watched, setting, state, message in (
         (None, "auto", "ok", "no notebook runs this"),
-        (True, "auto", "ok", "while they arrive; front end: VS Code's or Colab's"),
+        (True, "auto", "ok", "while they arrive; front end: VS Code's, Colab's or a console"),
         (True, "on", "ok", "while they arrive, because QIANFAN_LIVE is on"),
         (False, "off", "ok", "once they are complete, because QIANFAN_LIVE is off"),
         (False, "auto", "note", "no front end is recognised"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from rich.console import Console
 from support.hidden import is_hidden
 
 from qianfan_magic import Chunk, Usage
@@ -21,6 +23,7 @@ from qianfan_magic.views.rendering.answer import AnswerOutput
 from qianfan_magic.views.rendering.formats import body
 from qianfan_magic.views.rendering.markdown import inert_markdown
 from qianfan_magic.views.reports.history import history_bundle
+from qianfan_magic.views.terminal import MarkdownView
 
 # --- the judge: what HTML may contain, specified independently of the package
 
@@ -241,6 +244,39 @@ def test_terminal_gets_no_hidden_character(capsys):
     assert_none(HOSTILE, find)
 
 
+ERASE = "<erased>"
+
+
+def rendered_in_terminal(text: str, width: int = 60) -> str:
+    """Return what a terminal gets of an answer, without the styles; ERASE erases the line."""
+    written = io.StringIO()
+    console = Console(
+        file=written, width=width, force_terminal=True, force_jupyter=False, color_system="256"
+    )
+    view = MarkdownView(console)
+    view.write(Chunk(text, is_end=False, usage=Usage(), raw={}))
+    view.end(AnswerOutput(text, "markdown"))
+    return re.sub(r"\x1b\[[\d;]*m", "", written.getvalue()).replace("\r\x1b[2K", ERASE)
+
+
+def test_terminal_gets_only_styles_with_rendered_markdown():
+    sly_entities = {"entities": "&#27;[2J &#13; &#12; &#x9b;1m [x](https://e.example/&#x202e;)"}
+    assert_none(HOSTILE | sly_entities, lambda text: hidden_in({"": rendered_in_terminal(text)}))
+
+
+def test_rendered_markdown_loses_no_address_and_no_html():
+    for text, words in (
+        ("[here](https://evil.example/a)", "here (https://evil.example/a)"),
+        ("![pixel](https://evil.example/p.png)", "pixel (https://evil.example/p.png)"),
+        ("<https://evil.example>", "https://evil.example"),
+        ("a <script>alert(1)</script>", "a <script>alert(1)</script>"),
+        ("[r]: https://evil.example", "[r]: https://evil.example"),
+        ("[bold red]x[/bold red] :smile:", "[bold red]x[/bold red] :smile:"),
+        (r"\(a_b + c_d\) and $x$", r"\(a_b + c_d\) and $x$"),
+    ):
+        assert rendered_in_terminal(text).rpartition(ERASE)[2].strip() == words
+
+
 #: Texts of pieces that have a meaning in Markdown or HTML.
 PIECES = st.sampled_from(
     [*"<>\"'`[]()!&:;/=\n\t x", "script", "javascript:", "\ud800", "\x1b", "](", "](<"]
@@ -254,6 +290,15 @@ def test_any_answer_is_harmless_and_can_be_saved(text):
     assert faults(bundle["text/html"]) == []
     assert faults(trusting_html(bundle["text/markdown"])) == []
     assert "".join(bundle.values()).encode("utf-8")  # raises on a lone surrogate
+
+
+@given(MESSY, st.integers(1, 20))
+def test_any_answer_can_be_rendered_in_a_terminal(text, width):
+    assert hidden_in({"": rendered_in_terminal(f"x{text}", width)}) == []
+
+
+def test_deep_nesting_is_rendered_in_a_narrow_terminal():
+    assert "deep" in rendered_in_terminal("> " * 30 + "- " * 30 + "deep", 10)
 
 
 def test_html_of_an_answer_keeps_only_harmless_parts():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from types import SimpleNamespace
 
 from qianfan_magic import Chunk, Reply, Usage
 from qianfan_magic.conversation.conversation import Conversation, Fit
 from qianfan_magic.conversation.turn import Turn
-from qianfan_magic.views.factory import is_watched, make_view
+from qianfan_magic.views.factory import is_console, is_watched, make_view
 from qianfan_magic.views.notes import left_out_note, reply_notes
 from qianfan_magic.views.output_area import CellOutput
 from qianfan_magic.views.plain import FinalView, TerminalView
@@ -150,6 +152,27 @@ def test_front_end_is_recognised(monkeypatch):
             assert is_watched(shell, live) is watched, (live, environment, variables)
 
 
+def test_console_is_recognised(monkeypatch):
+    typing = {"content": {"allow_stdin": True}, "metadata": {}}
+    for live, request, environment, console in (
+        ("auto", typing, {}, True),
+        ("on", typing, {}, False),
+        ("off", typing, {}, False),
+        ("auto", typing, {"JPY_SESSION_NAME": "a.ipynb"}, False),
+        ("auto", typing, {"PYTEST_VERSION": "9"}, False),
+        ("auto", typing | {"content": {"allow_stdin": False}}, {}, False),
+        ("auto", typing | {"metadata": {"cellId": "1a"}}, {}, False),
+        ("auto", {}, {}, False),
+    ):
+        with monkeypatch.context() as patch:
+            for name in ("JPY_SESSION_NAME", "PYTEST_VERSION"):
+                patch.delenv(name, raising=False)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            shell = SimpleNamespace(user_ns={}, get_parent=lambda request=request: request)
+            assert is_console(shell, live) is console, (live, request, environment)
+
+
 def test_view_suits_the_shell():
     terminal, kernel = SimpleNamespace(user_ns={}), SimpleNamespace(user_ns={}, kernel=object())
     for shell, live, view in ((terminal, "on", TerminalView), (kernel, "off", FinalView)):
@@ -158,6 +181,23 @@ def test_view_suits_the_shell():
 
 
 # --- the terminal
+
+
+def test_terminal_shows_the_source_where_rich_is_missing(monkeypatch):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stdout", Screen())
+    monkeypatch.setenv("TERM", "xterm")
+    shell = SimpleNamespace(user_ns={})
+
+    def view():
+        return make_view(shell, "auto", "model", form="markdown", area=CellOutput())
+
+    assert type(view()).__name__ == "MarkdownView"
+    monkeypatch.setitem(sys.modules, "qianfan_magic.views.terminal", None)
+    assert type(view()) is TerminalView
 
 
 def chunk_of(text: str) -> Chunk:

@@ -11,7 +11,7 @@ from qianfan_magic.views.rendering.formats import preformatted
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import block_starts, growing_code, to_live_html
 
-__all__ = ["BlockStream", "Frame", "LetterStream"]
+__all__ = ["BlockStream", "Frame", "LetterStream", "closed_blocks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,23 @@ class BlockStream:
 
     def _close(self) -> list[str]:
         """Remove the closed blocks from the source, and return them."""
-        end = self._source.rfind("\n") + 1
-        starts = [line for line in block_starts(escape_invisible(self._source[:end])) if line]
-        lines = self._source.split("\n")
-        self._source = "\n".join(lines[starts[-1] :]) if starts else self._source
-        return [escape_invisible("\n".join(lines[a:b]) + "\n") for a, b in pairwise([0, *starts])]
+        blocks = closed_blocks(self._source)
+        self._source = self._source[sum(map(len, blocks)) :]
+        return [escape_invisible(block) for block in blocks]
+
+
+def closed_blocks(source: str) -> list[str]:
+    r"""Return the top-level blocks at the beginning of growing Markdown that no longer change.
+
+    Examples
+    --------
+    >>> closed_blocks("# Walls\n\nThe **Great\nWall**\n")
+    ['# Walls\n\n']
+    """
+    end = source.rfind("\n") + 1
+    starts = [line for line in block_starts(escape_invisible(source[:end])) if line]
+    lines = source.split("\n")
+    return ["\n".join(lines[a:b]) + "\n" for a, b in pairwise([0, *starts])]
 
 
 class LetterStream:

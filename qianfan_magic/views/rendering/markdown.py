@@ -30,6 +30,7 @@ __all__ = [
     "code_blocks",
     "growing_code",
     "inert_markdown",
+    "safe_parser",
     "to_html",
     "to_live_html",
 ]
@@ -128,14 +129,26 @@ def code_blocks(text: str) -> list[str]:
 @cache
 def _parser() -> MarkdownIt:
     options = {"html": False, "highlight": highlight, "inline_definitions": True}
+    parser = safe_parser(options).use(tasks).use(footnote_plugin, inline=False)
+    for name, rule in _RULES.items():
+        parser.add_render_rule(name, rule)
+    return parser
+
+
+def safe_parser(options: Mapping[str, Any]) -> MarkdownIt:
+    """Make a parser of Markdown with formulas and citations, with few links and with limits.
+
+    Parameters
+    ----------
+    options
+        Options of markdown-it-py; ``html`` must be off.
+    """
     parser = MarkdownIt("commonmark", options)
-    parser.enable(["table", "strikethrough"]).use(math_rules).use(tasks).use(limits).use(citations)
-    parser.use(footnote_plugin, inline=False).use(cjk_emphasis)
+    parser.enable(["table", "strikethrough"]).use(math_rules).use(limits).use(citations)
+    parser.use(cjk_emphasis)
     parser.block.ruler.before("table", "max_level", _paragraph_at_max_level)
     # Relative links are refused, too: they would lead into the Jupyter server, with its cookies.
     parser.validateLink = lambda url: bool(WEB.match(url)) or is_image(url)  # type: ignore[method-assign]
-    for name, rule in _RULES.items():
-        parser.add_render_rule(name, rule)
     return parser
 
 

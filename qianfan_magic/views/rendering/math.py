@@ -23,7 +23,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-__all__ = ["IGNORED", "MAX_LENGTH", "TYPESET", "math_rules"]
+__all__ = ["IGNORED", "MAX_LENGTH", "TYPESET", "math_rules", "source_of"]
 
 #: Classes that exclude an element from typesetting, and include it again. The first of each pair is
 #: MathJax 3's (JupyterLab), the second MathJax 2's (nbconvert).
@@ -132,9 +132,16 @@ def _line(state: StateBlock, number: int) -> str:
     return state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]]
 
 
+def source_of(token: Token) -> str:
+    """Return a formula as the answer has it, with its delimiters."""
+    if token.hidden:  # still arriving
+        return token.content
+    return f"{token.markup}{token.content}{_CLOSING[token.markup]}"
+
+
 def _render(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
     token = tokens[index]
-    source = escape(f"{token.markup}{token.content}{_CLOSING[token.markup]}", quote=False)
+    source = escape(source_of(token), quote=False)
     if len(token.content) > MAX_LENGTH or _REFUSED.search(token.content):
         return f"<code>{source}</code>"
     return f'<span class="{TYPESET}">{source}</span>'

@@ -345,7 +345,7 @@ def test_restored_turn_is_sent_without_its_picture_until_it_is_asked_again(page)
 
 
 def test_again_and_keep_leave_the_picture(watched):
-    shown = watched.kernel.run("%qianfan params")
+    shown = watched.run("controls", "%qianfan params")
     watched.run("a", f"{SEES} -i red\none")
     controls = PanelPage(watched.kernel, shown, panels(shown)[0])
     controls.click("again")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import re
-import signal
 import threading
 from typing import Any
 
@@ -421,29 +419,6 @@ def pause(server: Any, after: int) -> None:
         server.fail(Fault(path=f"/{letter}_dolly", after=after, end="silence", headers=STREAM))
 
 
-def stopped(notebook: Notebook, cell: str, when: Any) -> tuple[BaseException, str]:
-    """Run a cell, and press Stop once something holds."""
-    main, done = threading.main_thread().ident, threading.Event()
-
-    def press() -> None:
-        until(when)
-        signal.pthread_kill(main, signal.SIGINT)
-        # Python misses a signal that comes just before it begins to wait.
-        while not done.wait(2):
-            signal.pthread_kill(main, signal.SIGINT)
-
-    user = threading.Thread(target=press)
-    gc.collect()
-    gc.disable()
-    user.start()
-    try:
-        return notebook.fail(cell)
-    finally:
-        done.set()
-        gc.enable()
-        user.join()
-
-
 def stop(notebook: Notebook, chunks: int = 6) -> tuple[BaseException, str]:
     """Stop a comparison both of whose columns have received some chunks."""
     pause(notebook.server, chunks)
@@ -452,7 +427,7 @@ def stop(notebook: Notebook, chunks: int = 6) -> tuple[BaseException, str]:
         arrived = [len(column.sender.exchange.received) for column in notebook.columns]
         return arrived == [chunks] * 2
 
-    return stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", have_arrived)
+    return notebook.stopped(f"%%qianfan_chat {ENDPOINTS}\n{WALL}", have_arrived)
 
 
 def test_stop_ends_both_connections_and_their_threads(notebook):
@@ -484,7 +459,7 @@ def test_stop_stores_the_first_column_and_the_next_comparison_works(notebook):
 def test_stop_ends_connections_whose_answer_has_not_begun(notebook):
     pause(notebook.server, after=0)
     cell = f"%%qianfan_chat {ENDPOINTS}\n{WALL}"
-    stopped(notebook, cell, lambda: len(requests(notebook.server)) == 2)
+    notebook.stopped(cell, lambda: len(requests(notebook.server)) == 2)
     assert until(lambda: all(seen.closed_early for seen in requests(notebook.server)[:2]))
 
 
@@ -492,7 +467,7 @@ def test_nothing_is_sent_again_after_a_stop(own, bare):
     before = threading.active_count()
     pause(own, after=0)
     cell = f"%%qianfan_chat {ENDPOINTS} --retries 5\n{WALL}"
-    stopped(bare, cell, lambda: len(requests(own)) == 2)
+    bare.stopped(cell, lambda: len(requests(own)) == 2)
     until(lambda: threading.active_count() <= before)
     assert len(requests(own)) == 2
 
@@ -504,7 +479,7 @@ def test_column_that_was_whole_before_a_stop_is_not_marked(notebook):
         states = [column.state for column in notebook.columns]
         return states[:1] == ["done"] and len(notebook.columns[1].sender.exchange.received) == 6
 
-    stopped(notebook, f"%%qianfan_chat {ENDPOINTS}\n{WALL}", first_is_done)
+    notebook.stopped(f"%%qianfan_chat {ENDPOINTS}\n{WALL}", first_is_done)
     assert [column.state for column in notebook.columns] == ["done", "stopped"]
     assert not notebook.turns()[0].stopped
 

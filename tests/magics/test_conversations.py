@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import re
-import signal
 import sys
-import threading
 
 from support.notebook import CUT_OFF, LONG, WALL, Notebook, sent
 from support.requests_seen import two_lines
@@ -183,27 +180,12 @@ def interrupt(notebook: Notebook, cell: str, chunks: int = 6) -> tuple[BaseExcep
     """Run a cell whose answer falls silent after some chunks; interrupt it once they are shown."""
     notebook.server.fail(Fault(after=chunks, end="silence"))
     before = len(notebook.bodies)
-    main = threading.main_thread().ident
 
-    def press() -> None:
-        arrived = until(lambda: len(notebook.bodies) > before)
-        if arrived and until(lambda: not chunks or sys.stdout.getvalue().strip()):
-            signal.pthread_kill(main, signal.SIGINT)
-            # Python misses a signal that comes just before it begins to wait for the network.
-            while not done.wait(2):
-                signal.pthread_kill(main, signal.SIGINT)
+    def have_arrived() -> bool:
+        begun = len(notebook.bodies) > before
+        return begun and bool(not chunks or sys.stdout.getvalue().strip())
 
-    user, done = threading.Thread(target=press), threading.Event()
-    # Python loses an interrupt during the finalizer of an object, such as an old connection pool.
-    gc.collect()
-    gc.disable()
-    user.start()
-    try:
-        return notebook.fail(cell)
-    finally:
-        done.set()
-        gc.enable()
-        user.join()
+    return notebook.stopped(cell, have_arrived)
 
 
 def test_interrupted_answer_is_kept_as_a_turn(notebook):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import socket
 import threading
 from typing import Any
@@ -13,7 +12,6 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from support.notebook import BOTH, GREETING, LOAD_ANEW, assert_fails_cleanly, sent
 from support.requests_seen import with_keys
-from support.waiting import until
 
 from qianfan_magic import ParameterError
 from qianfan_magic.embedded.faults import Fault
@@ -139,26 +137,14 @@ def test_failed_line_stops_the_cell(bare):
 def test_interrupted_subcommand_ends_in_one_line(notebook):
     """Its traceback would show the variables of urllib3, and the keys among them."""
     notebook.run("%xmode Verbose")
-    main = threading.main_thread().ident
     for line in ("%qianfan models --fresh", "%qianfan doctor"):
         notebook.server.fail(Fault(end="silence", path="/v2/models"))
-        before, done = len(notebook.server.seen), threading.Event()
+        before = len(notebook.server.seen)
 
-        def press(before: int = before, done: threading.Event = done) -> None:
-            received = notebook.server.seen
-            until(lambda: any(seen.path == "/v2/models" for seen in received[before:]))
-            signal.pthread_kill(main, signal.SIGINT)
-            # Python misses a signal that comes just before it begins to wait for the network.
-            while not done.wait(2):
-                signal.pthread_kill(main, signal.SIGINT)
+        def is_asked(before: int = before) -> bool:
+            return any(seen.path == "/v2/models" for seen in notebook.server.seen[before:])
 
-        user = threading.Thread(target=press)
-        user.start()
-        try:
-            _, shown = notebook.fail(line)
-        finally:
-            done.set()
-            user.join()
+        _, shown = notebook.stopped(line, is_asked)
         assert shown.splitlines() == ["KeyboardInterrupt: stopped"], line
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import re
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
+from support.waiting import until
 from traitlets.config import Config
 
 from qianfan_magic import QianfanError
@@ -114,6 +118,40 @@ class Notebook:
         error = result.error_in_exec or result.error_before_exec
         assert error is not None, "the cell did not fail"
         return error, self._capsys.readouterr().out
+
+    def stopped(self, cell: str, when: Callable[[], object]) -> tuple[Any, str]:
+        """Run a cell that waits; press Stop once something holds; return its error and output.
+
+        Python does not act on a signal that comes just before it begins to wait, so another is
+        sent until one is taken. Only one raises, so that none can hit what reports the first.
+        """
+        main, taken = threading.main_thread().ident, threading.Event()
+        assert main is not None
+
+        def take(*_: object) -> None:
+            if not taken.is_set():
+                taken.set()
+                raise KeyboardInterrupt
+
+        def press() -> None:
+            if until(when):
+                signal.pthread_kill(main, signal.SIGINT)
+                while not taken.wait(2):
+                    signal.pthread_kill(main, signal.SIGINT)
+
+        user = threading.Thread(target=press)
+        # Python drops an exception in the finalizer of an object, such as an old connection pool.
+        gc.collect()
+        gc.disable()
+        before = signal.signal(signal.SIGINT, take)
+        user.start()
+        try:
+            return self.fail(cell)
+        finally:
+            taken.set()
+            user.join()
+            signal.signal(signal.SIGINT, before)
+            gc.enable()
 
     def bound(self, *names: str) -> list[Any]:
         """Return the values of variables."""

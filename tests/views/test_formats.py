@@ -14,7 +14,6 @@ from qianfan_magic import QianfanError
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.views.rendering.answer import AnswerOutput
 from qianfan_magic.views.rendering.formats import body, extract_code, pretty, without_fence
-from qianfan_magic.views.rendering.highlight import COLORS
 
 FENCED = "```json\n[1]\n```"
 
@@ -100,7 +99,7 @@ def test_text_that_is_not_json_is_shown_verbatim():
 
 
 def test_json_is_highlighted():
-    assert f'<span style="{COLORS["m"]}">1</span>' in body('{"a": 1}', "json")
+    assert '<span style="color:var(--m)">1</span>' in body('{"a": 1}', "json")
 
 
 def test_json_is_escaped():
@@ -146,7 +145,7 @@ def test_json_is_displayed_by_a_kernel(quiet):
     answer_next(quiet.server, '```json\n[1, "\\ud800"]\n```')
     ran = quiet.run("%%qianfan_chat --format json --no-stream\nhi")
     assert ran.reply["status"] == "ok"
-    assert f'[\n  <span style="{COLORS["m"]}">1</span>,' in ran.bundles[-1]["text/html"]
+    assert '[\n  <span style="color:var(--m)">1</span>,' in ran.bundles[-1]["text/html"]
 
 
 def test_answer_that_is_not_json_is_displayed_by_a_kernel(quiet):

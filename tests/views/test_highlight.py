@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
-from qianfan_magic.views.rendering.highlight import (
-    COLORS,
-    MAX_LENGTHS,
-    highlight,
-    inline_colors,
-    style_sheet,
-)
+from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.highlight import COLORS, MAX_LENGTHS, highlight, style_sheet
 from qianfan_magic.views.rendering.markdown import to_html
 
 
@@ -56,20 +51,28 @@ def test_highlighting_changes_no_letter_and_escapes_tags():
             assert "<b>" not in escaped, language
 
 
-def test_colors_are_written_into_html_without_a_style_sheet():
-    assert inline_colors('<span class="k">if</span>') == f'<span style="{COLORS["k"]}">if</span>'
+def test_final_output_defines_the_colors_that_it_uses_once():
+    """It is shown without a style sheet of ours."""
+    code = "```python\nif a: b\nif c: d\n```\n\n```python\nif e: 1\n```"
+    html = AnswerOutput(code, "markdown").bundle()["text/html"]
+    assert html.count('<b style="color:var(--k)">if</b>') == 3
+    opening = html.splitlines()[0]
+    assert opening.endswith(f'; --k:{COLORS["k"]}; --m:{COLORS["m"]}">')
+    assert html.count(COLORS["k"]) == 1
 
 
-def test_fenced_code_is_highlighted():
-    assert f'<span style="{COLORS["k"]}">if</span>' in to_html("```python\nif a: b\n```")
+def test_output_without_code_defines_no_colors():
+    html = AnswerOutput('`style="color:var(--k)"` and **b**', "markdown").bundle()["text/html"]
+    assert "--jp-mirror" not in html
 
 
 def test_tag_in_an_answer_gets_no_color():
     html = to_html('<span class="k">a</span> `<span class="k">`')
-    assert COLORS["k"] not in html
+    assert "var(--k)" not in html
 
 
 def test_style_sheet_has_all_colors():
-    rules = re.sub(r",#\w+\)", ")", style_sheet(".here"))
-    for css_class, style in COLORS.items():
-        assert f".here .{css_class} {{ {style} }}" in rules
+    rules = style_sheet(".here")
+    for css_class, color in COLORS.items():
+        assert f".here .{css_class} {{ color:{color}" in rules
+    assert ";font-weight:bold }" in rules.splitlines()[0]

@@ -13,6 +13,7 @@ from qianfan_magic.api.types import SearchResult
 from qianfan_magic.masking import mask_known
 from qianfan_magic.views.rendering.citations import plain_citations, sources_html, sources_lines
 from qianfan_magic.views.rendering.formats import LETTERS, body, plain
+from qianfan_magic.views.rendering.highlight import color_variables
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import inert_markdown
 from qianfan_magic.views.rendering.math import IGNORED
@@ -47,7 +48,7 @@ REASONING = f"{LETTERS}; margin-top: 0.4em; opacity: 0.75"
 THINKING, ANSWER = "[Thinking]", "[Answer]"
 #: `contain: content` keeps whatever the answer draws within its own box. `IGNORED` keeps the page
 #: from typesetting anything that is not marked as a formula.
-OPENING = f'<div class="qianfan-answer {IGNORED}" style="contain: content; overflow-x: auto">'
+OPENING = f'<div class="qianfan-answer {IGNORED}" style="contain: content; overflow-x: auto'
 
 
 #: A line feed before a blank line.
@@ -202,4 +203,4 @@ def wrap_answer(html: str) -> str:
     ``nbconvert --to markdown`` writes it: what follows would be read as Markdown. So its line feed
     is written as a character reference.
     """
-    return f"{OPENING}\n{_BEFORE_BLANK.sub('&#10;', html)}\n</div>"
+    return f'{OPENING}{color_variables(html)}">\n{_BEFORE_BLANK.sub("&#10;", html)}\n</div>'

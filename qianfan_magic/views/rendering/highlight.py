@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from pygments.lexer import Lexer
     from pygments.token import _TokenType
 
-__all__ = ["COLORS", "MAX_LENGTHS", "highlight", "inline_colors", "style_sheet"]
+__all__ = [
+    "COLORS",
+    "MAX_LENGTHS",
+    "color_variables",
+    "highlight",
+    "inline_colors",
+    "style_sheet",
+]
 
 #: Maximum length of a block in characters, by Pygments' name of the language; other languages are
 #: not highlighted. Lexers are regular expressions, some of which backtrack catastrophically on
@@ -52,31 +59,31 @@ _ALIASES = {
     "patch": "diff",
     "svg": "xml",
 }
-#: Styles by Pygments' short class name. The CSS variables are those of JupyterLab's editor, which
-#: differ between the light and the dark theme; nbconvert's page defines them, too.
+#: Colors by Pygments' short class name. The CSS variables are those of JupyterLab's editor, which
+#: differ between the light and the dark theme; nbconvert's page defines them, too. On other pages
+#: the color after the variable applies, which suits light and dark ones.
 COLORS = {
-    "k": "color:var(--jp-mirror-editor-keyword-color);font-weight:bold",
-    "s": "color:var(--jp-mirror-editor-string-color)",
-    "m": "color:var(--jp-mirror-editor-number-color)",
-    "c": "color:var(--jp-mirror-editor-comment-color);font-style:italic",
-    "nb": "color:var(--jp-mirror-editor-builtin-color)",
-    "nd": "color:var(--jp-mirror-editor-def-color)",
-    "nt": "color:var(--jp-mirror-editor-tag-color)",
-    "ow": "color:var(--jp-mirror-editor-keyword-color);font-weight:bold",
-    "gd": "color:var(--jp-error-color1)",
-    "gi": "color:var(--jp-success-color1)",
+    "k": "var(--jp-mirror-editor-keyword-color,#2f9e44)",
+    "s": "var(--jp-mirror-editor-string-color,#c2552d)",
+    "m": "var(--jp-mirror-editor-number-color,#0c8599)",
+    "c": "var(--jp-mirror-editor-comment-color,#868e96)",
+    "nb": "var(--jp-mirror-editor-builtin-color,#2f9e44)",
+    "nd": "var(--jp-mirror-editor-def-color,#3b7dd8)",
+    "nt": "var(--jp-mirror-editor-tag-color,#2f9e44)",
+    "ow": "var(--jp-mirror-editor-keyword-color,#2f9e44)",
+    "gd": "var(--jp-error-color1,#c2552d)",
+    "gi": "var(--jp-success-color1,#2f9e44)",
 }
-#: Colors for a page without these variables, by the same names.
-_ELSEWHERE = {
-    **dict.fromkeys(("k", "ow", "nb", "nt", "gi"), "#2f9e44"),
-    **dict.fromkeys(("s", "gd"), "#c2552d"),
-    "m": "#0c8599",
-    "c": "#868e96",
-    "nd": "#3b7dd8",
-}
-#: Classes that have the style of another: names of functions and classes in their definitions.
+#: HTML elements of the classes that are bold or italic; all others are spans.
+_ELEMENTS = {"k": "b", "ow": "b", "c": "i"}
+#: Further styles of these elements.
+_STYLES = {"b": ";font-weight:bold", "i": ";font-style:italic"}
+#: Classes that have the color of another: names of functions and classes in their definitions.
 _SAME = {"nf": "nd", "nc": "nd"}
-_SPAN = re.compile(rf'<span class="({"|".join(COLORS)})">')
+#: What `highlight` writes. Its text has no tags; the sanitiser leaves no such class elsewhere.
+_SPAN = re.compile(rf'<span class="({"|".join(COLORS)})">([^<]*)</span>')
+#: What `inline_colors` writes.
+_COLORED = re.compile(r'<(?:b|i|span) style="color:var\(--(\w+)\)">')
 
 
 def highlight(code: str, language: str, _: str = "") -> str:
@@ -113,19 +120,41 @@ def highlight(code: str, language: str, _: str = "") -> str:
 def inline_colors(html: str) -> str:
     """Replace the classes by inline styles, for HTML that is shown without our style sheet.
 
+    A notebook keeps these, one for each colored word. So each names a short CSS variable, which
+    `color_variables` defines once for all of them.
+
     Parameters
     ----------
     html
         Sanitised HTML, in which whatever looks like a tag is one.
+
+    Examples
+    --------
+    >>> inline_colors('<span class="k">if</span>')
+    '<b style="color:var(--k)">if</b>'
     """
-    return _SPAN.sub(lambda found: f'<span style="{COLORS[found[1]]}">', html)
+
+    def colored(found: re.Match[str]) -> str:
+        element = _ELEMENTS.get(found[1], "span")
+        return f'<{element} style="color:var(--{found[1]})">{found[2]}</{element}>'
+
+    return _SPAN.sub(colored, html)
+
+
+def color_variables(html: str) -> str:
+    """Return the definitions of the CSS variables that colored HTML uses, as inline style.
+
+    Examples
+    --------
+    >>> color_variables('<b style="color:var(--k)">if</b>')
+    '; --k:var(--jp-mirror-editor-keyword-color,#2f9e44)'
+    """
+    used = set(_COLORED.findall(html))
+    return "".join(f"; --{name}:{color}" for name, color in COLORS.items() if name in used)
 
 
 def style_sheet(selector: str) -> str:
     """Return the colors as CSS rules for the descendants of a selector.
-
-    Where there are none of JupyterLab's variables, colors are used that a light and a dark page
-    can show.
 
     Examples
     --------
@@ -133,8 +162,8 @@ def style_sheet(selector: str) -> str:
     '.answer .s { color:var(--jp-mirror-editor-string-color,#c2552d) }'
     """
     return "\n".join(
-        f"{selector} .{name} {{ {style.replace(')', f',{_ELSEWHERE[name]})')} }}"
-        for name, style in COLORS.items()
+        f"{selector} .{name} {{ color:{color}{_STYLES.get(_ELEMENTS.get(name, ''), '')} }}"
+        for name, color in COLORS.items()
     )
 
 

@@ -35,8 +35,13 @@ from qianfan_magic.conversation.json_fields import (
     text_field,
     typed_field,
 )
-from qianfan_magic.conversation.turn import Turn, digest, short_name
-from qianfan_magic.conversation.turn_json import masked_json, turn_from_json, turn_to_json
+from qianfan_magic.conversation.turn import Turn, short_name
+from qianfan_magic.conversation.turn_json import (
+    masked_json,
+    turn_beside,
+    turn_from_json,
+    turn_to_json,
+)
 from qianfan_magic.masking import mask_known
 
 __all__ = [
@@ -51,10 +56,9 @@ __all__ = [
     "clock_of",
     "conversation_from_json",
     "conversation_to_json",
-    "is_edited",
+    "record_beside",
     "record_from_json",
     "record_to_json",
-    "with_digest",
 ]
 
 #: Version of the format of records and files. It changes only if an older reader would misread the
@@ -150,20 +154,26 @@ def record_to_json(
         turn = conversation.turns[index]
         position = {"conversation": conversation.name, "turn": index + 1, "id": turn.id}
         turns.append({**masked_json(position), **turn_to_json(turn)})
-    written: dict[str, Any] = {"version": VERSION, "clock": clock}
-    written["heads"] = {
-        mask_known(conversation.name): {
-            "id": conversation.head,
-            "turns": len(conversation.turns),
-            "system": mask_known(conversation.system),
-        }
-        for conversation in heads
-    }
+    systems = {turn["id"]: turn.get("system", "") for turn in turns}
+    written: dict[str, Any] = {"version": VERSION, "clock": clock, "heads": {}}
+    for conversation in heads:
+        head = {"id": conversation.head, "turns": len(conversation.turns)}
+        system = mask_known(conversation.system)
+        # The turn that the head names has the system message, too.
+        told = {} if system == systems.get(conversation.head, "") else {"system": system}
+        written["heads"][mask_known(conversation.name)] = head | told
     return {KEY: {**written, "turns": turns} if turns else written}
 
 
-def record_from_json(written: Any) -> Record:
+def record_from_json(written: Any, shown: str = "") -> Record:
     """Return the record that `record_to_json` wrote; an invalid turn leaves the others.
+
+    Parameters
+    ----------
+    written
+        Untrusted JSON.
+    shown
+        The ``text/plain`` of the output that carries it.
 
     Raises
     ------
@@ -175,27 +185,37 @@ def record_from_json(written: Any) -> Record:
     recorded, unreadable = [], []
     for turn in typed_field(written, "turns", list, default=[]):
         try:
-            recorded.append(_recorded_turn(turn, heads))
+            recorded.append(_recorded_turn(turn, shown, heads))
         except InvalidRecord as error:
             unreadable.append(str(error))
+    systems = {one.id: one.turn.system for one in recorded}
     if len(heads) > MAX_NAMES:
         raise InvalidRecord(f"it names more than {MAX_NAMES} conversations")
     return Record(
         clock_of(written),
-        {nonempty_field({"name": name}, "name"): _head(head) for name, head in heads.items()},
+        {
+            nonempty_field({"name": name}, "name"): _head(head, systems)
+            for name, head in heads.items()
+        },
         tuple(recorded),
         tuple(unreadable),
     )
 
 
-def with_digest(metadata: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """Return metadata whose record has a digest of the shown text, to notice later edits."""
-    return {KEY: {**metadata[KEY], "shown": digest(text)}} if metadata else {}
+def record_beside(shown: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of an output, its turns without the texts that the output shows.
 
-
-def is_edited(written: Mapping[str, Any], text: str) -> bool:
-    """Return whether the text beside a record is not the one that was shown with it."""
-    return bool(written.get("shown", digest(text)) != digest(text))
+    Parameters
+    ----------
+    shown
+        The output's ``text/plain``.
+    metadata
+        Metadata with a record, as `record_to_json` returns it; or none.
+    """
+    if not metadata.get(KEY, {}).get("turns"):
+        return dict(metadata)
+    record = metadata[KEY]
+    return {KEY: {**record, "turns": [turn_beside(shown, turn) for turn in record["turns"]]}}
 
 
 def check_version(written: Any) -> None:
@@ -251,19 +271,18 @@ def clock_of(written: Any) -> int:
     return clock
 
 
-def _recorded_turn(written: Any, heads: Mapping[str, Any]) -> RecordedTurn:
-    turn = turn_from_json(written)
+def _recorded_turn(written: Any, shown: str, heads: Mapping[str, Any]) -> RecordedTurn:
+    turn = turn_from_json(written, shown)
     id_, name = text_field(written, "id"), nonempty_field(written, "conversation")
     # The second id is that of a turn recorded before the package knew a key in its text, so that
     # nothing was masked.
     if id_ not in (turn.id, turn.digest(str)):
-        raise InvalidRecord("it has been edited by hand")
+        raise InvalidRecord("it, or the text of its output, has been edited")
     if name not in heads:
         raise InvalidRecord("its record has no head of its conversation")
     return RecordedTurn(name, count_field(written, "turn"), id_, turn)
 
 
-def _head(written: Any) -> Head:
-    return Head(
-        text_field(written, "id"), count_field(written, "turns"), text_field(written, "system")
-    )
+def _head(written: Any, systems: Mapping[str, str]) -> Head:
+    id_, system = text_field(written, "id"), text_field(written, "system")
+    return Head(id_, count_field(written, "turns"), system or systems.get(id_, ""))

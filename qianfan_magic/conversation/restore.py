@@ -14,7 +14,7 @@ from itertools import pairwise
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.json_fields import InvalidRecord
 from qianfan_magic.conversation.notebook_file import Output
-from qianfan_magic.conversation.record import Head, Record, is_edited, record_from_json
+from qianfan_magic.conversation.record import Head, Record, record_from_json
 from qianfan_magic.conversation.turn import Turn, excerpt, short_name
 
 __all__ = ["Entry", "Restoration", "restore"]
@@ -121,7 +121,7 @@ class _Records:
         """Add the record of an output."""
         where = f"Cell {output.place}"
         try:
-            record = record_from_json(output.record)
+            record = record_from_json(output.record, output.text)
         except InvalidRecord as error:
             self.problems.append(f"{where}: its record was left out, since {error}.")
             return
@@ -133,10 +133,6 @@ class _Records:
         for number, first in self._add_turns(record, output):
             self.problems.append(
                 f"{where}: turn {number} is in cell {first} too; it is restored once."
-            )
-        if record.turns and is_edited(output.record, output.text):
-            self.problems.append(
-                f"{where}: the text that is shown was edited; the answer is restored as it arrived."
             )
 
     def _add_turns(self, record: Record, output: Output) -> Iterable[tuple[int, int]]:

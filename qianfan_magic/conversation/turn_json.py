@@ -1,4 +1,10 @@
-"""Turns as JSON. What is read is untrusted: it is validated field by field."""
+"""Turns as JSON. What is read is untrusted: it is validated field by field.
+
+A notebook's output shows most of what its record would repeat: the answer and its reasoning. There
+a turn has, for example, ``"assistant_at": "12..518"`` instead of ``assistant``: the text stands in
+the output's ``text/plain``, from character 12 to before character 518. The id of the turn, which
+is a digest, shows whether it still stands there.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +25,14 @@ from qianfan_magic.conversation.json_fields import (
 from qianfan_magic.conversation.turn import ImageAttachment, Turn, short_name
 from qianfan_magic.masking import mask_known
 
-__all__ = ["MAX_STEPS", "masked_json", "turn_from_json", "turn_to_json"]
+__all__ = ["MAX_STEPS", "masked_json", "turn_beside", "turn_from_json", "turn_to_json"]
 
 #: Largest number of times that an answer may be continued. Reading is recursive, and a forged
 #: record may be nested as deep as Python's stack.
 MAX_STEPS = 100
+#: Fields whose text an output may show.
+_SHOWN = ("assistant", "reasoning")
+_PLACE = re.compile("([0-9]{1,9})[.][.]([0-9]{1,9})")
 
 
 def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
@@ -66,13 +75,42 @@ def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
     return {name: masked_json(value) for name, value in written.items() if value not in empty}
 
 
-def turn_from_json(written: Any, steps: int = MAX_STEPS) -> Turn:
+def turn_beside(shown: str, written: Mapping[str, Any]) -> dict[str, Any]:
+    r"""Return the JSON of a turn without what an output shows anyway.
+
+    Parameters
+    ----------
+    shown
+        The output's ``text/plain``.
+    written
+        The turn, as `turn_to_json` wrote it.
+
+    Examples
+    --------
+    >>> turn_beside("[Answer]\n\nThe Ming.", {"user": "Who built it?", "assistant": "The Ming."})
+    {'user': 'Who built it?', 'assistant_at': '10..19'}
+    """
+    shorter: dict[str, Any] = {}
+    for name, value in written.items():
+        if name == "continues":
+            shorter[name] = turn_beside(shown, value)
+        elif name in _SHOWN and value in shown:
+            start = shown.index(value)
+            shorter[f"{name}_at"] = f"{start}..{start + len(value)}"
+        else:
+            shorter[name] = value
+    return shorter
+
+
+def turn_from_json(written: Any, shown: str = "", steps: int = MAX_STEPS) -> Turn:
     """Return the turn that `turn_to_json` wrote; unknown fields are ignored.
 
     Parameters
     ----------
     written
         Untrusted JSON.
+    shown
+        The text of the output that it was read from.
     steps
         How many continuations its answer may still have.
 
@@ -89,20 +127,34 @@ def turn_from_json(written: Any, steps: int = MAX_STEPS) -> Turn:
         raise InvalidRecord(f"its answer was continued more than {MAX_STEPS} times")
     return Turn(
         nonempty_field(written, "user"),
-        nonempty_field(written, "assistant"),
+        nonempty_field({"assistant": _shown_field(written, "assistant", shown)}, "assistant"),
         stopped=bool_field(written, "stopped"),
         truncated=bool_field(written, "truncated"),
         system=text_field(written, "system"),
         model=text_field(written, "model"),
         cell=text_field(written, "cell"),
         after=text_field(written, "after"),
-        reasoning=text_field(written, "reasoning"),
+        reasoning=_shown_field(written, "reasoning", shown),
         sources=read_search_results({"search_results": written.get("sources")}),
         pictures=tuple(map(_image, typed_field(written, "pictures", list, default=[]))),
         parameters=_parameters(written),
         tokens=(count_field(tokens, "prompt"), count_field(tokens, "completion")),
-        continues=turn_from_json(continues, steps - 1) if continues else None,
+        continues=turn_from_json(continues, shown, steps - 1) if continues else None,
     )
+
+
+def _shown_field(written: Mapping[str, Any], name: str, shown: str) -> str:
+    """Return a text field, or the text at the place in the output that stands for it."""
+    place = text_field(written, f"{name}_at")
+    if not place:
+        return text_field(written, name)
+    found = _PLACE.fullmatch(place)
+    if found is None:
+        raise InvalidRecord(f"'{name}_at' is not a place in a text")
+    start, end = map(int, found.groups())
+    if end > len(shown):
+        raise InvalidRecord("the text of its output has been edited")
+    return text_field({name: shown[start:end]}, name)
 
 
 def _image(written: Any) -> ImageAttachment:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.display import display
 
-from qianfan_magic.conversation.record import with_digest
+from qianfan_magic.conversation.record import record_beside
 from qianfan_magic.views.rendering.answer import NOTHING
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class CellOutput:
 
     def put(self, bundle: dict[str, str], metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show a MIME bundle; replace the earlier output of this object, if there is one."""
-        metadata = with_digest(metadata, bundle["text/plain"])
+        metadata = record_beside(bundle["text/plain"], metadata)
         if self._handle is None:
             self._handle = display(bundle, raw=True, metadata=metadata, display_id=True)
         else:

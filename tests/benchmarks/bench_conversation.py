@@ -41,7 +41,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from qianfan_magic.api.client import QianfanClient
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.notebook_file import read_outputs
-from qianfan_magic.conversation.record import record_to_json, with_digest
+from qianfan_magic.conversation.record import record_beside, record_to_json
 from qianfan_magic.conversation.restore import restore
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import Turn
@@ -94,7 +94,7 @@ def notebook_of(talk: Conversation) -> str:
         record = record_to_json(place + 1, [head], [(head, place)])
         bundle = AnswerOutput(turn.assistant, "markdown", (), "dolly_12b", "done", 120).bundle()
         output = nbformat.v4.new_output(
-            "display_data", bundle, metadata=with_digest(record, bundle["text/plain"])
+            "display_data", bundle, metadata=record_beside(bundle["text/plain"], record)
         )
         source = f"%%qianfan_chat\n{turn.user}"
         notebook.cells.append(nbformat.v4.new_code_cell(source, id=turn.cell, outputs=[output]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 from support.jupyterlab import SETUP
+from support.page import turns_of
 
 if TYPE_CHECKING:
     from support.jupyterlab import Lab, OpenAndRun, OpenNotebook
@@ -87,7 +88,8 @@ def test_cut_off_answer_goes_on_as_one(opened: OpenAndRun) -> None:
     run_cells(notebook, 1, 2)
     expect(notebook.output(2).locator("table")).to_contain_text("798 Art District")
     notebook.screenshot("continued")
-    assert turn_of(notebook, 2)["assistant"].endswith("roast duck that people travel for.")
+    (turn,) = turns_of(notebook.save()["cells"][2]["outputs"][0])
+    assert turn.assistant.endswith("roast duck that people travel for.")
 
 
 def test_kept_column_is_recorded_in_the_saved_notebook(opened: OpenAndRun) -> None:

@@ -14,6 +14,7 @@ from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 from support.hand_server import HandServer
 from support.hostile import GROUPS
+from support.page import turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,8 +278,8 @@ def test_thoughts_are_in_the_record_and_not_in_the_next_request(
     answered: OpenNotebook, hand: HandServer
 ) -> None:
     (output,) = answered.save()["cells"][1]["outputs"]
-    (turn,) = output["metadata"]["qianfan_magic"]["turns"]
-    assert turn["reasoning"] == "Ten cents? No."
+    (turn,) = turns_of(output)
+    assert turn.reasoning == "Ten cents? No."
     hand.end()
     answered.run_code(AGAIN)
     answered.wait_idle()

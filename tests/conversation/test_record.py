@@ -22,10 +22,9 @@ from qianfan_magic.conversation.record import (
     Record,
     conversation_from_json,
     conversation_to_json,
-    is_edited,
+    record_beside,
     record_from_json,
     record_to_json,
-    with_digest,
 )
 from qianfan_magic.conversation.turn import ImageAttachment, Turn
 from qianfan_magic.conversation.turn_json import turn_from_json, turn_to_json
@@ -407,7 +406,7 @@ def test_turn_without_a_required_field_is_left_out():
         ("user", "'user' is missing or empty"),
         ("assistant", "'assistant' is missing or empty"),
         ("conversation", "'conversation' is missing or empty"),
-        ("id", "it has been edited by hand"),
+        ("id", "it, or the text of its output, has been edited"),
     ):
         record = record_of(conversation_of(Turn("hi", "hello")))
         del record["turns"][0][field]
@@ -433,7 +432,7 @@ def test_edited_turn_leaves_the_others():
     record["turns"][1]["user"] = "edited"
     read = record_from_json(record)
     assert [recorded.turn.user for recorded in read.turns] == ["a", "e"]
-    assert read.unreadable == ("it has been edited by hand",)
+    assert read.unreadable == ("it, or the text of its output, has been edited",)
 
 
 # --- hostile records
@@ -511,9 +510,6 @@ def test_values_that_cannot_be_written_again_are_not_read():
         read = record_from_json(forged_record(**fields))
         assert read.turns == (), ascii(fields)[:80]
         assert len(read.unreadable) == 1, ascii(fields)[:80]
-    # The system text is also in the head, and without its head no turn has a place.
-    why = why_invalid(record_from_json, forged_record(system="half \ud83d"))
-    assert why == "'system' holds half of a character (a lone surrogate)"
 
 
 def test_parameters_are_numbers_texts_or_lists_of_texts():
@@ -543,35 +539,61 @@ def test_address_of_an_image_is_a_data_url():
     assert why == "one of its pictures is not a JSON object"
 
 
-# --- the digest of the text that is shown with a record
+# --- texts that the output shows
 
 
-def test_text_is_edited_if_it_does_not_have_its_digest():
-    for text in "hello", "", "\ud83d":
-        record = with_digest(record_to_json(1, [], []), text)[KEY]
-        assert not is_edited(record, text), ascii(text)
-        for other in "hello ", "Hello", "hello\n", " ":
-            assert is_edited(record, other), repr(other)
+def test_record_does_not_repeat_what_its_output_shows():
+    step = Turn("hi", "hel", stopped=True)
+    conversation = conversation_of(Turn("hi", "hello", reasoning="Greet.", continues=step))
+    shown = "[Thinking]\n\nGreet.\n\n[Answer]\n\nhello"
+    record = record_beside(shown, record_to_json(1, [conversation], [(conversation, 0)]))[KEY]
+    for text in "hello", "hel", "Greet.":
+        assert text not in list(strings(record))
+    (recorded,) = record_from_json(through_json(record), shown).turns
+    assert recorded.turn == conversation.turns[0]
 
 
-def test_digest_is_added_to_a_copy_of_the_record():
-    record = record_to_json(1, [conversation_of()], [])
-    with_shown = with_digest(record, "hello")[KEY]
-    assert with_shown == record[KEY] | {"shown": with_shown["shown"]}
-    assert "shown" not in record[KEY]
+@given(TURNS, TEXT, TEXT)
+def test_turn_is_read_back_whatever_its_output_shows(turn, before, after):
+    conversation = conversation_of(turn)
+    (expected,) = record_from_json(record_of(conversation)).turns
+    written = record_to_json(1, [conversation], [(conversation, 0)])
+    for text in turn.assistant, turn.reasoning, "":
+        shown = before + text + after
+        record = through_json(record_beside(shown, written)[KEY])
+        assert record_from_json(record, shown).turns == (expected,)
 
 
-def test_output_without_a_record_has_no_digest():
-    assert with_digest({}, "hello") == {}
+def test_place_is_within_the_text_of_the_output():
+    turn = {"user": "hi"}
+    for place, why in (
+        ("0..6", "the text of its output has been edited"),
+        ("0:5", "'assistant_at' is not a place in a text"),
+        ("-5..5", "'assistant_at' is not a place in a text"),
+        ("\u0660..5", "'assistant_at' is not a place in a text"),
+        (5, "'assistant_at' is missing or of the wrong type"),
+        ("5..0", "'assistant' is missing or empty"),
+    ):
+        forged = turn | {"assistant_at": place}
+        assert why_invalid(lambda written: turn_from_json(written, "hello"), forged) == why, place
 
 
-def test_record_without_a_digest_is_not_edited():
-    assert not is_edited(record_of(conversation_of()), "whatever")
+def test_half_a_character_in_an_output_is_refused():
+    forged = {"user": "hi", "assistant_at": "0..1"}
+    why = why_invalid(lambda written: turn_from_json(written, "\ud83d"), forged)
+    assert why == "'assistant' holds half of a character (a lone surrogate)"
 
 
-def test_text_with_a_forged_digest_is_edited():
-    for digest in [None, True, 1, "", [], {}]:
-        assert is_edited({"shown": digest}, "hello"), digest
+def test_output_without_turns_keeps_its_metadata():
+    for metadata in {}, record_to_json(1, [conversation_of()], []):
+        assert record_beside("hello", metadata) == metadata
+
+
+def test_system_message_stands_once_in_a_record():
+    conversation = conversation_of(Turn("hi", "hello", system="Be brief."))
+    assert list(strings(record_of(conversation))).count("Be brief.") == 1
+    later = record_to_json(2, [conversation], [])[KEY]  # as "%qianfan undo" writes it
+    assert later["heads"]["default"]["system"] == "Be brief."
 
 
 # --- conversations of a file

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.notebook_file import CellOrder, read_outputs
-from qianfan_magic.conversation.record import KEY, record_to_json, with_digest
+from qianfan_magic.conversation.record import KEY, record_beside, record_to_json
 from qianfan_magic.conversation.restore import Restoration, restore
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun, Turn
@@ -76,7 +76,7 @@ class Notebook:
         """Replace the outputs of a cell by a text that carries a record."""
         self.cells[cell] = [
             nbformat.v4.new_output(
-                "display_data", data={"text/plain": text}, metadata=with_digest(record, text)
+                "display_data", data={"text/plain": text}, metadata=record_beside(text, record)
             )
         ]
 
@@ -442,48 +442,52 @@ def test_turn_from_before_a_reset_does_not_fill_the_gap_of_a_cleared_one(empty):
 
 def test_turn_between_two_missing_ones_is_restored(notebook):
     notebook.clear("a")
-    notebook.recorded_turn("c")["assistant"] = "edited"
+    notebook.recorded_turn("c")["user"] = "edited"
     assert notebook.questions() == ["ask b"]
 
 
 # --- outputs that were edited
 
 
-def test_answer_whose_text_was_edited_or_removed_is_restored_as_it_arrived():
-    for data in ({"text/plain": "edited"}, {}):
+def test_answer_whose_text_was_edited_or_removed_is_left_out():
+    for data, why in (
+        ({"text/plain": "ASK X"}, "it, or the text of its output, has been edited"),
+        ({}, "the text of its output has been edited"),
+    ):
         notebook = Notebook("abc")
         notebook.cells["b"][0]["data"] = data
-        restored = notebook.restore()
-        assert restored.conversations == notebook.stored(), data
-        assert restored.summary[1:] == [
-            "Cell 2: the text that is shown was edited; the answer is restored as it arrived."
+        assert notebook.restore().summary == [
+            "default: 2 turns restored.",
+            "default: turn 2 is missing from the notebook.",
+            f"Cell 2: a turn was left out: {why}.",
         ], data
 
 
-def test_text_that_nbformat_splits_into_lines_is_not_edited(empty):
+def test_text_that_nbformat_splits_into_lines_is_restored(empty):
     empty.ask("a", "hi", assistant="one\ntwo\n\nthree\n")
     assert empty.restore().summary == ["default: 1 turn restored."]
 
 
 def test_invalid_turn_is_left_out_with_the_reason():
     for cell, remaining, number in [("b", "ac", 2), ("c", "ab", 3)]:
-        for field in ("user", "assistant"):
-            for value, reason in [
-                ("edited", "it has been edited by hand"),
-                ("", f"'{field}' is missing or empty"),
-                (None, f"'{field}' is missing or empty"),
-            ]:
-                notebook = Notebook("abc")
-                notebook.recorded_turn(cell)[field] = value
-                if value is None:
-                    del notebook.recorded_turn(cell)[field]
-                restored = notebook.restore()
-                assert questions(restored) == asked(remaining), (cell, field, value)
-                assert restored.summary == [
-                    "default: 2 turns restored.",
-                    f"default: turn {number} is missing from the notebook.",
-                    f"Cell {number}: a turn was left out: {reason}.",
-                ], (cell, field, value)
+        for change, reason in [
+            ({"user": "edited"}, "it, or the text of its output, has been edited"),
+            (
+                {"assistant": "edited", "assistant_at": ""},
+                "it, or the text of its output, has been edited",
+            ),
+            ({"user": ""}, "'user' is missing or empty"),
+            ({"assistant_at": ""}, "'assistant' is missing or empty"),
+        ]:
+            notebook = Notebook("abc")
+            notebook.recorded_turn(cell).update(change)
+            restored = notebook.restore()
+            assert questions(restored) == asked(remaining), (cell, change)
+            assert restored.summary == [
+                "default: 2 turns restored.",
+                f"default: turn {number} is missing from the notebook.",
+                f"Cell {number}: a turn was left out: {reason}.",
+            ], (cell, change)
 
 
 def test_record_of_another_version_is_left_out_with_the_reason(notebook):
@@ -551,7 +555,7 @@ def test_cells_are_counted_with_those_of_markdown(notebook):
     saved.cells.insert(0, nbformat.v4.new_markdown_cell("# A conversation"))
     saved.cells[2].outputs[0].data["text/plain"] = "edited"
     nbformat.write(saved, path)
-    assert restore(read_outputs(path)).summary[1].startswith("Cell 3: the text")
+    assert restore(read_outputs(path)).summary[2].startswith("Cell 3: a turn")
 
 
 # --- %qianfan load

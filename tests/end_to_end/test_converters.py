@@ -5,6 +5,7 @@ The tools are those of ``tests/converters-requirements.txt``; tests of a missing
 
 from __future__ import annotations
 
+import copy
 import html
 import os
 import re
@@ -21,6 +22,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter, LatexExporter, MarkdownExporter, SlidesExporter
+from nbconvert.preprocessors import ClearOutputPreprocessor
 from nbformat import NotebookNode
 
 HOSTILE = (
@@ -102,6 +104,12 @@ def test_nbclient_and_papermill_leave_one_plain_output_for_an_answer(
         assert "widgets" not in notebook.metadata
 
 
+def test_cleared_notebook_holds_nothing_of_an_answer(executed: NotebookNode) -> None:
+    cleared, _ = ClearOutputPreprocessor().preprocess(copy.deepcopy(executed), {})
+    assert [cell.source for cell in cleared.cells if not cell.outputs] == CELLS
+    assert "qianfan" not in str([cleared.metadata, *[cell.metadata for cell in cleared.cells]])
+
+
 @pytest.mark.parametrize("exporter", [HTMLExporter, SlidesExporter])
 def test_page_shows_answers_formulas_and_code(
     executed: NotebookNode, exporter: type[HTMLExporter]
@@ -110,7 +118,7 @@ def test_page_shows_answers_formulas_and_code(
     assert_readable(page)
     assert_harmless(page)
     assert '<span class="mathjax_process tex2jax_process">$c = \\sqrt{a^2 + b^2}$</span>' in page
-    assert re.search(r"<pre><code><span style=\"color:[^\"]*\">from</span> math", page)
+    assert '<pre><code><b style="color:var(--k)">from</b> math' in page
 
 
 def test_markdown_has_the_answer_as_it_was_written(executed: NotebookNode) -> None:

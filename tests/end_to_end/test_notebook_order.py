@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from itertools import permutations
 
-from support.page import KEY, Page, cleared, text_of
+from support.page import Page, cleared, text_of, turns_of
 
 from qianfan_magic.embedded.faults import Fault
 
@@ -61,8 +61,7 @@ def test_cells_run_in_any_order_follow_those_above_them(page):
             page.ask(cell, cell)
             assert page.sent() == sorted({*page.sent()}), order
         page.talk("a", "b", "c")
-        turns = [page.under[cell][0]["metadata"][KEY]["turns"][0] for cell in "abc"]
-        answers = [turn["assistant"] for turn in turns]
+        answers = [turn.assistant for cell in "abc" for turn in turns_of(page.under[cell][0])]
         assert page.messages()[::2] == ["a", "b", "c"], order
         assert page.messages()[1::2] == answers, order
 

@@ -436,6 +436,9 @@ def test_turn_with_a_picture_is_read_from_its_json():
 
 
 def test_record_with_another_picture_was_edited(page):
-    (record,) = records_of(page.run("a", f"{SEES} -i red\none"))
+    page.run("a", f"{SEES} -i red\none")
+    output = page.under["a"][-1]
+    record = output["metadata"][KEY]
     record["turns"][0]["pictures"][0]["digest"] = "f" * 16
-    assert record_from_json(record).unreadable == ("it has been edited by hand",)
+    (why,) = record_from_json(record, output["data"]["text/plain"]).unreadable
+    assert why == "it, or the text of its output, has been edited"

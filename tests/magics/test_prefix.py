@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.kernel import Kernel
 from support.notebook import Notebook, assert_fails_cleanly
+from support.page import turns_of
 from support.requests_seen import V2, bodies, dry_run_body
 
 from qianfan_magic import ParameterError
@@ -135,9 +136,8 @@ def test_answer_begins_with_the_prefix(notebook):
 
 def test_prefix_is_in_the_record(quiet):
     ran = quiet.run(f"{CHAT} --prefix 'The **Great'\n{WALL}")
-    records = [o["metadata"][KEY] for o in ran.contents("display_data") if KEY in o["metadata"]]
-    (turn,) = records[-1]["turns"]
-    assert turn["assistant"].startswith("The **Great Wall")
+    (turn,) = turns_of(ran.contents("display_data")[-1])
+    assert turn.assistant.startswith("The **Great Wall")
 
 
 def test_prefix_that_the_service_repeats_is_shown_once(notebook):
@@ -202,9 +202,9 @@ def stopped(kernel: Kernel, cell: str, *deltas: dict[str, str]) -> tuple[str, li
     kernel.server.fail(replace(streamed(*deltas, end=""), end="silence"))
     ran = kernel.stopped(cell, lambda ran: ran.seen or any("thinking" in f for f in ran.frames))
     assert ran.reply["ename"] == "KeyboardInterrupt"
-    records = [o["metadata"].get(KEY) for o in ran.contents("update_display_data")]
-    turns = records[-1]["turns"] if records[-1] else []
-    return ran.bundles[-1]["text/plain"], [turn["assistant"] for turn in turns]
+    last = ran.contents("update_display_data")[-1]
+    turns = turns_of(last) if KEY in last["metadata"] else []
+    return last["data"]["text/plain"], [turn.assistant for turn in turns]
 
 
 def test_stopped_answer_keeps_the_prefix_with_what_followed_it(live):

@@ -10,11 +10,11 @@ from typing import Any
 import nbformat
 from support.kernel import Kernel, Ran
 from support.notebook import Notebook, assert_fails_cleanly
+from support.page import turns_of
 from support.requests_seen import V2, bodies, dry_run_body
 
 from qianfan_magic import ParameterError
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
-from qianfan_magic.conversation.record import KEY
 from qianfan_magic.embedded.engines.reasoning import BAT_AND_BALL
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.masking import remember
@@ -235,7 +235,7 @@ def test_output_folds_the_reasoning_above_the_answer(quiet):
         assert "Thinking</summary>" in inside, flags
         assert "5 cents</strong>" not in inside, flags
         assert "5 cents</strong>" in html.partition("</details>")[2], flags
-        assert shown["metadata"][KEY]["turns"][0]["reasoning"] == REASONING, flags
+        assert [turn.reasoning for turn in turns_of(shown)] == [REASONING], flags
 
 
 def test_output_without_reasoning_has_no_fold(quiet):
@@ -262,7 +262,7 @@ def test_key_in_reasoning_is_masked_in_the_saved_output(quiet):
     quiet.server.fail(streamed({"reasoning_content": f"a {token} b"}, {"content": "c"}))
     (shown,) = quiet.run(f"{NEW}\nhi").contents("display_data")
     saved = json.dumps(shown)
-    assert saved.count("a *** b") == 3
+    assert saved.count("a *** b") == 2
     assert token not in saved
 
 
@@ -416,7 +416,5 @@ def test_interrupted_reasoning_is_shown_and_adds_no_turn(live):
 
 def test_interrupted_answer_keeps_its_reasoning(live):
     ran = interrupt(live, lambda ran: ran.seen, {"reasoning_content": "aha"}, {"content": "so"})
-    records = [one["metadata"][KEY] for one in ran.contents("update_display_data")]
-    turn = records[-1]["turns"][0]
-    assert (turn["reasoning"], turn["assistant"]) == ("aha", "so")
-    assert turn["stopped"] is True
+    (turn,) = turns_of(ran.contents("update_display_data")[-1])
+    assert (turn.reasoning, turn.assistant, turn.stopped) == ("aha", "so", True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from ast import literal_eval
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from support.kernel import Kernel, Ran
 from support.notebook import LOAD_ANEW
+
+from qianfan_magic.conversation.record import record_from_json
+from qianfan_magic.conversation.turn import Turn
 
 KEY = "qianfan_magic"
 
@@ -130,6 +133,14 @@ def records_of(ran: Ran) -> list[dict[str, Any]]:
     """Return the records in a cell's outputs."""
     outputs = ran.contents("display_data", "update_display_data")
     return [output["metadata"][KEY] for output in outputs if KEY in output["metadata"]]
+
+
+def turns_of(output: Mapping[str, Any]) -> list[Turn]:
+    """Return the turns in the record of an output, as they are restored."""
+    shown = output["data"]["text/plain"]
+    record = record_from_json(output["metadata"][KEY], "".join(shown))  # a file has lines
+    assert record.unreadable == ()
+    return [recorded.turn for recorded in record.turns]
 
 
 def recorded_turns(ran: Ran) -> list[tuple[int, str]]:

@@ -6,9 +6,9 @@ A real kernel asks a server in a process of its own; all ZeroMQ frames that the 
 The baseline is ``print(chunk.text, end="", flush=True)`` for each chunk of the same stream. Chunks
 are of 8 characters; medians of 3 rounds, in which view and baseline take turns. Targets: at 100
 chunks a second at most 16 bytes per byte of the answer, 15 messages a second, and 0.3 s of CPU per
-1,000 chunks; as fast as the server can send, 7 bytes per byte. 20,000 chunks cost at most 1.1 times that per byte; at 100 a second, which takes 200 s an answer,
-only with ``--long``. CPU means little while the machine does other work: look at its ratio to the
-baseline.
+1,000 chunks; as fast as the server can send, 7 bytes per byte. 20,000 chunks cost at most 1.1 times
+that per byte; at 100 a second, which takes 200 s an answer, only with ``--long``. CPU means little
+while the machine does other work: look at its ratio to the baseline.
 """
 
 from __future__ import annotations

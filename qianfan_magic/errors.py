@@ -47,8 +47,8 @@ TOO_LONG = frozenset(
         *("context_length_exceeded", "exceed_context_size_error"),
     }
 )
-#: What an interrupted cell shows after ``KeyboardInterrupt:``.
-STOPPED = "stopped; what had arrived is kept"
+#: What an interrupted cell shows.
+STOPPED = "Stopped. What had arrived is kept."
 
 
 class QianfanError(Exception):
@@ -203,7 +203,7 @@ class RateLimitError(APIError):
     """Too many requests or tokens; ``retry_after`` is set if the server names a delay."""
 
 
-def short_interrupt(message: str = "stopped; what had arrived is kept") -> _ShortInterrupt:
+def short_interrupt(message: str = STOPPED) -> _ShortInterrupt:
     """Let a KeyboardInterrupt that leaves a ``with`` block, or a function, end in one line.
 
     The frames inside are removed from its traceback: those of requests and urllib3 tell a user
@@ -214,7 +214,8 @@ def short_interrupt(message: str = "stopped; what had arrived is kept") -> _Shor
     Parameters
     ----------
     message
-        Text shown after ``KeyboardInterrupt:``.
+        What IPython shows in place of the traceback. The exception's name is left out: to stop is
+        no error.
     """
     return _ShortInterrupt(message)
 
@@ -232,7 +233,7 @@ class _ShortInterrupt(AbstractContextManager[None], ContextDecorator):
     ) -> None:
         del traceback  # this frame is in the new traceback, and would keep the old one reachable
         if isinstance(error, KeyboardInterrupt):
-            lines = [f"KeyboardInterrupt: {self._message}"]
+            lines = [self._message]
             # IPython shows these lines instead of a traceback, as for `QianfanError`.
             error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
             raise error.with_traceback(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from qianfan_magic.api.wire.search_results import read_search_results
 from qianfan_magic.views.live import LiveReply, LiveView
 from qianfan_magic.views.rendering.answer import NOTHING, AnswerOutput
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.state_line import AnswerHead, pace_text
 
 __all__ = ["Reply"]
 
@@ -37,10 +39,10 @@ class Reply(LiveReply):
     """
 
     def __init__(self, name: str = "model", *, markdown: bool = True) -> None:
-        super().__init__(services=[escape_invisible(name)])
+        super().__init__(services=[escape_invisible(name)], parameters=[""])
         self._name = name
         self._form = "markdown" if markdown else "text"
-        self._view = LiveView(_OwnPlace(), [name], markdown=markdown, widget=self)
+        self._view = LiveView(_OwnPlace(), [AnswerHead(name)], markdown=markdown, widget=self)
 
     def show(self, chunks: Iterable[Chunk]) -> str:
         """Show a stream until its end; to be called once.
@@ -63,8 +65,10 @@ class Reply(LiveReply):
         """
         text, tokens, state = "", 0, "broken off"
         sources: dict[int, Any] = {}
+        started, first = time.monotonic(), 0.0
         try:
             for chunk in chunks:
+                first = first or time.monotonic()
                 self._view.write(chunk)
                 text += chunk.text
                 tokens = max(tokens, chunk.usage.completion_tokens)
@@ -74,9 +78,18 @@ class Reply(LiveReply):
             state = "stopped"
             raise
         finally:
-            found = tuple(sources.values())
-            output = AnswerOutput(text, self._form, (), self._name, state, tokens, "", found)
-            self._view.end(output)
+            pace = pace_text(first - started, tokens, time.monotonic() - first) if first else ""
+            self._view.end(
+                AnswerOutput(
+                    text,
+                    self._form,
+                    service=self._name,
+                    state=state,
+                    tokens=tokens,
+                    sources=tuple(sources.values()),
+                    pace=pace,
+                )
+            )
         return text
 
 

@@ -297,22 +297,22 @@ def raise_below(error):
 
 def test_short_interrupt_ends_in_one_line_without_the_frames_below():
     stop = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt) as caught, short_interrupt("stopped"):
+    with pytest.raises(KeyboardInterrupt) as caught, short_interrupt("Stopped."):
         raise_below(stop)
     names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
     assert caught.value is stop
     assert caught.value.__context__ is None
     interrupt: Any = caught.value
-    assert interrupt._render_traceback_() == ["KeyboardInterrupt: stopped"]
+    assert interrupt._render_traceback_() == ["Stopped."]
     assert "raise_below" not in names
 
 
 def test_short_interrupt_decorates_a_function():
     with pytest.raises(KeyboardInterrupt) as caught:
-        short_interrupt("stopped")(raise_below)(KeyboardInterrupt())
+        short_interrupt("Stopped.")(raise_below)(KeyboardInterrupt())
     names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
     interrupt: Any = caught.value
-    assert interrupt._render_traceback_() == ["KeyboardInterrupt: stopped"]
+    assert interrupt._render_traceback_() == ["Stopped."]
     assert "raise_below" not in names
 
 

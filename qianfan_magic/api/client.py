@@ -202,7 +202,7 @@ class QianfanClient:
         SettingsError, TransportError, APIError
             As `chat` does.
         """
-        with short_interrupt("stopped"):
+        with short_interrupt("Stopped."):
             return self._connection.models(fresh=fresh)
 
     def service(

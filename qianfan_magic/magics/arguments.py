@@ -15,9 +15,11 @@ from qianfan_magic.api.catalogue.parameter import Parameter, with_escapes
 from qianfan_magic.api.catalogue.parameters import FLAGGED, SENDING, check_text
 from qianfan_magic.api.types import Kind
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.magics.parse_errors import closing_quote_error, parse_error
 from qianfan_magic.session.cell_options import FORMATS, CellOptions
+from qianfan_magic.suggest import did_you_mean
 
-__all__ = ["CHAT", "COMPARED", "check_name", "flags", "flags_of", "parse"]
+__all__ = ["CHAT", "COMPARED", "check_name", "flags", "parse"]
 
 #: Largest number of columns of a comparison; each has a connection of its own.
 MAX_COLUMNS = 6
@@ -149,8 +151,12 @@ def parse(magic: Any, line: str) -> CellOptions | None:
     try:
         # IPython's own parse_argstring would leave the quotes around a quoted value.
         parsed = magic.parser.parse_args(shlex.split(line))
-    except (UsageError, ValueError, argparse.ArgumentError) as error:
-        raise ParameterError(f"{name}: {error}", hint=_hint(name, str(error))) from None
+    except ValueError:
+        raise closing_quote_error(name) from None
+    except (UsageError, argparse.ArgumentError) as error:
+        if "arguments: --prefix" in str(error):
+            raise _prefix_error(name) from None
+        raise parse_error(magic.parser, name, str(error)) from None
     if parsed.help:
         return None
     conversation = getattr(parsed, "conversation", "default")
@@ -198,10 +204,11 @@ def _check_schema(name: str, parsed: argparse.Namespace) -> None:
         )
 
 
-def _hint(name: str, error: str) -> str:
-    if "arguments: --prefix" in error:
-        return "--prefix is for chats; a completion goes on from the cell's text: put it there."
-    return f"{name} -h lists the flags."
+def _prefix_error(name: str) -> ParameterError:
+    return ParameterError(
+        f"{name} has no flag --prefix, which is for chats",
+        hint="A completion goes on from the cell's text: put it there.",
+    )
 
 
 def _prefix(parsed: argparse.Namespace) -> str | None:
@@ -236,7 +243,8 @@ def _variants(parsed: argparse.Namespace) -> dict[str, dict[str, Any]]:
     if name not in COMPARED:
         raise ParameterError(
             f"--compare {parsed.compare!r}: {name!r} cannot be compared",
-            hint=f"Such as --compare temperature=0.1,0.9; also: {', '.join(COMPARED)}.",
+            hint=did_you_mean(name, COMPARED)
+            or f"Such as --compare temperature=0.1,0.9; also: {', '.join(COMPARED)}.",
         )
     if not 2 <= len(set(texts)) == len(texts) <= MAX_COLUMNS:  # noqa: PLR2004  one is no comparison
         raise ParameterError(
@@ -264,13 +272,3 @@ def check_name(name: str | None) -> str | None:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ParameterError(f"-o {name!r} is not the name of a variable", hint="Such as -o reply.")
     return name
-
-
-def flags_of(parser: argparse.ArgumentParser) -> list[str]:
-    """List a parser's flags for completion: long ones, and short ones without a long form."""
-    actions = parser._actions  # noqa: SLF001  argparse has no public list of them
-    listed: list[str] = []
-    for action in actions:
-        long_flags = [flag for flag in action.option_strings if flag.startswith("--")]
-        listed += long_flags or action.option_strings[-1:]
-    return listed

@@ -15,9 +15,10 @@ from IPython.core.completer import (
 
 from qianfan_magic.api.catalogue.cards import package_cards
 from qianfan_magic.errors import QianfanError
-from qianfan_magic.magics.arguments import COMPARED, flags_of
+from qianfan_magic.magics.arguments import COMPARED
 from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.magics.params_command import SLIDER_PARAMETERS
+from qianfan_magic.magics.parse_errors import flags_of
 from qianfan_magic.session.cell_options import FORMATS
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import sys
@@ -11,6 +10,7 @@ from string import Formatter
 from typing import Any
 
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.suggest import did_you_mean
 
 __all__ = ["interpolate"]
 
@@ -121,8 +121,7 @@ def _keys(value: Any) -> Iterable[Any]:
 
 def _unknown(problem: str, name: str, known: Iterable[str]) -> ParameterError:
     public = [existing for existing in known if not existing.startswith("_")]
-    near = difflib.get_close_matches(name, public)
-    hint = f"Did you mean {', '.join(near)}?" if near else _BRACES
+    hint = did_you_mean(name, public, most=3) or _BRACES
     return ParameterError(f"--fill: {problem}", hint=hint)
 
 

@@ -6,12 +6,12 @@ import argparse
 import shlex
 from typing import NoReturn
 
-from qianfan_magic.errors import ParameterError
 from qianfan_magic.magics.command import Command
 from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.magics.conversation_commands import ConversationCommands
 from qianfan_magic.magics.inspect_commands import InspectCommands
 from qianfan_magic.magics.params_command import SliderPanel
+from qianfan_magic.magics.parse_errors import closing_quote_error, parse_error
 from qianfan_magic.magics.service_commands import ServiceCommands
 from qianfan_magic.views.publish import show
 
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise a `ParameterError`."""
-        raise ParameterError(f"%qianfan: {message}", hint="%qianfan help lists the subcommands.")
+        raise parse_error(self, self.prog, message)
 
 
 class LineMagic:
@@ -67,9 +67,11 @@ class LineMagic:
         """
         try:
             words = shlex.split(line)
-        except ValueError as error:
-            raise ParameterError(f"%qianfan: {error}", hint="Close the quote.") from None
-        arguments = self._parser.parse_args(words)
+        except ValueError:
+            raise closing_quote_error("%qianfan") from None
+        arguments, unknown = self._parser.parse_known_args(words)
+        if unknown:
+            self.parser_of(arguments.subcommand).error(f"unrecognized arguments: {unknown[0]}")
         if arguments.help:
             show(self.parser_of(arguments.subcommand).format_help())
         else:

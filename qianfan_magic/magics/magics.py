@@ -74,7 +74,7 @@ class QianfanMagics(Magics, MagicsConfig):
 
     # IPython expands {name} and $name in its line, so that %qianfan params temperature={t} works.
     @line_magic
-    @short_interrupt("stopped")
+    @short_interrupt("Stopped.")
     def qianfan(self, line: str) -> None:
         """Everything else: ``%qianfan help`` lists it."""
         with self._preserving_record():

@@ -14,6 +14,7 @@ from qianfan_magic.api.catalogue.parameters import SHAPING
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.command import Command
 from qianfan_magic.magics.context import MagicContext
+from qianfan_magic.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from qianfan_magic.session.answer_stream import AnswerStream
@@ -79,17 +80,17 @@ class SliderPanel:
         for word in words:
             name, equals, value = word.partition("=")
             name = name.strip().replace("-", "_")
-            if name not in SLIDER_PARAMETERS or not equals:
+            if not name or not equals:
                 raise ParameterError(
                     f"%qianfan params {word!r} is not of the form NAME=VALUE",
-                    hint=f"NAME is one of {', '.join(SLIDER_PARAMETERS)}; VALUE may be none.",
+                    hint="Such as temperature=0.3; temperature=none leaves it to the service.",
                 )
             texts.setdefault(name, []).append(value)
         values = dict(self._session.sliders)
         for name, repeated in texts.items():
+            parameter = _parameter(name)
             values.pop(name, None)
             if repeated[-1].lower() != "none":
-                parameter = SLIDER_PARAMETERS[name]
                 text = repeated if parameter.type is list else repeated[-1]
                 values[name] = parameter.parse(text)
         self._session.sliders = values
@@ -222,6 +223,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _parameter(name: str) -> Parameter:
     if name not in SLIDER_PARAMETERS:
-        names = ", ".join(SLIDER_PARAMETERS)
-        raise ParameterError(f"There is no slider {name!r}", hint=f"There are: {names}.")
+        hint = did_you_mean(name, SLIDER_PARAMETERS)
+        raise ParameterError(
+            f"%qianfan params has no {name!r}",
+            hint=hint or f"There are: {', '.join(SLIDER_PARAMETERS)}.",
+        )
     return SLIDER_PARAMETERS[name]

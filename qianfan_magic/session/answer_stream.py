@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.wire import reply_builder
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from qianfan_magic.session.sender import RequestSender
     from qianfan_magic.views.factory import View
     from qianfan_magic.views.rendering.answer import AnswerOutput
+    from qianfan_magic.views.rendering.state_line import AnswerHead
 
 __all__ = ["AnswerStream", "State"]
 
@@ -115,7 +117,30 @@ class AnswerStream:
             reply.usage.completion_tokens,
             reply.reasoning,
             reply.search_results,
+            self.head.parameters,
+            self._pace(),
         )
+
+    @property
+    def head(self) -> AnswerHead:
+        """What is known of the answer before it arrives; its title says what its column varies."""
+        from qianfan_magic.views.rendering.state_line import AnswerHead, parameters_text
+
+        request = self.request
+        varied = request.options.compare.get(self.title, {})
+        common = {name: value for name, value in request.shaping.items() if name not in varied}
+        return AnswerHead(request.service.name, parameters_text(common), self.title)
+
+    def _pace(self) -> str:
+        from qianfan_magic.views.rendering.state_line import pace_text
+
+        stats = self.sender.answer_stats
+        if stats is None:
+            return ""
+        count, sign = stats.usage.completion_tokens, ""
+        if not count:  # the service does not say
+            count, sign = estimate_tokens(self.reply.text + self.reply.reasoning), "\u2248 "
+        return pace_text(stats.first, count, stats.streamed, sign)
 
     def _notes(self) -> list[str]:
         """Return notes on how the answer ended, what it lacks, and which turns were not sent."""

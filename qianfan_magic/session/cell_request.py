@@ -153,6 +153,12 @@ class CellRequest:
         return "\n\n---\n\n".join(described)
 
     @property
+    def shaping(self) -> dict[str, Any]:
+        """The parameters that shape the answer, as far as they are set: no texts, no timeouts."""
+        names = [parameter.name for parameter in SHAPING]
+        return {name: self.parameters[name] for name in names if name in self.parameters}
+
+    @property
     def sent_parameters(self) -> dict[str, Any]:
         """The options that are sent, with what ``--schema`` or ``--format json`` adds."""
         if self.schema:
@@ -248,7 +254,6 @@ class CellRequest:
         return conversation.append(self._turn(reply, stopped=stopped))
 
     def _turn(self, reply: Reply, *, stopped: bool) -> Turn:
-        names = [parameter.name for parameter in SHAPING]
         return Turn(
             self.continues.user if self.continues else self.text,
             reply.text,
@@ -256,7 +261,7 @@ class CellRequest:
             truncated=reply.is_truncated,
             system=self.parameters.get("system", ""),
             model=self.service.name,
-            parameters={n: self.parameters[n] for n in names if n in self.parameters},
+            parameters=self.shaping,
             tokens=(reply.usage.prompt_tokens, reply.usage.completion_tokens),
             cell=self.run.cell,
             run=self.run.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.api.structured import check_reply
@@ -72,7 +72,7 @@ class CellRunner:
         """
         answer = self._start(request)
         self._session.sent = [answer.sender]
-        view = self._view(request, request.service.name, area)
+        view = self._view(request, [answer], area)
         try:
             answer.read(view)
         except BaseException:
@@ -102,8 +102,7 @@ class CellRunner:
         variants = request.variants().items()
         columns = tuple(self._start(variant, title) for title, variant in variants)
         self._session.sent = [column.sender for column in columns]
-        services = {column.title: column.request.service.name for column in columns}
-        view = self._view(request, services, area)
+        view = self._view(request, columns, area)
         store, conversation = self._session.conversations, request.conversation
         before = store.get(conversation.name) if conversation else None
         self._session.last_answer = last = LastAnswer(request, area, before, columns)
@@ -128,12 +127,12 @@ class CellRunner:
         return AnswerStream(sender, title)
 
     def _view(
-        self, request: CellRequest, columns: Mapping[str, str] | str, area: OutputArea
+        self, request: CellRequest, answers: Sequence[AnswerStream], area: OutputArea
     ) -> View:
         from qianfan_magic.views.factory import make_view
 
-        live = self._client.settings.live
-        return make_view(self._shell, live, columns, form=request.view_format, area=area)
+        live, heads = self._client.settings.live, [answer.head for answer in answers]
+        return make_view(self._shell, live, heads, form=request.view_format, area=area)
 
     def _bind(self, request: CellRequest, value: Any) -> None:
         if request.options.output:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qianfan_magic.api.catalogue.resolver import did_you_mean
+from qianfan_magic.api.catalogue.resolver import suggested_model
 from qianfan_magic.api.types import Chunk, Usage
 from qianfan_magic.errors import APIError
 from qianfan_magic.masking import MaskedStream, mask_known
@@ -43,6 +43,8 @@ class RequestSender:
     ----------
     fit : Fit
         The messages that are sent, and how many earlier turns are not.
+    answer_stats : AnswerStats or None
+        Times and tokens of the answer, once it has ended.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class RequestSender:
         self._masked_text, self._masked_reasoning = MaskedStream(), MaskedStream()
         self._beginning = Beginning(mask_known(request.beginning))
         self._usage = Usage()
+        self.answer_stats: AnswerStats | None = None
         self._prepare()
 
     @property
@@ -88,7 +91,7 @@ class RequestSender:
             except APIError as error:
                 if error.error_code == "invalid_model":
                     cards = self._client.catalogue.cards
-                    error.hint = did_you_mean(self.request.service.name, cards) + error.hint
+                    error.hint = suggested_model(self.request.service.name, cards) + error.hint
                 if self._has_chunks or self._is_aborted or not error.is_too_long:
                     raise
                 if not self._shorten():
@@ -145,7 +148,8 @@ class RequestSender:
                 seconds = time.monotonic() - started_at
                 streamed = seconds - first_after if count > 1 else 0.0
                 name = self.request.service.name
-                self._stats.append(AnswerStats(name, chunk.usage, first_after, streamed))
+                self.answer_stats = AnswerStats(name, chunk.usage, first_after, streamed)
+                self._stats.append(self.answer_stats)
 
     def _masked(self, chunk: Chunk) -> Chunk:
         """Mask keys that an answer quotes: notebooks are shared."""

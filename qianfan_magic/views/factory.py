@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qianfan_magic.conversation.turn import sent_cell_id
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qianfan_magic.api.types import Chunk
     from qianfan_magic.views.output_area import OutputArea
     from qianfan_magic.views.rendering.answer import PlainOutput
+    from qianfan_magic.views.rendering.state_line import AnswerHead
 
 __all__ = ["View", "is_console", "is_watched", "make_output_area", "make_view"]
 
@@ -101,7 +102,7 @@ def _is_run_by_server(shell: InteractiveShell) -> bool:
 def make_view(
     shell: InteractiveShell,
     live: str,
-    columns: Mapping[str, str] | str,
+    heads: Sequence[AnswerHead],
     *,
     form: str,
     area: OutputArea,
@@ -114,8 +115,8 @@ def make_view(
         The shell in which the cell runs; one without a kernel is a terminal.
     live
         The setting QIANFAN_LIVE, see `is_watched` and `is_console`.
-    columns
-        Name of the endpoint or model; for several answers, these names by the column's title.
+    heads
+        What is known of each answer; one without a title stands alone.
     form
         Format of the answer: ``markdown``, ``text``, ``json``, ``schema`` or ``html``.
     area
@@ -124,26 +125,23 @@ def make_view(
     from qianfan_magic.views.plain import FinalView
 
     if not hasattr(shell, "kernel"):
-        return _rendered_view(columns, form) or _text_view(columns)
+        return _rendered_view(heads, form) or _text_view(heads, is_read=sys.stdout.isatty())
     if is_console(shell, live):
-        return _text_view(columns)
+        return _text_view(heads, is_read=True)
     if not is_watched(shell, live):
         return FinalView(area)
     from qianfan_magic.views.live import LiveView
 
-    markdown = form == "markdown"
-    if isinstance(columns, str):
-        return LiveView(area, [columns], markdown=markdown)
-    return LiveView(area, list(columns.values()), list(columns), markdown=markdown)
+    return LiveView(area, heads, markdown=form == "markdown")
 
 
-def _text_view(columns: Mapping[str, str] | str) -> View:
+def _text_view(heads: Sequence[AnswerHead], *, is_read: bool) -> View:
     from qianfan_magic.views.plain import TerminalColumns, TerminalView
 
-    return TerminalView() if isinstance(columns, str) else TerminalColumns()
+    return TerminalColumns() if heads[0].title else TerminalView(shows_pace=is_read)
 
 
-def _rendered_view(columns: Mapping[str, str] | str, form: str) -> View | None:
+def _rendered_view(heads: Sequence[AnswerHead], form: str) -> View | None:
     """Make the view of a terminal that shows styles; None if there is none, or no rich."""
     try:
         from qianfan_magic.views.terminal import MarkdownColumns, MarkdownView, make_console
@@ -152,8 +150,8 @@ def _rendered_view(columns: Mapping[str, str] | str, form: str) -> View | None:
     console = make_console()
     if console is None:
         return None
-    if not isinstance(columns, str):
-        return MarkdownColumns(console, list(columns))
+    if heads[0].title:
+        return MarkdownColumns(console, [head.title for head in heads])
     return MarkdownView(console) if form == "markdown" else None
 
 

@@ -18,6 +18,7 @@ from qianfan_magic.views.rendering.answer import NOTHING, PlainOutput
 from qianfan_magic.views.rendering.highlight import style_sheet
 from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.state_line import AnswerHead, join_parts, pace_text, tokens_text
 from qianfan_magic.views.widget import TransientWidget, compact
 
 __all__ = ["LiveColumn", "LiveReply", "LiveView", "delta"]
@@ -53,6 +54,9 @@ class LiveReply(TransientWidget):
     _css = compact(_HERE / "reply.css") + style_sheet(".qianfan-reply")
     services = traitlets.List(
         traitlets.Unicode(), help="Name of the endpoint or model, for each column."
+    ).tag(sync=True)
+    parameters = traitlets.List(
+        traitlets.Unicode(), help="The parameters that are set, for each column."
     ).tag(sync=True)
     titles = traitlets.List(
         traitlets.Unicode(), help="Title of each column; empty for a single answer."
@@ -108,9 +112,7 @@ class LiveColumn:
         dict
             Index of the column (``column``, left out for 0); new reasoning (``thinking``); HTML of
             newly closed blocks (``closed``); the open block, either as a difference (see `delta`)
-            or as text to append to its code (``more``); tokens as the service counts them
-            (``tokens``) or an estimate (``about``); seconds since the first chunk (``took``) and
-            seconds until it came (``first``).
+            or as text to append to its code (``more``); and tokens and pace so far (``figures``).
         """
         now = time.monotonic()
         self._estimate += estimate_tokens(self._text) + estimate_tokens(self._reasoning)
@@ -122,11 +124,11 @@ class LiveColumn:
             {"more": change.more} if change.more is not None else delta(self._open, change.open)
         )
         # Some services count tokens only in the last event (Dolly-12B).
-        frame |= {"tokens": self._tokens} if self._tokens else {"about": self._estimate}
+        count, sign = (self._tokens, "") if self._tokens else (self._estimate, "\u2248 ")
+        pace = pace_text(self._first - self._started, count, now - self._first, sign)
         self._text, self._reasoning, self._open, self._sent = "", "", change.open, now
         self._render_seconds = time.monotonic() - now
-        took, first = round(now - self._first, 1), round(self._first - self._started, 1)
-        return frame | {"took": took, "first": first}
+        return frame | {"figures": join_parts(tokens_text(count, sign), pace)}
 
 
 def delta(before: str, after: str) -> dict[str, Any]:
@@ -175,10 +177,8 @@ class LiveView:
     ----------
     area
         The output area that shows the widget and, after it, the plain output.
-    services
-        Name of the endpoint or model, for each column.
-    titles
-        Title of each column; empty for a single answer.
+    heads
+        What is known of each answer; one without a title stands alone.
     markdown
         Whether answers are rendered as Markdown while they arrive.
     widget
@@ -188,18 +188,18 @@ class LiveView:
     def __init__(
         self,
         area: OutputArea,
-        services: Sequence[str],
-        titles: Sequence[str] = (),
+        heads: Sequence[AnswerHead],
         *,
         markdown: bool,
         widget: LiveReply | None = None,
     ) -> None:
         self._area = area
         self.widget = widget or LiveReply(
-            services=list(map(escape_invisible, services)),
-            titles=list(map(escape_invisible, titles)),
+            services=[escape_invisible(head.service) for head in heads],
+            parameters=[escape_invisible(head.parameters) for head in heads],
+            titles=[escape_invisible(head.title) for head in heads if head.title],
         )
-        self._columns = [LiveColumn(index, markdown=markdown) for index in range(len(services))]
+        self._columns = [LiveColumn(index, markdown=markdown) for index in range(len(heads))]
         self._is_shown = False
         self._sent = -INTERVAL  # time of the last message
         self._lock = threading.Lock()  # the timer's thread sends, too

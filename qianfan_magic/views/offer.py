@@ -11,8 +11,8 @@ from qianfan_magic.api.catalogue.parameter import Parameter
 from qianfan_magic.api.catalogue.parameters import EXCLUSIVE
 from qianfan_magic.api.catalogue.resolver import Service
 from qianfan_magic.api.types import Kind
-from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.math import IGNORED
+from qianfan_magic.views.rendering.state_line import value_text
 
 __all__ = ["UNSET", "Offer"]
 
@@ -104,7 +104,9 @@ class Offer:
         return control | {"kind": "slider", "minimum": first, "maximum": high, "step": step}
 
     def _range(self, row: Parameter) -> str:
-        default = f"; default {_text(self.defaults[row.name])}" if row.name in self.defaults else ""
+        default = (
+            f"; default {value_text(self.defaults[row.name])}" if row.name in self.defaults else ""
+        )
         return row.range + default
 
     def bundle(self, values: Mapping[str, Any]) -> dict[str, str]:
@@ -116,7 +118,11 @@ class Offer:
             Values by parameter name.
         """
         cells = [
-            (row.name, _text(values[row.name]) if row.name in values else UNSET, self._range(row))
+            (
+                row.name,
+                value_text(values[row.name]) if row.name in values else UNSET,
+                self._range(row),
+            )
             for row in self.taken
         ]
         heading = f"{self.heading} ({UNSET}: the service decides)"
@@ -142,13 +148,6 @@ class Offer:
         if values.keys() >= EXCLUSIVE:
             sentences.append(f"{' and '.join(sorted(EXCLUSIVE))} exclude each other: unset one.")
         return " ".join(sentences)
-
-
-def _text(value: Any) -> str:
-    """Write a value as ``%qianfan params`` takes it, with a list's texts in quotes."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return escape_invisible(value if isinstance(value, str) else repr(value))
 
 
 def _html(heading: str, rows: list[tuple[str, str, str]], notes: list[str]) -> str:

@@ -43,9 +43,16 @@ class FinalView:
 
 
 class TerminalView:
-    """Writes an answer to a terminal as it arrives, with control characters escaped."""
+    """Writes an answer to a terminal as it arrives, with control characters escaped.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    shows_pace
+        Whether a person reads along. A program's output is the same each time without the pace.
+    """
+
+    def __init__(self, *, shows_pace: bool = True) -> None:
+        self._shows_pace = shows_pace
         self._has_text = False  # in the current section
         self._held = ""
         self._section = ""
@@ -82,7 +89,7 @@ class TerminalView:
     def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Write the notes below the answer."""
         del metadata
-        below = output.below()
+        below = output.below(pace=self._shows_pace)
         if not (self._has_text or below):
             return
         sys.stdout.write("".join(f"\n[{escape_invisible(line)}]" for line in below) + "\n")

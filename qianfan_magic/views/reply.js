@@ -20,8 +20,10 @@ export default () => {
     const typeset = typesetter(model);
     el.classList.add("qianfan-reply", "jp-RenderedHTMLCommon");
     el.classList.toggle("qianfan-columns", titles.length > 0);
-    const services = model.get("services");
-    const columns = services.map((service, i) => new Column(service, titles[i], typeset));
+    const parameters = model.get("parameters");
+    const columns = model
+      .get("services")
+      .map((service, i) => new Column(service, titles[i], parameters[i], typeset));
     el.append(...columns.map((column) => column.element));
     const stop = stopButton(model);
     if (stop) columns.at(-1).state.append(stop);
@@ -32,7 +34,7 @@ export default () => {
       if (message.end) {
         stop?.remove();
         columns.forEach((column, i) => column.end(message.end[i]));
-        preparePlainOutput(el);
+        preparePlainOutput(el, message.end);
       }
       follow();
     }
@@ -46,7 +48,7 @@ export default () => {
 };
 
 class Column {
-  constructor(service, title, typeset) {
+  constructor(service, title, parameters, typeset) {
     this.service = service;
     this.typeset = typeset;
     this.closed = 0; // number of the body's nodes that belong to closed blocks
@@ -54,24 +56,24 @@ class Column {
     this.element = part("section", "qianfan-column");
     this.body = part("div", "qianfan-body");
     this.state = part("div", "qianfan-state");
-    this.status = part("span", "qianfan-waiting", `${service}: waiting …`);
+    this.status = part("span", "qianfan-waiting", joinParts(service, "waiting …"));
     this.status.setAttribute("role", "status"); // screen readers announce its changes
     this.figures = part("span", "qianfan-figures");
     this.state.append(this.status, this.figures);
+    if (parameters) this.state.append(part("span", "", parameters));
     if (title) this.element.append(part("strong", "qianfan-title", title));
     this.element.append(this.body, this.state);
   }
 
   // Applies a frame; `LiveColumn.frame` in live.py lists its fields.
   show(frame) {
-    this.last = frame;
-    this.figures.textContent = figures(frame);
+    this.figures.textContent = frame.figures;
     if (frame.thinking) this.showReasoning(frame.thinking);
     const hasAnswer = frame.more || frame.open || frame.closed;
     if (!hasAnswer) return;
     if (this.thoughts?.open && !this.answered) this.thoughts.open = this.pinned;
     this.answered = true;
-    this.setStatus(`${this.service}: streaming`);
+    this.setStatus(joinParts(this.service, "streaming"));
     if (typeof frame.more === "string") {
       this.open = "";
       appendText(this.body, frame.more);
@@ -103,12 +105,13 @@ class Column {
       this.body.before(this.thoughts);
     }
     this.thoughts.lastChild.append(text);
-    if (!this.answered) this.setStatus(`${this.service}: thinking`);
+    if (!this.answered) this.setStatus(joinParts(this.service, "thinking"));
   }
 
-  end(line) {
-    this.setStatus(line); // the line has the number of tokens
-    this.figures.textContent = figures({ ...this.last, counted: true });
+  // The parts are those of `AnswerOutput.lines` in rendering/answer.py.
+  end([head, pace]) {
+    this.setStatus(head);
+    this.figures.textContent = pace;
   }
 
   setStatus(text) {
@@ -134,14 +137,9 @@ function parseHtml(html) {
   return template.content;
 }
 
-function figures({ first, tokens, about, took, counted }) {
-  const texts = [];
-  const count = tokens ?? about;
-  const sign = tokens === undefined ? "≈ " : "";
-  if (first !== undefined) texts.push(`first token after ${first.toFixed(1)} s`);
-  if (count && !counted) texts.push(`${sign}${count} tokens`);
-  if (count && took >= 0.5) texts.push(`${sign}${Math.round(count / took)} tokens/s`);
-  return texts.join(" · ");
+// As in views/rendering/state_line.py.
+function joinParts(...parts) {
+  return parts.filter((part) => part).join(" \u00b7 ");
 }
 
 // Appends text to the code of the open block.
@@ -248,8 +246,8 @@ function scrollerOf(element) {
 
 // Called when plain output is about to replace the view. Fixes the area's height until then, so
 // that the page does not jump; afterwards restores the selection, unfolds the reasoning that was
-// unfolded, and adds copy buttons.
-function preparePlainOutput(view) {
+// unfolded, and adds copy buttons and the pace of each answer, which is not saved.
+function preparePlainOutput(view, lines) {
   const area = view.closest(".jp-OutputArea");
   if (!area) return;
   const selected = selectionWithin(view);
@@ -267,6 +265,7 @@ function preparePlainOutput(view) {
       thoughts.open = opened[i] ?? false;
     });
     addCopyButtons(answer);
+    addPaces(answer, lines);
     if (selected) select(answer, selected);
   }
 
@@ -274,6 +273,17 @@ function preparePlainOutput(view) {
     clearTimeout(timeout);
     observer.disconnect();
     requestAnimationFrame(() => area.style.removeProperty("min-height"));
+  }
+}
+
+// Shows the pace of each answer within its last line, which plain output has without it.
+function addPaces(answer, lines) {
+  const paragraphs = [...answer.querySelectorAll("p")];
+  for (const [head, pace, parameters] of lines.toReversed()) {
+    const line = joinParts(head, parameters);
+    while (paragraphs.length && paragraphs.at(-1).textContent !== line) paragraphs.pop();
+    const text = paragraphs.pop()?.firstChild;
+    if (text && pace) text.splitText(head.length).before(` \u00b7 ${pace}`);
   }
 }
 

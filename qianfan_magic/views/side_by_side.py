@@ -57,10 +57,11 @@ class Columns:
             ),
         }
 
-    def lines(self) -> list[str]:
-        """List the last line of each answer."""
+    def lines(self) -> list[tuple[str, str, str]]:
+        """List the last line of each answer in parts."""
         return [line for _, output in self.columns for line in output.lines()]
 
-    def below(self) -> list[str]:
+    def below(self, *, pace: bool) -> list[str]:
         """Return an empty list: `TerminalColumns` writes the whole output at once."""
+        del pace
         return []

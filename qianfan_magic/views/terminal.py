@@ -28,7 +28,6 @@ from qianfan_magic.views.rendering.answer import (
     PlainOutput,
     for_display,
 )
-from qianfan_magic.views.rendering.citations import sources_lines
 from qianfan_magic.views.rendering.formats import plain
 from qianfan_magic.views.rendering.incremental import closed_blocks
 from qianfan_magic.views.rendering.invisible import escape_invisible
@@ -137,7 +136,7 @@ class MarkdownView(TerminalView):
         self._writer.end()
         if self._has_text and self._section == THINKING:
             sys.stdout.write("\n")
-        below = [f"[{escape_invisible(line)}]" for line in output.below()]
+        below = [f"[{escape_invisible(line)}]" for line in output.below(pace=True)]
         blank = [""] * bool(below and (self._writer.has_text or self._has_text))
         sys.stdout.write("".join(f"{line}\n" for line in [*blank, *below]))
         sys.stdout.flush()
@@ -194,7 +193,6 @@ class MarkdownColumns:
             _Writer(self._console).end(text)
         else:
             self._console.print(Text(plain(text, answer.form)))
-        below = [*sources_lines(answer.sources), *answer.notes, *answer.lines()]
         self._console.print()
-        for line in filter(None, below):
+        for line in answer.below(pace=True):
             self._console.print(Text(f"[{escape_invisible(line)}]", style="dim"))

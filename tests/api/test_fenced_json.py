@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,18 @@ def test_only_block_is_taken_out_of_the_words_around_it():
     ):
         found = read_json(answer)
         assert (found.value, found.has_words) == ([1], has_words), answer
+
+
+def test_error_says_in_plain_words_what_was_expected_and_where():
+    for answer, words in (
+        ('{"a": 1,\n b: 2}', "a name in double quotes was expected, at line 2, column 2"),
+        ('{"a": 1', "it ends where a comma or a closing bracket was expected, at line 1, column 8"),
+        ('["a\nb"]', "a text contains a line break or another control character, at line 1, col"),
+        (r'"\q"', "a backslash begins nothing that JSON knows, at line 1, column 2"),
+        ("", "it is empty, at line 1, column 1"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            read_json(answer)
 
 
 def test_answer_without_exactly_one_block_of_json_is_refused():

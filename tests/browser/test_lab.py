@@ -43,7 +43,7 @@ def test_interrupt_keeps_the_text_and_stops_run_all(run: OpenAndRun) -> None:
     notebook = run(SLOWLY, ASK, "print('went on')")
     notebook.page.locator(".qianfan-body", has_text="not one wall").wait_for()
     notebook.command("notebook:interrupt-kernel")
-    notebook.output(2).get_by_text("KeyboardInterrupt").first.wait_for()
+    notebook.output(2).get_by_text("Stopped. What had arrived is kept.").first.wait_for()
     notebook.screenshot("stopped")
     shown = notebook.output(2).inner_text()
     assert "not one wall" in shown
@@ -56,7 +56,7 @@ def test_stop_button_keeps_the_text(run: OpenAndRun) -> None:
     notebook = run(SLOWLY, ASK)
     notebook.page.locator(".qianfan-body", has_text="not one wall").wait_for()
     notebook.page.get_by_role("button", name="Stop", exact=True).click()
-    notebook.output(2).get_by_text("KeyboardInterrupt").wait_for()
+    notebook.output(2).get_by_text("Stopped. What had arrived is kept.").wait_for()
     assert "stopped" in notebook.output(2).inner_text()
 
 

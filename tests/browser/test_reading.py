@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -77,9 +78,13 @@ def test_code_can_be_copied_from_the_plain_output(run: OpenAndRun) -> None:
 def test_line_under_the_answer_tells_how_fast_it_comes(run: OpenAndRun) -> None:
     notebook = run(SLOWLY, WALL)
     state = notebook.page.locator(".qianfan-state")
-    expect(state).to_contain_text("ernie-5.1: streaming")
-    expect(state).to_contain_text("first token after")
-    expect(state).to_contain_text("tokens/s")
+    expect(state).to_contain_text("ernie-5.1 · streaming")
+    expect(state).to_contain_text(re.compile(r"first token after \d+ ms · ≈ \d+ tokens/s"))
+    answer = notebook.output(2).locator(".qianfan-answer")
+    expect(answer).to_contain_text(
+        re.compile(r"ernie-5.1 · done · \d+ tokens · first token after \d+ ms · \d+ tokens/s")
+    )
+    assert "tokens/s" not in str(notebook.save())
 
 
 def select(notebook: OpenNotebook, words: str) -> None:

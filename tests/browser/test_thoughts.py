@@ -70,12 +70,12 @@ def test_thoughts_are_open_until_the_answer_begins(ask: Ask, hand: HandServer) -
     notebook = ask(ASK)
     hand.think("Ten cents? ", "No.")
     expect(notebook.page.locator(".qianfan-thought")).to_have_text("Ten cents? No.")
-    expect(notebook.page.locator(".qianfan-state")).to_contain_text("ernie-5.1: thinking")
+    expect(notebook.page.locator(".qianfan-state")).to_contain_text("ernie-5.1 · thinking")
     assert is_open(thoughts(notebook))
     assert notebook.page.locator(".qianfan-body").inner_text() == ""
     hand.say("Five")
     wait_for_answer(notebook, "Five")
-    expect(notebook.page.locator(".qianfan-state")).to_contain_text("ernie-5.1: streaming")
+    expect(notebook.page.locator(".qianfan-state")).to_contain_text("ernie-5.1 · streaming")
     assert not is_open(thoughts(notebook))
 
 
@@ -138,7 +138,7 @@ def test_stop_keeps_the_thoughts_and_adds_no_turn(ask: Ask, hand: HandServer) ->
     hand.think("Ten cents? ", "Let me")
     wait_for_thoughts(notebook, "Let me")
     notebook.page.get_by_role("button", name="Stop", exact=True).click()
-    notebook.output(1).get_by_text("KeyboardInterrupt").wait_for()
+    notebook.output(1).get_by_text("Stopped. What had arrived is kept.").wait_for()
     expect(notebook.page.locator(SAVED)).to_contain_text("Ten cents? Let me")
     expect(notebook.output(1)).to_contain_text("ernie-5.1 · stopped")
     notebook.screenshot("thinking-stopped")

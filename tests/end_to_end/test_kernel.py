@@ -133,10 +133,11 @@ GROW = """
 from qianfan_magic.views import live
 from qianfan_magic.views.output_area import CellOutput
 from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.state_line import AnswerHead
 from qianfan_magic.api.types import Chunk, Usage
 defaults = live.INTERVAL, live.MAX_DELAY, live.MAX_RENDER_SHARE
 live.INTERVAL, live.MAX_DELAY, live.MAX_RENDER_SHARE = {delay}, {delay}, 1e9
-view = live.LiveView(CellOutput(), ["dolly_12b"], markdown=True)
+view = live.LiveView(CellOutput(), [AnswerHead("dolly_12b")], markdown=True)
 for number in range({count}):
     view.write(Chunk("eight by", False, Usage(), {{}}))
 view.end(AnswerOutput("eight by" * {count}, "markdown"))
@@ -163,8 +164,9 @@ import time
 from qianfan_magic.views import live
 from qianfan_magic.views.output_area import CellOutput
 from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.state_line import AnswerHead
 from qianfan_magic.api.types import Chunk, Usage
-view = live.LiveView(CellOutput(), ["dolly_12b"], markdown=True)
+view = live.LiveView(CellOutput(), [AnswerHead("dolly_12b")], markdown=True)
 for text in ("first ", "second"):
     view.write(Chunk(text, False, Usage(), {}))
 while view._columns[0].wait() is not None:

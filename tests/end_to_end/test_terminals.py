@@ -19,7 +19,7 @@ def test_console_shows_an_answer_as_it_arrives_until_it_is_stopped(tmp_path):
         console.chat(WALL)
         console.wait_for("The **Great")
         console.interrupt()
-        console.wait_for("[stopped]")
+        console.wait_for("\nStopped.")
         console.type("%qianfan history")
         assert "(stopped): The **Great" in " ".join(console.rest().split())
 
@@ -43,7 +43,7 @@ def test_terminal_renders_each_block_when_it_is_finished(ipython):
     ipython.wait_for("The \x1b[1mGreat Wall of China\x1b[0m is not one wall")
     ipython.interrupt()
     ipython.wait_for("\x1b[3m7th century BC\x1b[0m")
-    ipython.wait_for("[stopped]")
+    ipython.wait_for("\nStopped.")
 
 
 def test_terminal_shows_code_in_color_within_its_width(ipython):

@@ -285,7 +285,8 @@ WRONG = {
     "%%qianfan_chat\n  \n": "is empty",
     "%%qianfan_chat --nonsense\nhi": "--nonsense",
     "%%qianfan_complete -s x\nhi": "-s",
-    "%%qianfan_chat -t\nhi": "expected one argument",
+    "%%qianfan_chat -t\nhi": "-t/--temperature needs a value",
+    "%%qianfan_chat --to 1\nhi": "--to may stand for --top-p, --top-k",
     "%%qianfan_chat --format pdf\nhi": "pdf",
     "%%qianfan_chat hello\nhi": "hello",
     "%%qianfan_chat -t 3\nhi": r"temperature is .*\(0, 1\]",
@@ -297,7 +298,7 @@ WRONG = {
     "%%qianfan_chat --timeout -1\nhi": "timeout",
     "%%qianfan_chat --retries 0\nhi": "retries",
     "%%qianfan_complete --max-tokens 5\nhi": "max_tokens",
-    "%%qianfan_chat -s 'open\nhi": "closing quotation",
+    "%%qianfan_chat -s 'open\nhi": "a quote in its line is not closed",
     "%%qianfan_chat -o my-reply\nhi": "my-reply",
     "%%qianfan_chat -o class\nhi": "class",
     "%%qianfan_chat -o a.b\nhi": "a.b",
@@ -319,6 +320,34 @@ def test_wrong_cell_fails_cleanly(notebook):
     notebook.run("%%qianfan_chat\nhi")
     for cell, words in WRONG.items():
         assert_fails_cleanly(notebook, cell, words, ParameterError)
+
+
+#: Cells with a typo, and what the hint suggests.
+TYPOS = {
+    "%qianfan modls": "models",
+    "%qianfan history --conversaton x": "--conversation",
+    "%qianfan params temprature=1": "temperature",
+    "%%qianfan_chat --temprature 0.3\nhi": "--temperature",
+    "%%qianfan_chat --no-strem\nhi": "--no-stream",
+    "%%qianfan_chat --format markdwn\nhi": "markdown",
+    "%%qianfan_chat --compare temprature=0.1,0.9\nhi": "temperature",
+}
+
+
+def test_typo_is_answered_with_the_nearest_name(notebook):
+    notebook.run("%%qianfan_chat\nhi")
+    for cell, name in TYPOS.items():
+        assert_fails_cleanly(notebook, cell, "", ParameterError)
+        error, _ = notebook.fail(cell)
+        assert error.hint.startswith(f"Did you mean {name}?"), cell
+
+
+def test_line_below_an_answer_names_every_parameter_that_is_set(notebook):
+    notebook.run("%config QianfanMagics.penalty_score = 1.5", "%qianfan params top_k=5")
+    shown = notebook.run("%%qianfan_chat -t 0.3 --stop END\nhi")
+    assert shown.splitlines()[-1].endswith(
+        " · temperature=0.3, top_k=5, penalty_score=1.5, stop=['END']]"
+    )
 
 
 def test_error_of_a_cell_magic_reaches_its_caller(notebook):

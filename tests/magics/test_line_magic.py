@@ -145,7 +145,7 @@ def test_interrupted_subcommand_ends_in_one_line(notebook):
             return any(seen.path == "/v2/models" for seen in notebook.server.seen[before:])
 
         _, shown = notebook.stopped(line, is_asked)
-        assert shown.splitlines() == ["KeyboardInterrupt: stopped"], line
+        assert shown.splitlines() == ["Stopped."], line
 
 
 # --- loading and unloading

@@ -154,7 +154,7 @@ def test_invalid_picture_sends_nothing(notebook, tmp_path):
         (f"{SEES} -i number\nhi", "-i number: this int is not a picture", 0),
         (f"{SEES} -i notes.txt\nhi", r"-i notes\.txt", 0),
         (f"{SEES} -i .\nhi", "this is a folder", 0),
-        (f"{SEES} -i\nhi", "expected one argument", 0),
+        (f"{SEES} -i\nhi", "-i/--image needs a value", 0),
         ("%%qianfan_complete -m ernie-5.0 -i red\nhi", "-i", 0),
         ("%%qianfan_chat -m ernie-5.1 -i red\nhi", "accepts no pictures", 1),
         ("%%qianfan_chat -e dolly_12b -i red\nhi", "version 1", 1),

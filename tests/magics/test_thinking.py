@@ -215,8 +215,9 @@ def test_parameter_that_does_not_apply_fails_cleanly(notebook):
 
 def test_terminal_shows_the_reasoning_above_the_answer(notebook):
     shown = notebook.run(f"{THINK}\n{PUZZLE}")
-    assert shown == f"[Thinking]\n{REASONING}\n\n[Answer]\n{ANSWER}\n"
-    assert "[" not in notebook.run(f"{NEW}\nhi")
+    line = "[ernie-5.1 · done · 281 tokens · enable_thinking=true]"
+    assert shown == f"[Thinking]\n{REASONING}\n\n[Answer]\n{ANSWER}\n{line}\n"
+    assert "[Answer]" not in notebook.run(f"{NEW}\nhi")
 
 
 def test_control_characters_of_reasoning_do_not_reach_the_terminal(notebook):

@@ -232,7 +232,7 @@ def test_stream_without_text_is_an_empty_answer(bare, own):
 def test_broken_stream_shows_the_reasoning_that_arrived(bare, own):
     own.fail(Fault(after=3, end="close", path=V2))
     _, shown = bare.fail(f"{NEW} --enable-thinking\nA bat and a ball cost 1.10 together.")
-    assert re.match(r"\[Thinking\]\nA bat .*\n\[broken off\]\n", shown)
+    assert re.match(r"\[Thinking\]\nA bat .*\n\[ernie-5.1 · broken off · .*\]\n", shown)
 
 
 def test_temporary_failure_is_retried(bare, own):

@@ -29,6 +29,7 @@ class Sender:
             format="text",
         )
         self.fit = Fit([])
+        self.answer_stats = None
         self.is_closed = False
         self._texts, self._error, self._held = texts, error, held
 

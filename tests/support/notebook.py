@@ -214,6 +214,13 @@ def state(notebook: Notebook) -> tuple[int, dict[str, list[Turn]], dict[str, Any
     return received, conversations, notebook.sliders
 
 
+def answer_in(shown: str) -> str:
+    """Return the answer in what a terminal shows of a cell, without the line below it."""
+    answer, line, _ = shown.rpartition("\n[")
+    assert " \u00b7 " in shown, shown
+    return answer.strip() if line else shown
+
+
 def assert_fails_cleanly(
     notebook: Notebook,
     cell: str,

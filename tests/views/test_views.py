@@ -16,6 +16,7 @@ from qianfan_magic.views.output_area import CellOutput
 from qianfan_magic.views.plain import FinalView, TerminalView
 from qianfan_magic.views.rendering.answer import AnswerOutput
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.state_line import AnswerHead
 from qianfan_magic.views.reports.history import history_bundle
 
 
@@ -176,7 +177,7 @@ def test_console_is_recognised(monkeypatch):
 def test_view_suits_the_shell():
     terminal, kernel = SimpleNamespace(user_ns={}), SimpleNamespace(user_ns={}, kernel=object())
     for shell, live, view in ((terminal, "on", TerminalView), (kernel, "off", FinalView)):
-        made = make_view(shell, live, "model", form="markdown", area=CellOutput())
+        made = make_view(shell, live, [AnswerHead("model")], form="markdown", area=CellOutput())
         assert isinstance(made, view)
 
 
@@ -193,7 +194,7 @@ def test_terminal_shows_the_source_where_rich_is_missing(monkeypatch):
     shell = SimpleNamespace(user_ns={})
 
     def view():
-        return make_view(shell, "auto", "model", form="markdown", area=CellOutput())
+        return make_view(shell, "auto", [AnswerHead("model")], form="markdown", area=CellOutput())
 
     assert type(view()).__name__ == "MarkdownView"
     monkeypatch.setitem(sys.modules, "qianfan_magic.views.terminal", None)

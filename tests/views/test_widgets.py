@@ -31,7 +31,9 @@ def test_stream_is_shown_in_a_widget_that_stays(live: Kernel) -> None:
     told = live.run("text.count('Great Wall')").contents("execute_result")
     assert told[0]["data"]["text/plain"] == "1"
     ends = [c["data"]["content"]["end"] for c in ran.contents("comm_msg") if is_end(c)]
-    assert ends == [["mine · done · 114 tokens"]]
+    [[[head, pace, parameters]]] = ends
+    assert (head, parameters) == ("mine · done · 114 tokens", "")
+    assert pace.startswith("first token after ")
 
 
 def is_end(content: dict) -> bool:
@@ -43,7 +45,7 @@ def test_stream_that_breaks_raises_and_says_so_below_the_answer(live: Kernel) ->
     ran = live.run(SHOW)
     assert ran.contents("error")[0]["ename"] == "StreamError"
     ends = [c["data"]["content"]["end"] for c in ran.contents("comm_msg") if is_end(c)]
-    assert ends[0][0].startswith("mine · broken off")
+    assert ends[0][0][0].startswith("mine · broken off")
 
 
 def test_extension_without_ipython_says_what_to_use() -> None:

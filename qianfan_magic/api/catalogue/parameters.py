@@ -10,13 +10,13 @@ those of the documents of DeepSeek (low, high, max) and of OpenAI (minimal to xh
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from qianfan_magic.api.catalogue.parameter import Parameter, Support
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.suggest import did_you_mean
 
 __all__ = [
     "BY_NAME",
@@ -324,10 +324,9 @@ def _unsupported(parameter: Parameter, kind: Kind, version: ApiVersion) -> Param
 def _unknown(name: str) -> ParameterError:
     # A user who knows the API may write the name of the request body, such as max_output_tokens.
     wire_names = {s.wire: row.name for row in PARAMETERS for s in row.support.values() if s.wire}
-    near = [wire_names[name]] if name in wire_names else difflib.get_close_matches(name, BY_NAME)
+    hint = did_you_mean(wire_names.get(name, name), BY_NAME)
     return ParameterError(
-        f"There is no parameter {name!r}",
-        hint=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(BY_NAME)}.",
+        f"There is no parameter {name!r}", hint=hint or f"There are: {', '.join(BY_NAME)}."
     )
 
 

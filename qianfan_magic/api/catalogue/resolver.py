@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -13,8 +12,16 @@ from qianfan_magic.api.catalogue.parameters import is_supported
 from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
+from qianfan_magic.suggest import did_you_mean
 
-__all__ = ["MODEL_NAME", "Catalogue", "Service", "check_endpoint", "check_length", "did_you_mean"]
+__all__ = [
+    "MODEL_NAME",
+    "Catalogue",
+    "Service",
+    "check_endpoint",
+    "check_length",
+    "suggested_model",
+]
 
 #: A model name as version 2 lists them.
 MODEL_NAME = re.compile(r"\w[-\w.:/]*")
@@ -258,21 +265,18 @@ def _other_kind(card: Card) -> ParameterError:
     return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Use it with {magic}.")
 
 
-def did_you_mean(model: object, cards: Iterable[Card]) -> str:
-    """Suggest the card whose name is closest to an unknown model; empty if none is close."""
-    names: dict[str, str] = {}
-    for card in cards:
-        if card.ends is None:
-            names.setdefault(card.name.lower(), card.name)
-    close = difflib.get_close_matches(str(model).lower(), names, 1)
-    return f"Did you mean {names[close[0]]}? " if close else ""
+def suggested_model(model: object, cards: Iterable[Card]) -> str:
+    """Ask whether a living model of a similar name was meant; empty if there is none."""
+    names = (card.name for card in cards if card.ends is None)
+    question = did_you_mean(str(model), names)
+    return f"{question} " if question else ""
 
 
 def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
     return ParameterError(
         f"The catalogue has no model {model!r}, so it is unknown which version of the API serves "
         "it",
-        hint=f"{did_you_mean(model, cards)}Version 1: name its endpoint, -e NAME. Version 2: it "
+        hint=f"{suggested_model(model, cards)}Version 1: name its endpoint, -e NAME. Version 2: it "
         f"needs {needed_variables(ApiVersion.V2)}. %qianfan models lists the catalogue.",
     )
 

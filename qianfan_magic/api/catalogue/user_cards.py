@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Catalogue, check_endpoint
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
+from qianfan_magic.suggest import did_you_mean
 
 __all__ = ["FIELDS", "FILE", "read_cards", "read_file"]
 
@@ -127,8 +127,7 @@ def _card(name: Any, entry: Any, catalogue: Catalogue, source: str) -> Card:
         raise ParameterError(f"{label} is neither a name nor a table", hint=_EXAMPLE)
     for field in fields:
         if field not in FIELDS:
-            near = difflib.get_close_matches(str(field), FIELDS, 1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(FIELDS)}."
+            hint = did_you_mean(str(field), FIELDS) or f"There are: {', '.join(FIELDS)}."
             raise ParameterError(f"{label} has the unknown field {field!r}", hint=hint)
     try:
         return replace(_base_card(name, fields, catalogue), **_limits(fields))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.api.images.image import MAX_BYTES_READ, Image, image_error, make_image, pillow
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -56,8 +56,7 @@ def _not_found_error(name: str, variables: Mapping[str, Any], folder: Path) -> P
     if not name.isidentifier():
         return image_error(name, "there is no file of that name", hint)
     public = [variable for variable in variables if not variable.startswith("_")]
-    similar = difflib.get_close_matches(name, public)
-    hint = f"Did you mean {', '.join(similar)}?" if similar else hint
+    hint = did_you_mean(name, public, most=3) or hint
     return image_error(name, "there is neither a variable nor a file of that name", hint)
 
 

@@ -17,6 +17,7 @@ from qianfan_magic.views.rendering.highlight import color_variables
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import inert_markdown
 from qianfan_magic.views.rendering.math import IGNORED
+from qianfan_magic.views.rendering.state_line import join_parts, tokens_text
 
 __all__ = [
     "ANSWER",
@@ -61,11 +62,14 @@ class PlainOutput(Protocol):
     def bundle(self) -> dict[str, str]:
         """Make the MIME bundle that stays in the saved notebook."""
 
-    def lines(self) -> list[str]:
-        """List the last line of each answer: who answered, and how it ended."""
+    def lines(self) -> list[tuple[str, str, str]]:
+        """List the last line of each answer in three parts, of which the second is not saved.
 
-    def below(self) -> list[str]:
-        """List the notes that a terminal still has to write below the text."""
+        They are who answered, how it ended and how long it is; its pace; and its parameters.
+        """
+
+    def below(self, *, pace: bool) -> list[str]:
+        """List the lines that a terminal has to write below the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,10 @@ class AnswerOutput:
         ``done``, ``stopped`` or ``broken off``.
     tokens
         Tokens of the answer as the service counts them; 0 if unknown.
+    parameters
+        The parameters that it was requested with, see `parameters_text`.
+    pace
+        How fast it came, see `pace_text`; shown, but not saved.
     reasoning
         The model's reasoning before the answer; shown folded above it.
     sources
@@ -108,15 +116,20 @@ class AnswerOutput:
     tokens: int = 0
     reasoning: str = ""
     sources: tuple[SearchResult, ...] = ()
+    parameters: str = ""
+    pace: str = ""
 
     @property
     def line(self) -> str:
-        """Who answered, how it ended, and how long it is.
+        """Who answered, how it ended, how long it is, and the parameters.
 
         Times and ids are left out, so that a notebook that runs again has the same outputs.
         """
-        tokens = f"{self.tokens:,} token{'s' * (self.tokens != 1)}" if self.tokens else ""
-        return " \u00b7 ".join(part for part in (self.service, self.state, tokens) if part)
+        return join_parts(self._head, self.parameters)
+
+    @property
+    def _head(self) -> str:
+        return join_parts(self.service, self.state, tokens_text(self.tokens))
 
     def bundle(self) -> dict[str, str]:
         """Make the MIME bundle.
@@ -166,17 +179,14 @@ class AnswerOutput:
     def _below(self) -> list[str]:
         return [escape_invisible(line) for line in (*self.notes, self.line) if line]
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[tuple[str, str, str]]:
         """Return the last line, as a list of one."""
-        return [escape_invisible(self.line)]
+        return [(escape_invisible(self._head), self.pace, escape_invisible(self.parameters))]
 
-    def below(self) -> list[str]:
-        """List the sources, the notes, and the state if the answer is not complete."""
-        return [
-            *sources_lines(self.sources),
-            *self.notes,
-            *[self.state] * (self.state not in {"", "done"}),
-        ]
+    def below(self, *, pace: bool) -> list[str]:
+        """List the sources, the notes, and the last line, with the pace if that is wanted."""
+        line = join_parts(*self.lines()[0]) if pace else self.line
+        return [*sources_lines(self.sources), *self.notes, *[line] * bool(line)]
 
 
 def for_display(text: str) -> str:

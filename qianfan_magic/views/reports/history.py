@@ -11,6 +11,7 @@ from qianfan_magic.views.rendering.citations import sources_html, sources_lines
 from qianfan_magic.views.rendering.formats import preformatted
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import to_html
+from qianfan_magic.views.rendering.state_line import parameters_text, tokens_text
 
 __all__ = ["history_bundle"]
 
@@ -71,5 +72,5 @@ def _images(turn: Turn) -> str:
 def _marks(turn: Turn) -> str:
     _, tokens = turn.tokens
     marks = ["stopped"] * turn.stopped + ["truncated"] * turn.truncated
-    marks += [f"{tokens:,} tokens"] * bool(tokens)
+    marks += [text for text in (tokens_text(tokens), parameters_text(turn.parameters)) if text]
     return f" ({', '.join(marks)})" if marks else ""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 import html
+import io
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,9 +23,16 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from nbconvert import HTMLExporter, LatexExporter, MarkdownExporter, SlidesExporter
+from nbconvert import (
+    HTMLExporter,
+    LatexExporter,
+    MarkdownExporter,
+    SlidesExporter,
+    WebPDFExporter,
+)
 from nbconvert.preprocessors import ClearOutputPreprocessor
 from nbformat import NotebookNode
+from playwright.sync_api import Error, sync_playwright
 
 HOSTILE = (
     "# Hi\n<script>alert('evil')</script> <img src=x onerror=evil()> [click](javascript:evil())"
@@ -76,7 +85,7 @@ def pandoc() -> None:
 def assert_readable(page: str) -> None:
     """Assert that each answer is there once, and neither a widget nor a Python object's repr."""
     text = html.unescape(re.sub(r"<[^>]+>", "", page))
-    assert len(re.findall(r"hypotenuse\s*\(a, b\)", text)) == 1
+    assert len(re.findall(r"hypotenuse\s*\(a,\s*b\)", text)) == 1
     assert text.count("道城墙的总称") == 1
     assert not re.search(r"object at 0x|Error displaying widget|widget-view|model_id", page)
 
@@ -85,6 +94,20 @@ def assert_harmless(page: str) -> None:
     """Assert that the hostile answer is text: no script, no handler and no such link of it."""
     assert "<script>alert" not in page
     assert not re.search(r"<img[^>]*onerror|href=\"javascript:", page)
+
+
+@pytest.fixture
+def playwright_chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Playwright take the system's Chromium for its own; nbconvert cannot name a browser."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium; on Debian: apt-get install chromium")
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    with sync_playwright() as playwright, pytest.raises(Error) as missing:
+        playwright.chromium.launch()
+    place = Path(re.search(r"doesn't exist at (\S+)", str(missing.value))[1])
+    place.parent.mkdir(parents=True)
+    place.symlink_to(chromium)
 
 
 def test_nbclient_and_papermill_leave_one_plain_output_for_an_answer(
@@ -102,6 +125,14 @@ def test_nbclient_and_papermill_leave_one_plain_output_for_an_answer(
         outputs = [cell.outputs for cell in notebook.cells if "请介绍" in cell.source]
         assert [[output.output_type for output in one] for one in outputs] == [["display_data"]]
         assert "widgets" not in notebook.metadata
+
+
+def test_pdf_shows_each_answer_once(executed: NotebookNode, playwright_chromium: None) -> None:
+    pypdf = pytest.importorskip("pypdf", reason="tests/converters-requirements.txt")
+    exporter = WebPDFExporter(disable_sandbox=os.geteuid() == 0)  # a root user has no sandbox
+    pdf, _ = exporter.from_notebook_node(executed)
+    pages = pypdf.PdfReader(io.BytesIO(pdf)).pages
+    assert_readable(re.sub(r"\s", "", "".join(page.extract_text() for page in pages)))
 
 
 def test_cleared_notebook_holds_nothing_of_an_answer(executed: NotebookNode) -> None:

@@ -19,6 +19,8 @@ from qianfan_magic.views.rendering.highlight import style_sheet
 from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.state_line import AnswerHead, join_parts, pace_text, tokens_text
+from qianfan_magic.views.rendering.style import STYLE_SHEET
+from qianfan_magic.views.side_by_side import most_in_a_row
 from qianfan_magic.views.widget import TransientWidget, compact
 
 __all__ = ["LiveColumn", "LiveReply", "LiveView", "delta"]
@@ -51,13 +53,16 @@ class LiveReply(TransientWidget):
 
     instead = "An answer is arriving; it needs a front end with widgets."
     _esm = compact(_HERE / "reply.js")
-    _css = compact(_HERE / "reply.css") + style_sheet(".qianfan-reply")
+    _css = "\n".join(
+        [compact(STYLE_SHEET), compact(_HERE / "reply.css"), style_sheet(".qianfan-reply")]
+    )
     services = traitlets.List(
         traitlets.Unicode(), help="Name of the endpoint or model, for each column."
     ).tag(sync=True)
     parameters = traitlets.List(
         traitlets.Unicode(), help="The parameters that are set, for each column."
     ).tag(sync=True)
+    most_in_a_row = traitlets.Int(1, help="Largest number of columns side by side.").tag(sync=True)
     titles = traitlets.List(
         traitlets.Unicode(), help="Title of each column; empty for a single answer."
     ).tag(sync=True)
@@ -198,6 +203,7 @@ class LiveView:
             services=[escape_invisible(head.service) for head in heads],
             parameters=[escape_invisible(head.parameters) for head in heads],
             titles=[escape_invisible(head.title) for head in heads if head.title],
+            most_in_a_row=most_in_a_row(len(heads)),
         )
         self._columns = [LiveColumn(index, markdown=markdown) for index in range(len(heads))]
         self._is_shown = False

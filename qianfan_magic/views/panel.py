@@ -11,6 +11,7 @@ from pathlib import Path
 
 import traitlets
 
+from qianfan_magic.views.rendering.style import STYLE_SHEET
 from qianfan_magic.views.widget import TransientWidget, compact
 
 __all__ = ["Panel"]
@@ -39,7 +40,7 @@ class Panel(TransientWidget):
 
     instead = "Sliders; they need a front end with widgets."
     _esm = compact(_HERE / "panel.js")
-    _css = compact(_HERE / "panel.css")
+    _css = compact(STYLE_SHEET) + compact(_HERE / "panel.css")
     offer = traitlets.Dict().tag(sync=True)
     values = traitlets.Dict(key_trait=traitlets.Unicode()).tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)

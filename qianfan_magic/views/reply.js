@@ -25,8 +25,9 @@ export default () => {
       .get("services")
       .map((service, i) => new Column(service, titles[i], parameters[i], typeset));
     el.append(...columns.map((column) => column.element));
-    const stop = stopButton(model);
-    if (stop) columns.at(-1).state.append(stop);
+    el.style.setProperty("--most", model.get("most_in_a_row"));
+    const stop = stopButton(model, titles.length ? "Stop all" : "Stop");
+    if (stop) (titles.length ? el : columns[0].state).append(stop);
 
     function show(message) {
       const follow = following(columns);
@@ -61,7 +62,7 @@ class Column {
     this.figures = part("span", "qianfan-figures");
     this.state.append(this.status, this.figures);
     if (parameters) this.state.append(part("span", "", parameters));
-    if (title) this.element.append(part("strong", "qianfan-title", title));
+    if (title) this.element.append(part("p", "qianfan-title", title));
     this.element.append(this.body, this.state);
   }
 
@@ -99,7 +100,7 @@ class Column {
       this.thoughts = part("details", "qianfan-thoughts");
       this.thoughts.open = true;
       this.pinned = false;
-      const summary = part("summary", "", "Thinking");
+      const summary = part("summary", "qianfan-unfold", "Thinking");
       summary.addEventListener("click", () => (this.pinned = !this.thoughts.open));
       this.thoughts.append(summary, part("div", "qianfan-thought"));
       this.body.before(this.thoughts);
@@ -190,14 +191,14 @@ function typesetter(model) {
 // it; the button interrupts the kernel from the page. Elsewhere than in JupyterLab and its kin a
 // widget cannot do that, and there is no button: Colab shows no kernel, and in VS Code's pages the
 // kernel is there, but has no server to which the request could go.
-function stopButton(model) {
+function stopButton(model, label) {
   const kernel = model.widget_manager?.kernel;
   const isVsCode =
     location.protocol === "vscode-webview:" || location.hostname.endsWith(".vscode-cdn.net");
   if (typeof kernel?.interrupt !== "function" || isVsCode) return null;
-  const button = part("button", "qianfan-stop", "Stop");
+  const button = part("button", "qianfan-stop", label);
   button.type = "button";
-  button.title = "Stop the answer; what has arrived is kept";
+  button.title = "Ends the cell; what has arrived is kept";
   button.addEventListener("click", () => {
     button.disabled = true;
     kernel.interrupt();
@@ -332,6 +333,8 @@ function addCopyButtons(root) {
     const button = part("button", "qianfan-copy");
     button.type = "button";
     button.setAttribute("aria-label", "Copy the code");
+    const language = block.querySelector("code")?.className.match(/language-(\S+)/)?.[1];
+    if (language) button.dataset.language = language;
     button.addEventListener("click", () => copy(block.textContent, button));
     block.classList.add("qianfan-copied");
     block.append(button);

@@ -6,19 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from qianfan_magic.views.rendering.answer import QUIET, AnswerOutput, wrap_answer
+from qianfan_magic.views.rendering.answer import AnswerOutput, notes_html, wrap_answer
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.style import inline
 
-__all__ = ["Columns"]
+__all__ = ["Columns", "most_in_a_row"]
 
-#: As many columns as fit; on a narrow page they stand one below the other. The live view's
-#: reply.css has the same grid, so that the page does not jump at the end.
-GRID = (
-    "display: grid; gap: 1em 1.5em; "
-    "grid-template-columns: repeat(auto-fit, minmax(min(100%, 13em), 1fr))"
-)
-#: A grid item is by default as wide as its longest word, and would overlap its neighbour.
-COLUMN = "min-width: 0; overflow-x: auto"
+#: Largest number of columns in a row, by their number: 2 + 2 and 3 + 3, never 3 + 1 or 5 + 1.
+MOST_IN_A_ROW = {4: 2, 5: 3, 6: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +34,8 @@ class Columns:
     def bundle(self) -> dict[str, str]:
         """Make the MIME bundle: ``text/html`` is a grid, ``text/plain`` has one after the other."""
         cells = [
-            f'<div style="{COLUMN}">\n<p><strong>{escape(escape_invisible(title))}</strong></p>\n'
+            f'<div style="{inline("column")}">\n'
+            f'<p style="{inline("title")}">{escape(escape_invisible(title))}</p>\n'
             f"{output.html()}\n</div>"
             for title, output in self.columns
         ]
@@ -49,9 +45,9 @@ class Columns:
         ]
         grid = "\n".join(cells)
         notes = [escape_invisible(note) for note in self.notes]
-        below = "".join(f'\n<p style="{QUIET}">{escape(note)}</p>' for note in notes)
+        style = f"--most:{most_in_a_row(len(cells))};{inline('columns')}"
         return {
-            "text/html": wrap_answer(f'<div style="{GRID}">\n{grid}\n</div>{below}'),
+            "text/html": wrap_answer(f'<div style="{style}">\n{grid}\n</div>{notes_html(notes)}'),
             "text/plain": "\n\n".join(
                 ["\n\n---\n\n".join(plain), *(f"[{note}]" for note in notes)]
             ),
@@ -65,3 +61,8 @@ class Columns:
         """Return an empty list: `TerminalColumns` writes the whole output at once."""
         del pace
         return []
+
+
+def most_in_a_row(columns: int) -> int:
+    """Return how many of several columns stand in a row at most."""
+    return MOST_IN_A_ROW.get(columns, columns)

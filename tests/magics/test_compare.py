@@ -580,8 +580,8 @@ def test_unwatched_columns_are_one_output_beside_each_other(quiet):
     (bundle,) = quiet.run("%%qianfan_chat --compare 'stop=<b>x,y,z'\nhi").bundles
     assert set(bundle) == {"text/html", "text/plain"}
     html = bundle["text/html"]
-    grid = re.search(r'<div style="display: grid;.*', html, re.DOTALL)[0]
-    assert grid.count("<strong>stop=") == 3
+    grid = re.search(r'<div style="--most:3;display:grid;.*', html, re.DOTALL)[0]
+    assert grid.count(">stop=") == 3
     assert "stop=&lt;b&gt;x" in html
     assert "<b>" not in html
     assert len([seen for seen in quiet.server.seen[before:] if "/chat/" in seen.path]) == 3

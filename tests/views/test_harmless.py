@@ -33,20 +33,30 @@ TAGS = {
     *("a", "em", "strong", "s", "del", "code", "table", "thead", "tbody", "tr", "th", "td"),
 }
 ATTRIBUTES = {("a", "href"), ("a", "title"), ("a", "rel"), ("ol", "start")}
-ATTRIBUTES |= {(tag, "style") for tag in ("p", "pre", "th", "td", "li", "div", "span", "img")}
-ATTRIBUTES |= {("div", "class"), ("span", "class"), ("img", "src"), ("img", "alt")}
+ATTRIBUTES |= {
+    (tag, "style") for tag in ("p", "pre", "code", "th", "td", "li", "div", "span", "img")
+}
+ATTRIBUTES |= {
+    ("div", "class"),
+    ("span", "class"),
+    ("code", "class"),
+    ("img", "src"),
+    ("img", "alt"),
+}
 # Styles of letters and of the space around them: nothing that loads, covers or hides.
 STYLES = (
     "opacity|font-size|white-space|word-break|overflow-wrap|margin(?:-top|-bottom)?|text-align|list-style-type"
     "|contain|overflow-x|max-width|color|font-weight|font-style"
+    "|padding(?:-left)?|border-left|background|width|min-width|cursor"
 )
 VALUES = {
     "href": re.compile(r"(https?://|mailto:)[^\s]*", re.IGNORECASE),
     "rel": re.compile(r".*\bnoopener\b.*\bnoreferrer\b.*"),
     "start": re.compile(r"\d+"),
-    "style": re.compile(rf"(({STYLES}): ?([\w.%-]+|var\(--jp-[\w-]+\))(; ?)?)+"),
+    "style": re.compile(rf"(({STYLES}): ?((?!url|expression|attr)[\w.%#,()* -])+(; ?)?)+"),
     "class": re.compile(
         r"(qianfan-answer mathjax_ignore tex2jax_ignore)|mathjax_process tex2jax_process"
+        r"|(language-[\w+#-]+)?"
     ),
     "src": re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+"),
     "alt": re.compile(r".*", re.DOTALL),

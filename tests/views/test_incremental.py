@@ -238,7 +238,7 @@ def test_incomplete_line_closes_nothing() -> None:
 
 def test_unclosed_fence_is_code_that_is_appended_to() -> None:
     stream = BlockStream()
-    assert "<pre><code>x" in stream.frame("```py\nx = 1\n").open
+    assert '<pre><code class="language-py">x' in stream.frame("```py\nx = 1\n").open
     stream.frame("y = 2\n")
     frame = stream.frame("z < 3\n")
     assert (frame.open, frame.more) == ("", "z < 3\n")

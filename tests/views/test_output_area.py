@@ -70,7 +70,7 @@ def test_answer_that_breaks_off_is_marked_in_the_output(kernel):
 
 def test_columns_are_shown_in_the_output(quiet):
     ran = into_box(quiet, "%%qianfan_chat --compare temperature=0.1,0.9")
-    titles = re.findall("<strong>(temp.*?)</strong>", contents(ran)[-1]["text/html"])
+    titles = re.findall(">(temp[^<]*)</p>\n<p>", contents(ran)[-1]["text/html"])
     assert titles == ["temperature=0.1", "temperature=0.9"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from types import MappingProxyType
@@ -12,44 +12,33 @@ from typing import Any, Protocol
 from qianfan_magic.api.types import SearchResult
 from qianfan_magic.masking import mask_known
 from qianfan_magic.views.rendering.citations import plain_citations, sources_html, sources_lines
-from qianfan_magic.views.rendering.formats import LETTERS, body, plain
+from qianfan_magic.views.rendering.formats import body, plain
 from qianfan_magic.views.rendering.highlight import color_variables
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import inert_markdown
 from qianfan_magic.views.rendering.math import IGNORED
 from qianfan_magic.views.rendering.state_line import join_parts, tokens_text
+from qianfan_magic.views.rendering.style import inline
 
 __all__ = [
     "ANSWER",
-    "LABEL",
     "NOTHING",
-    "QUIET",
     "THINKING",
     "AnswerOutput",
     "PlainOutput",
     "folded",
     "for_display",
+    "line_html",
+    "notes_html",
     "wrap_answer",
 ]
 
 #: Empty metadata; immutable, since it is a default argument.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-# Styles stand inline: a saved notebook is shown without a style sheet of ours.
-#: Style of texts that are not part of the answer: notes, captions.
-QUIET = "opacity: 0.7; font-size: 90%"
-#: Style of a caption, which stands closer to the text below it than to the text above.
-LABEL = f"{QUIET}; margin-top: 1.2em; margin-bottom: 0.2em"
-#: Style of the reasoning, set apart from the answer.
-FOLDED = "margin: 0 0 0.8em 0; padding-left: 0.8em; border-left: 3px solid rgba(128, 128, 128, 0.5)"
-#: Style of the line that unfolds the reasoning.
-SUMMARY = "cursor: pointer; opacity: 0.75"
-#: Style of the text of the reasoning.
-REASONING = f"{LETTERS}; margin-top: 0.4em; opacity: 0.75"
 #: Headings in plain text of the reasoning, and of the answer after it.
 THINKING, ANSWER = "[Thinking]", "[Answer]"
-#: `contain: content` keeps whatever the answer draws within its own box. `IGNORED` keeps the page
-#: from typesetting anything that is not marked as a formula.
-OPENING = f'<div class="qianfan-answer {IGNORED}" style="contain: content; overflow-x: auto'
+#: `IGNORED` keeps the page from typesetting anything that is not marked as a formula.
+OPENING = f'<div class="qianfan-answer {IGNORED}" style="{inline("edge")};{inline("frame")}'
 
 
 #: A line feed before a blank line.
@@ -160,7 +149,8 @@ class AnswerOutput:
 
     def html(self) -> str:
         """Make the HTML of the reasoning, the answer, and the lines below it."""
-        below = "".join(f'\n<p style="{QUIET}">{escape(line)}</p>' for line in self._below)
+        line = [escape_invisible(self.line)] if self.line else []
+        below = "".join([notes_html(map(escape_invisible, self.notes)), *map(line_html, line)])
         reasoning = folded(for_display(self.reasoning).strip()) + "\n" if self.reasoning else ""
         urls = {source.index: source.url for source in self.sources}
         text = body(for_display(self.text), self.form, urls).rstrip()
@@ -173,7 +163,7 @@ class AnswerOutput:
     def _sources_html(self) -> str:
         if not self.sources:
             return ""
-        return f'\n<div style="{QUIET}">\n{sources_html(self.sources).rstrip()}\n</div>'
+        return f'\n<div style="{inline("line")}">\n{sources_html(self.sources).rstrip()}\n</div>'
 
     @property
     def _below(self) -> list[str]:
@@ -200,10 +190,20 @@ def folded(text: str) -> str:
     ``reply.js`` finds it by the class, to leave it open where the reader has opened it.
     """
     return (
-        f'<details class="qianfan-thoughts" style="{FOLDED}">'
-        f'<summary style="{SUMMARY}">Thinking</summary>\n'
-        f'<div style="{REASONING}">{escape(text)}</div>\n</details>'
+        f'<details class="qianfan-thoughts" style="{inline("thoughts")}">'
+        f'<summary style="{inline("unfold")}">Thinking</summary>\n'
+        f'<div style="{inline("thought")}">{escape(text)}</div>\n</details>'
     )
+
+
+def notes_html(notes: Iterable[str]) -> str:
+    """Make the HTML of notes, which a reader should not miss."""
+    return "".join(f'\n<p style="{inline("note")}">{escape(note)}</p>' for note in notes)
+
+
+def line_html(line: str) -> str:
+    """Make the HTML of the line below an answer, or of a caption."""
+    return f'\n<p style="{inline("line")}">{escape(line)}</p>'
 
 
 def wrap_answer(html: str) -> str:

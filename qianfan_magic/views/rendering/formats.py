@@ -13,9 +13,9 @@ from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import code_blocks, to_html
 from qianfan_magic.views.rendering.sanitize import sanitize
 from qianfan_magic.views.rendering.structured import structured_html, structured_plain
+from qianfan_magic.views.rendering.style import inline
 
 __all__ = [
-    "LETTERS",
     "body",
     "extract_code",
     "is_json",
@@ -24,9 +24,6 @@ __all__ = [
     "pretty",
     "without_fence",
 ]
-
-#: Style of verbatim text. JupyterLab's own style for ``pre`` would break words and indent it.
-LETTERS = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; margin: 0"
 
 
 def body(text: str, form: str, sources: Mapping[int, str] | None = None) -> str:
@@ -63,7 +60,7 @@ def plain(text: str, form: str) -> str:
 
 def preformatted(text: str) -> str:
     """Render a text verbatim as HTML, with long lines wrapped."""
-    return f'<pre style="{LETTERS}">{escape(text)}</pre>'
+    return f'<pre style="{inline("verbatim")}">{escape(text)}</pre>'
 
 
 def without_fence(text: str) -> str:

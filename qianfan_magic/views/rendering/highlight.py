@@ -7,12 +7,15 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING
 
+from qianfan_magic.views.rendering.style import inline
+
 if TYPE_CHECKING:
     from pygments.lexer import Lexer
     from pygments.token import _TokenType
 
 __all__ = [
     "COLORS",
+    "LANGUAGE_CLASSES",
     "MAX_LENGTHS",
     "color_variables",
     "highlight",
@@ -59,6 +62,8 @@ _ALIASES = {
     "patch": "diff",
     "svg": "xml",
 }
+#: Classes that markdown-it gives to code in these languages.
+LANGUAGE_CLASSES = {f"language-{name}" for name in (*MAX_LENGTHS, *_ALIASES)}
 #: Colors by Pygments' short class name. The CSS variables are those of JupyterLab's editor, which
 #: differ between the light and the dark theme; nbconvert's page defines them, too. On other pages
 #: the color after the variable applies, which suits light and dark ones.
@@ -118,9 +123,9 @@ def highlight(code: str, language: str, _: str = "") -> str:
 
 
 def inline_colors(html: str) -> str:
-    """Replace the classes by inline styles, for HTML that is shown without our style sheet.
+    """Write the look of code as inline styles, for HTML that is shown without our style sheet.
 
-    A notebook keeps these, one for each colored word. So each names a short CSS variable, which
+    A notebook keeps one color for each colored word. So each names a short CSS variable, which
     `color_variables` defines once for all of them.
 
     Parameters
@@ -138,7 +143,8 @@ def inline_colors(html: str) -> str:
         element = _ELEMENTS.get(found[1], "span")
         return f'<{element} style="color:var(--{found[1]})">{found[2]}</{element}>'
 
-    return _SPAN.sub(colored, html)
+    opening = f'<pre style="{inline("code")}"><code style="{inline("coded")}"'
+    return _SPAN.sub(colored, html).replace("<pre><code", opening)
 
 
 def color_variables(html: str) -> str:

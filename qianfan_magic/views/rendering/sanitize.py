@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import nh3
 
-from qianfan_magic.views.rendering.highlight import COLORS
+from qianfan_magic.views.rendering.highlight import COLORS, LANGUAGE_CLASSES
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.math import TYPESET
 
@@ -36,6 +36,8 @@ ATTRIBUTES: dict[str, set[str]] = {
 }
 #: CSS properties that stay.
 STYLES = {"text-align", "list-style-type"}
+#: Classes that stay, by element: colors of code, formulas, and the language of a block of code.
+CLASSES = {"span": {*COLORS, *TYPESET.split()}, "code": LANGUAGE_CLASSES}
 #: URLs that a link may lead to.
 WEB = re.compile("https?://|mailto:", re.IGNORECASE)
 #: Maximum size in bytes of an image that an answer contains as a ``data:`` URL (RFC 2397).
@@ -88,7 +90,7 @@ def sanitize(html: str, *, styled: bool = False) -> str:
         attributes=ATTRIBUTES if styled else {t: ATTRIBUTES[t] for t in ("*", "a", "img", "ol")},
         attribute_filter=_filter_url,
         url_schemes={"http", "https", "mailto", "data"},
-        allowed_classes={"span": {*COLORS, *TYPESET.split()}} if styled else {},
+        allowed_classes=CLASSES if styled else {},
         filter_style_properties=STYLES,
         link_rel="noopener noreferrer nofollow",
     )

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from qianfan_magic.api.images.image import Image
-from qianfan_magic.views.rendering.answer import QUIET
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.math import IGNORED
+from qianfan_magic.views.rendering.style import inline
 
 __all__ = ["images_bundle"]
 
@@ -28,7 +28,7 @@ def images_bundle(images: Sequence[Image]) -> dict[str, str]:
         html.append(
             f'<figure style="{FIGURE}"><img style="{IMAGE}" src="{image.thumbnail().url}" '
             f'alt="{escape(escape_invisible(image.name))}">'
-            f'<figcaption style="{QUIET}">{escape(caption)}</figcaption></figure>'
+            f'<figcaption style="{inline("line")}">{escape(caption)}</figcaption></figure>'
         )
         plain.append(f"[Picture {caption}]")
     figures = "\n".join(html)

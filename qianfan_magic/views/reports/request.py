@@ -10,6 +10,7 @@ from qianfan_magic.api.http.exchange import Exchange, events_of, exchange_to_dic
 from qianfan_magic.views.rendering.answer import wrap_answer
 from qianfan_magic.views.rendering.formats import preformatted
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.style import inline
 
 __all__ = ["request_bundle"]
 
@@ -17,8 +18,6 @@ __all__ = ["request_bundle"]
 FIRST_EVENTS, LAST_EVENTS = 6, 3
 #: Maximum number of characters of a response that are shown.
 MAX_BODY = 20_000
-#: Style of a section's title, which stands closer to the text below it than to that above.
-TITLE = "margin: 1.2em 0 0.3em 0; font-weight: bold; font-size: 90%"
 
 
 def request_bundle(exchange: Exchange, which: str = "") -> dict[str, str]:
@@ -49,7 +48,7 @@ def request_bundle(exchange: Exchange, which: str = "") -> dict[str, str]:
 
 def _bundle(sections: Sequence[tuple[str, str]]) -> dict[str, str]:
     html = [
-        f'<p style="{TITLE}">{escape(title)}</p>\n{preformatted(text) if text else ""}'
+        f'<p style="{inline("section")}">{escape(title)}</p>\n{preformatted(text) if text else ""}'
         for title, text in sections
     ]
     plain = [f"--- {title}" + (f"\n\n{text}" if text else "") for title, text in sections]

@@ -10,9 +10,10 @@ from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.doctor.finding import MARKS, Finding
 from qianfan_magic.masking import mask_known
-from qianfan_magic.views.rendering.answer import QUIET, AnswerOutput
+from qianfan_magic.views.rendering.answer import AnswerOutput
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.math import IGNORED
+from qianfan_magic.views.rendering.style import inline
 
 __all__ = ["USAGE_HEADERS", "doctor_bundle", "models_bundle", "table_bundle", "usage_bundle"]
 
@@ -57,9 +58,11 @@ def table_bundle(
     ]
     below = [escape_invisible(note) for note in notes]
     html = _table_html(headers, cells, styles)
-    html += "".join(f'\n<p style="{QUIET}">{escape(note)}</p>' for note in below)
+    html += "".join(
+        f'\n<p style="{inline("line")};{inline("below")}">{escape(note)}</p>' for note in below
+    )
     return {
-        "text/html": f'<div class="{IGNORED}" style="overflow-x: auto">\n{html}\n</div>',
+        "text/html": f'<div class="{IGNORED}" style="{inline("table")}">\n{html}\n</div>',
         "text/plain": "\n".join([*lines, *(f"[{note}]" for note in below)]),
     }
 

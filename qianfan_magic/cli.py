@@ -133,20 +133,22 @@ def run_serve(arguments: argparse.Namespace) -> int:
 def run_doctor(arguments: argparse.Namespace) -> int:
     """Print each finding of the doctor as it comes; return 1 if a check failed."""
     from qianfan_magic.doctor.examine import examine
+    from qianfan_magic.doctor.finding import summary
 
     # Undo what `main` did: a doctor that is terminated must not report success.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The encoding of a pipe or an old terminal may lack the arrow.
         sys.stdout.reconfigure(errors="backslashreplace")
-    failed = False
+    findings = []
     try:
         for finding in examine(Path.cwd(), live=arguments.live):
-            failed = failed or finding.state == "failed"
+            findings.append(finding)
             print("\n".join(finding.lines), flush=True)
     except KeyboardInterrupt:
-        failed = True
-    return int(failed)
+        return 1
+    print(summary(findings))
+    return int(any(finding.state == "failed" for finding in findings))
 
 
 def run_demo(arguments: argparse.Namespace) -> int:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from qianfan_magic.errors import QianfanError, one_line
 
-__all__ = ["MARKS", "Finding", "State", "display_path"]
+__all__ = ["MARKS", "Finding", "State", "display_path", "summary"]
 
 State = Literal["ok", "note", "failed"]
 #: The mark that a terminal and the table show for each state.
-MARKS: dict[State, str] = {"ok": "ok", "note": "--", "failed": "!!"}
+MARKS: dict[State, str] = {"ok": "ok", "note": "note", "failed": "fix"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Finding:
     Examples
     --------
     >>> Finding("Server", "failed", "connection refused", "Check QIANFAN_BASE_URL.").lines
-    ['!!  Server: connection refused', '    → Check QIANFAN_BASE_URL.']
+    ['fix   Server: connection refused', '      → Check QIANFAN_BASE_URL.']
     """
 
     subject: str
@@ -55,8 +56,23 @@ class Finding:
     @property
     def lines(self) -> list[str]:
         """The lines that a terminal shows: the message, then the hint."""
-        line = f"{MARKS[self.state]}  {self.subject}: {self.message}"
-        return [line, f"    → {self.hint}"] if self.hint else [line]
+        line = f"{MARKS[self.state]:<4}  {self.subject}: {self.message}"
+        return [line, f"      → {self.hint}"] if self.hint else [line]
+
+
+def summary(findings: Iterable[Finding]) -> str:
+    """Say in one sentence whether anything has to be done.
+
+    Examples
+    --------
+    >>> summary([Finding("Proxy", "ok", "none"), Finding("Server", "failed", "no answer", "Wait.")])
+    '1 thing needs your attention: Server.'
+    """
+    failed = [finding.subject for finding in findings if finding.state == "failed"]
+    if not failed:
+        return "All is well."
+    things = "1 thing needs" if len(failed) == 1 else f"{len(failed)} things need"
+    return f"{things} your attention: {', '.join(dict.fromkeys(failed))}."
 
 
 def display_path(path: Path, folder: Path) -> str:

@@ -19,10 +19,15 @@ from qianfan_magic.magics.parse_errors import closing_quote_error, parse_error
 from qianfan_magic.session.cell_options import FORMATS, CellOptions
 from qianfan_magic.suggest import did_you_mean
 
-__all__ = ["CHAT", "COMPARED", "check_name", "flags", "parse"]
+__all__ = ["CHAT", "COMPARED", "EVERYDAY", "check_name", "flags", "parse"]
 
 #: Largest number of columns of a comparison; each has a connection of its own.
 MAX_COLUMNS = 6
+#: Destinations of the flags that the help lists first.
+EVERYDAY = (
+    *("model", "temperature", "max_tokens", "enable_thinking", "web_search"),
+    *("output", "format", "compare", "help", "conversation", "system", "image", "continues"),
+)
 #: The options that ``--compare`` can vary; None for those that name the service.
 COMPARED: dict[str, Parameter | None] = {
     **{parameter.name: parameter for parameter in FLAGGED},

@@ -113,6 +113,7 @@ class ConversationCommands:
 
     def _keep(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.session.last_answer import keep_column
+        from qianfan_magic.views.reports.tables import table_bundle
 
         last = self._session.last_answer
         if last is None or not last.columns:
@@ -125,8 +126,8 @@ class ConversationCommands:
             after = keep_column(last, arguments.column, self._store)
             # The output of the cell that compared may be gone.
             record = self._store.record(after, run=self._context.current_run(), last=1)
-        lines = [_column_line(last, number) for number in range(1, len(last.columns) + 1)]
-        show("\n".join(lines), record)
+        rows = [_column_row(last, number) for number in range(1, len(last.columns) + 1)]
+        publish(table_bundle(("", "column", "state", "how it begins"), rows), record)
 
     def _save(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.conversation.save_file import save_conversations
@@ -255,12 +256,11 @@ def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _column_line(last: LastAnswer, number: int) -> str:
-    """Describe a column in one line: its number, whether it was chosen, and how it begins."""
+def _column_row(last: LastAnswer, number: int) -> tuple[str, ...]:
+    """Describe a column: its number, title and state, whether it is kept, and how it begins."""
     column = last.columns[number - 1]
-    state = "" if column.state == "done" else f" ({column.state})"
     kept = ", kept" * (number == last.kept)
-    return f"{number}{kept}: {column.title}{state}: {excerpt(column.reply.text)}"
+    return str(number), column.title, f"{column.state}{kept}", excerpt(column.reply.text)
 
 
 def _conversation_line(conversation: Conversation) -> str:

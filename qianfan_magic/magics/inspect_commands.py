@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from qianfan_magic.api.config.addresses import is_baidu
 from qianfan_magic.api.config.credentials import KEYLESS
-from qianfan_magic.api.types import ApiVersion
+from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.magics.command import Command, add_output
 from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.masking import mask_known
 from qianfan_magic.snippets import LANGUAGES, program
-from qianfan_magic.views.publish import publish, show
+from qianfan_magic.views.publish import publish, show_verbatim
 
 if TYPE_CHECKING:
     from qianfan_magic.api.catalogue.cards import Card
@@ -84,7 +85,15 @@ class InspectCommands:
         if not arguments.all:  # without any keys, those of the service's own version
             reached = versions or (ApiVersion.V2,)
             cards = [c for c in cards if c.version in reached or c.source == "yours"]
-        publish(models_bundle(cards, listed, notes))
+        publish(models_bundle(cards, listed, notes, self._defaults(client)))
+
+    def _defaults(self, client: QianfanClient) -> dict[Kind, str]:
+        """Return the service that a cell without flags asks, by kind."""
+        defaults: dict[Kind, str] = {}
+        for kind in BOTH:
+            with suppress(QianfanError):
+                defaults[kind] = self._context.service(client, kind).name
+        return defaults
 
     def _request(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.api.http.exchange import exchange_to_dict
@@ -149,7 +158,7 @@ def _show_program(text: str) -> None:
 
     if len(text) > MAX_PROGRAM and without_pictures(text) != text:
         text = without_pictures(text) + "# The pictures are left out here; -o VAR has them."
-    show(mask_known(text))
+    show_verbatim(mask_known(text))
 
 
 def _snippet_request(sender: RequestSender) -> SnippetRequest:

@@ -9,13 +9,17 @@ from typing import NoReturn
 from qianfan_magic.magics.command import Command
 from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.magics.conversation_commands import ConversationCommands
+from qianfan_magic.magics.help import parser_help
 from qianfan_magic.magics.inspect_commands import InspectCommands
 from qianfan_magic.magics.params_command import SliderPanel
 from qianfan_magic.magics.parse_errors import closing_quote_error, parse_error
 from qianfan_magic.magics.service_commands import ServiceCommands
-from qianfan_magic.views.publish import show
+from qianfan_magic.views.publish import publish
 
 __all__ = ["LineMagic"]
+
+#: The subcommands that the help lists first.
+EVERYDAY = ("status", "demo", "params", "history", "undo", "reset", "models", "doctor")
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,7 +56,7 @@ class LineMagic:
             *conversations.commands,
             *inspect.commands,
             services.doctor,
-            Command("help", "show this list", lambda _: show(self._parser.format_help())),
+            Command("help", "show this list", lambda _: publish(self._help())),
         ]
         self.commands = {command.name: command for command in registry}
         self._parser, self._parsers = _make_parsers(registry)
@@ -73,9 +77,21 @@ class LineMagic:
         if unknown:
             self.parser_of(arguments.subcommand).error(f"unrecognized arguments: {unknown[0]}")
         if arguments.help:
-            show(self.parser_of(arguments.subcommand).format_help())
+            name = arguments.subcommand
+            publish(parser_help(self.parser_of(name), f"%qianfan {name}") if name else self._help())
         else:
             self.commands[arguments.subcommand or "status"].run(arguments)
+
+    def _help(self) -> dict[str, str]:
+        """Return the list of subcommands."""
+        from qianfan_magic.views.reports.help import help_bundle
+
+        commands = [(command.name, command.help) for command in self.commands.values()]
+        groups = {
+            "Every day": [row for row in commands if row[0] in EVERYDAY],
+            "More": [row for row in commands if row[0] not in EVERYDAY],
+        }
+        return help_bundle("%qianfan SUBCOMMAND", f"{self._parser.description} -h helps", groups)
 
     def parser_of(self, name: str | None) -> argparse.ArgumentParser:
         """Return the parser of a subcommand; None stands for ``%qianfan`` itself."""

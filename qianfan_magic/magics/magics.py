@@ -15,14 +15,15 @@ from qianfan_magic.conversation.notebook_file import CellOrder
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun
 from qianfan_magic.errors import short_interrupt
-from qianfan_magic.magics.arguments import CHAT, flags, parse
+from qianfan_magic.magics.arguments import CHAT, EVERYDAY, flags, parse
 from qianfan_magic.magics.completer import make_matcher
 from qianfan_magic.magics.config import MODELS_SETTING, MagicsConfig
 from qianfan_magic.magics.context import MagicContext
+from qianfan_magic.magics.help import parser_help
 from qianfan_magic.magics.line_magic import LineMagic
 from qianfan_magic.magics.params_command import SliderPanel
 from qianfan_magic.session.session import Session
-from qianfan_magic.views.publish import show
+from qianfan_magic.views.publish import publish, show, show_verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +88,7 @@ class QianfanMagics(Magics, MagicsConfig):
         magic = getattr(self, name)
         options = parse(magic, line)
         if options is None:
-            # magic_arguments begins the help with "::", for Sphinx.
-            show(magic.__doc__.removeprefix("::\n\n"))
+            publish(parser_help(magic.parser, f"%%{name}", EVERYDAY))
         return options
 
     def _run(
@@ -103,7 +103,7 @@ class QianfanMagics(Magics, MagicsConfig):
         client = self.session.load_client()
         request = self.context.make_request(client, kind, options, cell, run)
         if options.dry_run:
-            show(request.describe(client))
+            show_verbatim(request.describe(client))
         else:
             CellRunner(self.shell, self.session, client).run(request)
 

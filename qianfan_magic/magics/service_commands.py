@@ -51,6 +51,8 @@ class ServiceCommands:
         )
 
     def _status(self, _: argparse.Namespace) -> None:
+        from qianfan_magic.views.reports.tables import table_bundle
+
         context, session = self._context, self._context.session
         client = session.load_client()
         parameters = [f"{name}={value}" for name, value in context.parameters().items()]
@@ -64,9 +66,7 @@ class ServiceCommands:
             "Parameters": ", ".join(parameters) or "none: the service decides",
             "Conversations": ", ".join(conversations),
         }
-        shown = {label: value for label, value in rows.items() if value}
-        width = max(map(len, shown)) + 1
-        show("\n".join(f"{label + ':':<{width}} {value}" for label, value in shown.items()))
+        publish(table_bundle((), [(f"{label}:", value) for label, value in rows.items() if value]))
 
     def _credentials(self, client: QianfanClient) -> str:
         """Say which credentials are used; their values are never shown."""

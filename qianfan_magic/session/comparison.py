@@ -58,11 +58,28 @@ def read_side_by_side(columns: Sequence[AnswerStream], view: View) -> None:
         raise
 
 
-def columns_output(columns: Sequence[AnswerStream], notes: Sequence[str]) -> Columns:
-    """Return the answers as they stay in the notebook, with notes on all of them."""
+def columns_output(
+    columns: Sequence[AnswerStream], notes: Sequence[str], *, kept: int = 0
+) -> Columns:
+    """Return the answers as they stay in the notebook.
+
+    Parameters
+    ----------
+    columns
+        The answers.
+    notes
+        Notes on all of them.
+    kept
+        The number of the column, from 1, that the user has chosen; 0 for none.
+    """
     from qianfan_magic.views.side_by_side import Columns
 
-    return Columns([(column.title, column.output()) for column in columns], notes)
+    marks = [
+        " \u00b7 the conversation goes on from here" * (number == kept)
+        for number in range(1, len(columns) + 1)
+    ]
+    titled = zip(columns, marks, strict=True)
+    return Columns([(f"{column.title}{mark}", column.output()) for column, mark in titled], notes)
 
 
 def _show(columns: Sequence[AnswerStream], view: View, events: SimpleQueue[_Event]) -> None:

@@ -121,7 +121,8 @@ def keep_column(last: LastAnswer, number: int, store: ConversationStore) -> Conv
         )
     record = last.replace_with(column, store)
     last.kept = number
-    last.area.put(columns_output(columns, change_notes(last.request, record)).bundle(), record)
+    output = columns_output(columns, change_notes(last.request, record), kept=number)
+    last.area.put(output.bundle(), record)
     return store.get(conversation.name)
 
 

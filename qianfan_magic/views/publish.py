@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["publish", "show"]
+__all__ = ["publish", "show", "show_verbatim"]
 
 
 def show(text: str, metadata: Mapping[str, Any] | None = None) -> None:
-    """Show plain text, which the page wraps between words.
+    """Show a message of ours, in the face in which answers are set.
 
     Parameters
     ----------
     text
-        What to show.
+        What to show; its lines stay lines.
     metadata
         Metadata of the output, saved with it in the notebook.
     """
     # The renderer takes 0.1 s to import; %load_ext does not need it yet.
+    from qianfan_magic.views.rendering.answer import message_bundle
+
+    publish(message_bundle(text.rstrip()), metadata)
+
+
+def show_verbatim(text: str) -> None:
+    """Show a program, or a request, as it is."""
     from qianfan_magic.views.rendering.answer import AnswerOutput
 
-    publish(AnswerOutput(text.rstrip()).bundle(), metadata)
+    publish(AnswerOutput(text.rstrip()).bundle())
 
 
 def publish(bundle: dict[str, str], metadata: Mapping[str, Any] | None = None) -> None:

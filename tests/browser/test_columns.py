@@ -43,7 +43,7 @@ def test_columns_stream_at_once_and_end_as_a_plain_grid(run: OpenAndRun) -> None
 def test_stop_ends_all_columns(run: OpenAndRun) -> None:
     notebook = run(set_pace(0.2), COMPARE, "print('went on')")
     notebook.page.locator(".qianfan-body", has_text="not one wall").nth(2).wait_for()
-    notebook.page.get_by_role("button", name="Stop", exact=True).click()
+    notebook.page.get_by_role("button", name="Stop all", exact=True).click()
     notebook.output(2).get_by_text("Stopped. What had arrived is kept.").wait_for()
     assert notebook.output(2).inner_text().count("· stopped") == 3
     notebook.wait_idle()

@@ -86,7 +86,7 @@ def test_exit_status_is_0_if_no_check_fails(tmp_path, server):
     process = run(tmp_path, "--live", **server.environment())
     assert process.returncode == 0
     assert process.stderr == ""
-    assert "ok  Question: " in process.stdout
+    assert "ok    Question: " in process.stdout
 
 
 def test_exit_status_is_1_if_a_check_fails(tmp_path, base):
@@ -95,7 +95,7 @@ def test_exit_status_is_1_if_a_check_fails(tmp_path, base):
         process = run(tmp_path, **base, PYTHONIOENCODING=encoding)
         assert process.returncode == 1, encoding
         assert process.stderr == "", encoding
-        assert f"!!  Credentials: There are none\n    {arrow} Put" in process.stdout
+        assert f"fix   Credentials: There are none\n      {arrow} Put" in process.stdout
 
 
 def test_stopped_doctor_ends_at_once_and_reports_no_success(tmp_path, raw_server):
@@ -119,12 +119,12 @@ def test_stopped_doctor_ends_at_once_and_reports_no_success(tmp_path, raw_server
 
 def test_magic_shows_findings_about_the_demo(notebook):
     shown = notebook.run("%qianfan doctor --live")
-    assert "ok  Credentials: the embedded server's own" in shown
-    assert "ok  Question: ernie-5.1 (version 2)" in shown
+    assert "ok    Credentials: the embedded server's own" in shown
+    assert "ok    Question: ernie-5.1 (version 2)" in shown
 
 
 def test_magic_examines_the_servers_of_the_settings(bare, own):
-    assert f"ok  Server: {own.base_url} answers" in bare.run("%qianfan doctor")
+    assert f"ok    Server: {own.base_url} answers" in bare.run("%qianfan doctor")
 
 
 def test_magic_fails_after_it_has_shown_all_findings(monkeypatch, bare, base):
@@ -133,8 +133,8 @@ def test_magic_fails_after_it_has_shown_all_findings(monkeypatch, bare, base):
     error, shown = bare.fail("%qianfan doctor")
     assert isinstance(error, QianfanError)
     assert error.message == "3 checks failed: Credentials, Server"
-    assert "!!  Credentials: There are none" in shown
-    assert "ok  Answers: " in shown
+    assert "fix   Credentials: There are none" in shown
+    assert "ok    Answers: " in shown
 
 
 def test_magic_has_help(bare):
@@ -144,7 +144,10 @@ def test_magic_has_help(bare):
 def test_report_is_text_and_an_escaped_table():
     found = [Finding("Server", "failed", "<script>", "a & b"), Finding("Clock", "ok", "right")]
     bundle = doctor_bundle(found)
-    assert bundle["text/plain"] == "!!  Server: <script>\n    \u2192 a & b\nok  Clock: right"
+    assert bundle["text/plain"] == (
+        "1 thing needs your attention: Server.\n"
+        "fix   Server: <script>\n      \u2192 a & b\nok    Clock: right"
+    )
     assert "<script>" not in bundle["text/html"]
     assert "&lt;script&gt;" in bundle["text/html"]
     assert "a &amp; b" in bundle["text/html"]

@@ -135,10 +135,10 @@ def test_help_of_a_cell_magic_lists_its_flags_and_sends_nothing(notebook):
     for magic in BOTH:
         for cell in ("-h", "--help", "-h\n", "-t 0.5 -h\nhi"):
             shown = notebook.run(f"%%{magic} {cell}")
-            assert f"%%{magic} [-e ENDPOINT]" in shown, f"%%{magic} {cell!r}"
+            assert shown.startswith(f"%%{magic} [flags]\n"), f"%%{magic} {cell!r}"
     shown = notebook.run("%%qianfan_chat -h")
     for flag in ("--temperature", "--stop", "--max-tokens", "--fill", "--dry-run", "--system"):
-        assert re.search(rf"^ +(-\w \w+, )?{flag}\b", shown, re.MULTILINE), flag
+        assert re.search(rf"^(-\w, )?{flag}\b", shown, re.MULTILINE), flag
     assert notebook.server.seen == []
 
 

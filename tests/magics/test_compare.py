@@ -211,15 +211,19 @@ def test_dry_run_shows_the_request_of_each_column_and_sends_nothing(notebook):
 
 def test_keep_lists_the_columns_and_marks_the_kept_one(notebook):
     compare(notebook)
-    a, b = "endpoint=a_dolly_12b: “first”\n", "endpoint=b_dolly_12b: “second”\n"
-    assert notebook.run("%qianfan keep") == f"1, kept: {a}2: {b}"
-    assert notebook.run("%qianfan keep 2") == f"1: {a}2, kept: {b}"
+    for line, states in (("", ["done, kept", "done"]), (" 2", ["done", "done, kept"])):
+        _, *rows = notebook.run(f"%qianfan keep{line}").splitlines()
+        listed = [re.split(" {2,}", row) for row in rows]
+        assert listed == [
+            ["1", "endpoint=a_dolly_12b", states[0], "“first”"],
+            ["2", "endpoint=b_dolly_12b", states[1], "“second”"],
+        ]
 
 
 def test_keep_shortens_a_long_answer(notebook):
     compare(notebook, "word " * 99, "second")
-    first = notebook.run("%qianfan keep").splitlines()[0]
-    assert re.search(": “(word ){7}word…”$", first)
+    first = notebook.run("%qianfan keep").splitlines()[1]
+    assert re.search("  “(word ){7}word…”$", first)
 
 
 def test_conversation_continues_with_the_column_that_is_kept(notebook):
@@ -368,7 +372,7 @@ def test_column_without_an_answer_cannot_be_kept(notebook):
 def test_keep_lists_a_failing_column_as_such(notebook):
     fail_column(notebook, "b", REFUSED)
     listed = notebook.run("%qianfan keep").splitlines()
-    assert listed[1].startswith("2: endpoint=b_dolly_12b (broken off):")
+    assert listed[2].startswith("2  endpoint=b_dolly_12b  broken off  ")
 
 
 def test_column_may_succeed_at_its_second_attempt(own, bare):

@@ -93,18 +93,18 @@ def test_status_says_which_version_has_no_credentials(monkeypatch, bare):
 
 
 def test_help_lists_the_subcommands(bare):
-    for line in ("%qianfan help", "%qianfan -h", "%qianfan help -h"):
-        assert "usage: %qianfan" in bare.run(line), line
+    for line in ("%qianfan help", "%qianfan -h"):
+        assert "Everything except asking a question." in bare.run(line), line
     shown = bare.run("%qianfan help")
     for name in SUBCOMMANDS:
-        assert re.search(rf"^ +{name} +\w", shown, re.MULTILINE), name
+        assert re.search(rf"^{name} +\w", shown, re.MULTILINE), name
 
 
 def test_help_of_a_subcommand_lists_its_flags_and_does_not_run_it(notebook):
     notebook.run("%%qianfan_chat\nhi")
     for name, flag in {"history": "--output", "reset": "--all"}.items():
         shown = notebook.run(f"%qianfan {name} -h")
-        assert f"usage: %qianfan {name}" in shown
+        assert shown.startswith(f"%qianfan {name} [flags]\n")
         assert flag in shown, name
     assert notebook.questions() == ["hi"]
 

@@ -24,7 +24,6 @@ from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
 
 MODELS = "/v2/models"
-HEADS = ["model", "kind", "API", "flags", "characters", "tokens", "can", "listed", "ended"]
 
 
 def requests_for_the_list(server: EmbeddedServer) -> int:
@@ -32,20 +31,25 @@ def requests_for_the_list(server: EmbeddedServer) -> int:
 
 
 def table(shown: str) -> dict[str, dict[str, str]]:
-    """Read the table by its columns; return its rows by model."""
-    head, *lines = [line for line in shown.splitlines() if not line.startswith("[")]
-    names = re.findall(r"\S+", head)
-    begins = [head.index(name) for name in names]
-    ends = [*begins[1:], None]
-    cells = [
-        [line[begin:end].strip() for begin, end in zip(begins, ends, strict=True)] for line in lines
-    ]
-    read = [dict(zip(names, row, strict=True)) for row in cells]
-    return {row["model"]: row for row in read}
+    """Read the tables by their columns; return their rows by model, each with its version."""
+    read = {}
+    for section in shown.split("\n\n"):
+        if not section.startswith("Version"):
+            continue
+        heading, head, *lines = section.splitlines()
+        names = re.findall(r"\S+", head)
+        begins = [head.index(name) for name in names]
+        ends = [*begins[1:], None]
+        for line in lines:
+            cells = [line[a:b].strip() for a, b in zip(begins, ends, strict=True)]
+            row = {"API": heading[-1], **dict(zip(names, cells, strict=True))}
+            read[row["model"]] = row
+    return read
 
 
 def notes(shown: str) -> list[str]:
-    return [line for line in shown.splitlines() if line.startswith("[")]
+    lines = [line for line in shown.splitlines() if line.startswith("[")]
+    return [line for line in lines if not line.startswith("[A cell names a model with -m.")]
 
 
 # --- the table
@@ -54,25 +58,44 @@ def notes(shown: str) -> list[str]:
 def test_table_has_a_row_for_each_card_with_the_living_first(notebook):
     rows = table(notebook.run("%qianfan models"))
     assert rows.keys() == {card.name for card in package_cards()}
-    assert list(next(iter(rows.values()))) == HEADS
-    order = [(-int(row["API"]), bool(row["ended"]), row["model"].lower()) for row in rows.values()]
+    order = [
+        (-int(row["API"]), bool(row.get("ended")), row["model"].lower()) for row in rows.values()
+    ]
     assert order == sorted(order)
     assert {row["API"] for row in rows.values()} == {"1", "2"}
 
 
 def test_row_describes_its_card(notebook):
     rows = table(notebook.run("%qianfan models"))
-    for row in [
-        ["Dolly-12B", "chat", "1", "-m, -e", "4,800", "", "", "", ""],
-        ["ERNIE-4.0-8K", "chat", "1", "-m", "20,000", "5,120", "JSON", "", ""],
-        ["StarCoder", "completion", "1", "-m, -e", "", "", "", "", ""],
-        ["ernie-5.0", "chat", "2", "-m", "", "119,000", "think, see, search, JSON", "yes", ""],
-        [
-            *("ernie-x1.1", "chat", "2", "-m", "", "55,000", "always thinks, JSON", "no"),
-            "2026-09-29, now ernie-5.0-thinking-latest",
-        ],
-    ]:
-        assert list(rows[row[0]].values()) == row
+    for name, cells in {
+        "Dolly-12B": {"kind": "chat", "needs": "-e", "characters": "4,800"},
+        "ERNIE-4.0-8K": {"kind": "chat", "characters": "20,000", "tokens": "5,120", "can": "JSON"},
+        "StarCoder": {"kind": "completion", "needs": "-e"},
+        "ernie-5.0": {
+            "kind": "chat",
+            "tokens": "119,000",
+            "can": "think, see, search, JSON",
+            "listed": "yes",
+        },
+        "ernie-x1.1": {
+            "kind": "chat",
+            "tokens": "55,000",
+            "can": "always thinks, JSON",
+            "listed": "no",
+            "ended": "2026-09-29, now ernie-5.0-thinking-latest",
+        },
+    }.items():
+        row = {header: cell for header, cell in rows[name].items() if cell}
+        assert row == {"API": row["API"], "model": name, **cells}
+
+
+def test_model_of_a_cell_without_flags_is_marked(bare):
+    bare.run("%qianfan demo")
+    rows = table(bare.run("%qianfan models"))
+    assert {name: row["default"] for name, row in rows.items() if row.get("default")} == {
+        "ernie-5.1": "chat",
+        "qwen3-coder-30b-a3b-instruct": "completion",
+    }
 
 
 def test_table_has_what_the_keys_reach_or_all(monkeypatch, bare, own):
@@ -89,9 +112,9 @@ def test_table_has_what_the_keys_reach_or_all(monkeypatch, bare, own):
 def test_html_has_the_same_table_with_its_numbers_to_the_right(quiet):
     (bundle,) = quiet.run("%qianfan models").bundles
     rows = re.findall(r"<tr>(.*?)</tr>", bundle["text/html"])
-    cells = [[unescape(c) for c in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
+    cells = [[unescape(c) for c in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
     plain = table(bundle["text/plain"])
-    assert cells == [HEADS, *(list(row.values()) for row in plain.values())]
+    assert [row for row in cells if row] == [list(row.values())[1:] for row in plain.values()]
     assert '<td style="text-align:right">4,800</td>' in bundle["text/html"]
 
 
@@ -139,7 +162,8 @@ def test_table_marks_what_is_listed_and_adds_models_without_a_card(service, bare
     rows = table(bare.run("%qianfan models"))
     assert rows["ernie-5.1"]["listed"] == "yes"
     assert rows["ernie-5.0"]["listed"] == "no"
-    assert list(rows["brand-new"].values()) == ["brand-new", "", "2", "-m", "", "", "yes", ""]
+    new = {header: cell for header, cell in rows["brand-new"].items() if cell}
+    assert new == {"API": "2", "model": "brand-new", "listed": "yes"}
 
 
 def test_server_with_models_of_its_own_lists_them_alone(monkeypatch, service, bare):

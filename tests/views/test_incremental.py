@@ -34,7 +34,8 @@ def page_after(parts, stream=None) -> str:
 
 def normalized(html: str) -> str:
     """Unify entities, and drop colors, which an open fence does not have yet."""
-    return unescape(re.sub(r'<span style="color[^>]*>(.*?)</span>', r"\1", html, flags=re.DOTALL))
+    colored = r'<(b|i|span) style="color[^>]*>(.*?)</\1>'
+    return unescape(re.sub(colored, r"\2", html, flags=re.DOTALL))
 
 
 def split(text, places) -> list[str]:

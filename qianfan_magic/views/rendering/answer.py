@@ -29,6 +29,7 @@ __all__ = [
     "folded",
     "for_display",
     "line_html",
+    "message_bundle",
     "notes_html",
     "wrap_answer",
 ]
@@ -194,6 +195,16 @@ def folded(text: str) -> str:
         f'<summary style="{inline("unfold")}">Thinking</summary>\n'
         f'<div style="{inline("thought")}">{escape(text)}</div>\n</details>'
     )
+
+
+def message_bundle(text: str) -> dict[str, str]:
+    """Make the MIME bundle of a message of ours."""
+    if not text:
+        return {"text/plain": ""}
+    shown = for_display(text)
+    lines = "<br>\n".join(escape(line) for line in shown.split("\n"))
+    html = wrap_answer(f'<p style="{inline("message")}">{lines}</p>')
+    return {"text/html": html, "text/plain": shown}
 
 
 def notes_html(notes: Iterable[str]) -> str:

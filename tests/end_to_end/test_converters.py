@@ -106,7 +106,8 @@ def playwright_chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         pytest.skip("there is no chromium; on Debian: apt-get install chromium")
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
     # In a process of its own: a fixture of the browser tests may hold Playwright in this one.
-    launched = subprocess.run([sys.executable, "-c", LAUNCH], capture_output=True, text=True)
+    command = [sys.executable, "-c", LAUNCH]
+    launched = subprocess.run(command, check=False, capture_output=True, text=True)
     place = Path(re.search(r"doesn't exist at (\S+)", launched.stderr)[1])
     place.parent.mkdir(parents=True)
     place.symlink_to(chromium)

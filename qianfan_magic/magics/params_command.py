@@ -11,6 +11,7 @@ from IPython.core.display_functions import publish_display_data
 
 from qianfan_magic.api.catalogue.parameter import Parameter
 from qianfan_magic.api.catalogue.parameters import SHAPING
+from qianfan_magic.conversation.turn import excerpt
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.magics.command import Command
 from qianfan_magic.magics.context import MagicContext
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from qianfan_magic.session.answer_stream import AnswerStream
     from qianfan_magic.session.last_answer import LastAnswer
     from qianfan_magic.views.offer import Offer
-    from qianfan_magic.views.output_area import CellOutput, PanelOutput
+    from qianfan_magic.views.output_area import PanelOutput, PanelTable
     from qianfan_magic.views.panel import Panel
 
 __all__ = ["SLIDER_PARAMETERS", "SliderPanel"]
@@ -46,8 +47,7 @@ class SliderPanel:
         self._panel: Panel | None = None
         self._area: PanelOutput
         self._offer: Offer
-        #: Outputs in which the table, which stays in the notebook, has not replaced the widget yet.
-        self._unsettled: list[CellOutput] = []
+        self._table: PanelTable | None = None
         #: The last answer of a cell, and the one that "Again" got for the same request.
         self._again: tuple[LastAnswer, AnswerStream] | None = None
         self.command = Command(
@@ -60,12 +60,16 @@ class SliderPanel:
     def close(self) -> None:
         """Close the widgets; the values stay."""
         if self._panel:
+            self._context.shell.events.unregister("post_run_cell", self._after_a_cell)
             self._area.close()
             self._panel.close()
             self._panel = None
 
     def _run(self, arguments: argparse.Namespace) -> None:
+        before = dict(self._session.sliders)
         self._set(arguments.values)
+        if self._table:
+            self._table.retire(before)
         self._show()
 
     def _set(self, words: Sequence[str]) -> None:
@@ -99,17 +103,14 @@ class SliderPanel:
     def _show(self) -> None:
         """Show the values, as controls if the front end may show them."""
         if not self._context.shows_widgets():
-            publish_display_data(self._table())
+            publish_display_data(self._make_offer().bundle(self._session.sliders))
             return
-        from qianfan_magic.views.output_area import CellOutput
+        from qianfan_magic.session.last_answer import cell_number
+        from qianfan_magic.views.output_area import PanelTable
 
-        area = CellOutput()
-        area.show(self._open())
-        self._unsettled.append(area)
-
-    def _table(self) -> dict[str, str]:
-        """Return the plain output that stays in the notebook: a table of the values."""
-        return self._make_offer().bundle(self._session.sliders)
+        panel = self._open()
+        panel.current = f"qianfan-panel-{cell_number(self._context.shell)}"
+        self._table = PanelTable(panel, self._offer, self._session.sliders)
 
     def _make_offer(self) -> Offer:
         """Return what the model takes that a cell without flags asks."""
@@ -129,42 +130,73 @@ class SliderPanel:
             self._area = PanelOutput(self._panel)
             self._panel.observe(self._on_values, "values")
             self._panel.on_msg(self._on_message)
+            self._context.shell.events.register("post_run_cell", self._after_a_cell)
         self._panel.offer = state
         self._refresh()
         return self._panel
 
-    def _refresh(self, message: str = "") -> None:
+    def _refresh(self, message: str = "", errors: dict[str, str] | None = None) -> None:
         """Let the panel show the values in effect, and the result of the last click."""
         if self._panel:
             values = self._session.sliders
             self._panel.values, self._panel.advice = values, self._offer.advice(values)
-            self._panel.message = message
+            self._panel.message, self._panel.errors = message, errors or {}
+            self._panel.question, self._panel.can_ask = self._question()
+
+    def _after_a_cell(self, _: Any) -> None:
+        """Let the panel name the question of the last cell."""
+        if self._panel:
+            self._panel.question, self._panel.can_ask = self._question()
+
+    def _question(self) -> tuple[str, bool]:
+        """Say what "Again" asks, and tell whether it can."""
+        last = self._session.last_answer
+        if last is None:
+            return "Again needs an answer: run a cell that asks something.", False
+        if last.columns:
+            return f"Again needs one answer: cell [{last.number}] compared several.", False
+        return f"asks cell [{last.number}] again: {excerpt(last.request.text)}", True
 
     def _on_values(self, change: dict[str, Any]) -> None:
-        """Check values that the page sets; if one is invalid, the page gets the old ones back."""
-        try:
-            values = {name: _parameter(name).check(v) for name, v in change["new"].items()}
-        except ParameterError as error:
-            self._refresh(error.message)
-        else:
-            self._session.sliders = values
-            self._refresh()
+        """Check values that the page sets; the page gets the old ones back for invalid ones."""
+        values, errors = {}, {}
+        for name, value in change["new"].items():
+            try:
+                values[name] = _parameter(name).check(value)
+            except ParameterError as error:
+                errors[name] = error.message
+        before = self._session.sliders
+        kept = {name: before[name] for name in errors if name in before}
+        self._session.sliders = values | kept
+        self._refresh(errors=errors)
 
     def _on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
         """Run the action of a button; the result goes into the panel, since no cell is running."""
-        actions = {"shown": self._settle, "again": self._ask_again, "keep": self._keep}
+        actions = {
+            "shown": self._settle,
+            "left": self._update_table,
+            "again": self._ask_again,
+            "keep": self._keep,
+        }
         try:
             self._refresh(actions[content["click"]]())
         except KeyboardInterrupt:
             self._refresh("Stopped.")
         except QianfanError as error:
             self._refresh(f"{error.message}. {error.hint}")
+        if self._panel:
+            self._panel.clicks += 1
 
     def _settle(self) -> str:
         """Replace the widget by the table in the notebook; the page keeps the controls."""
-        for area in self._unsettled:
-            area.put(self._table())
-        self._unsettled.clear()
+        if self._table:
+            self._table.settle()
+        return self._panel.message if self._panel else ""
+
+    def _update_table(self) -> str:
+        """Write the values that were set in the panel into the notebook's table."""
+        if self._table:
+            self._table.update(self._session.sliders)
         return self._panel.message if self._panel else ""
 
     def _ask_again(self) -> str:

@@ -12,11 +12,13 @@ from qianfan_magic.errors import ParameterError
 from qianfan_magic.session.comparison import columns_output
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from qianfan_magic.session.answer_stream import AnswerStream
     from qianfan_magic.session.cell_request import CellRequest
     from qianfan_magic.views.output_area import OutputArea
 
-__all__ = ["LastAnswer", "change_notes", "keep_column"]
+__all__ = ["LastAnswer", "cell_number", "change_notes", "keep_column"]
 
 
 @dataclass(slots=True)
@@ -29,6 +31,8 @@ class LastAnswer:
         The request of the cell.
     area
         Where its answer is shown.
+    number
+        The number of the cell, as in ``In [3]``.
     after
         The conversation afterwards, with the answer or without it.
     columns
@@ -41,6 +45,7 @@ class LastAnswer:
 
     request: CellRequest
     area: OutputArea
+    number: int
     after: Conversation | None = None
     columns: tuple[AnswerStream, ...] = ()
     kept: int = 0
@@ -82,6 +87,14 @@ class LastAnswer:
                 hint="Only the answer to its last question can be replaced.",
             )
         return self.add_to_conversation(answer, store)
+
+
+def cell_number(shell: InteractiveShell) -> int:
+    """Return the number of the running cell, as in ``In [3]``.
+
+    ``execution_count`` is that number, or the next one, as IPython's version may be.
+    """
+    return len(shell.history_manager.input_hist_parsed) - 1 if shell.history_manager else 0
 
 
 def keep_column(last: LastAnswer, number: int, store: ConversationStore) -> Conversation:

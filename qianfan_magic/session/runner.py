@@ -11,7 +11,7 @@ from qianfan_magic.masking import mask_known
 from qianfan_magic.session.answer_stream import AnswerStream
 from qianfan_magic.session.cell_request import CellRequest
 from qianfan_magic.session.comparison import columns_output, read_side_by_side
-from qianfan_magic.session.last_answer import LastAnswer, change_notes
+from qianfan_magic.session.last_answer import LastAnswer, cell_number, change_notes
 from qianfan_magic.session.sender import RequestSender
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class CellRunner:
 
     def _answer(self, request: CellRequest, area: OutputArea) -> None:
         answer, view = self.stream(request, area)
-        self._session.last_answer = last = LastAnswer(request, area)
+        self._session.last_answer = last = LastAnswer(request, area, cell_number(self._shell))
         record = last.add_to_conversation(answer, self._session.conversations)
         has_code = request.format == "code" and not answer.interrupt
         code_note = ["The code is in the next cell."] * has_code
@@ -105,7 +105,9 @@ class CellRunner:
         view = self._view(request, columns, area)
         store, conversation = self._session.conversations, request.conversation
         before = store.get(conversation.name) if conversation else None
-        self._session.last_answer = last = LastAnswer(request, area, before, columns)
+        self._session.last_answer = last = LastAnswer(
+            request, area, cell_number(self._shell), before, columns
+        )
         try:
             read_side_by_side(columns, view)
         finally:

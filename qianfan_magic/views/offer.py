@@ -11,8 +11,11 @@ from qianfan_magic.api.catalogue.parameter import Parameter
 from qianfan_magic.api.catalogue.parameters import EXCLUSIVE
 from qianfan_magic.api.catalogue.resolver import Service
 from qianfan_magic.api.types import Kind
+from qianfan_magic.views.rendering.answer import line_html, notes_html
 from qianfan_magic.views.rendering.math import IGNORED
 from qianfan_magic.views.rendering.state_line import value_text
+from qianfan_magic.views.rendering.style import inline
+from qianfan_magic.views.reports.tables import plain_lines, rows_html
 
 __all__ = ["UNSET", "Offer"]
 
@@ -23,7 +26,8 @@ STEPS = 20
 MAX_SLIDER = 10_000
 #: What stands for a parameter that is not set.
 UNSET = "\N{EN DASH}"
-_LEFT = ' style="text-align:left"'
+#: Columns of the table that the notebook keeps.
+HEADERS = ("parameter", "value", "default", "range")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Offer:
         Its ``kind`` is ``texts``, ``choice`` (with ``choices``), ``number`` or ``slider`` (both
         with ``minimum`` and ``step``, a slider also with ``maximum``).
         """
-        control: dict[str, Any] = {"name": row.name, "range": self._range(row), "help": row.help}
+        control: dict[str, Any] = {"name": row.name, "range": row.range, "help": row.help}
         if row.name in self.defaults:
             control["default"] = self.defaults[row.name]
         if row.type is list:
@@ -103,35 +107,43 @@ class Offer:
         first = low + step if row.above else low  # the minimum itself is excluded
         return control | {"kind": "slider", "minimum": first, "maximum": high, "step": step}
 
-    def _range(self, row: Parameter) -> str:
-        default = (
-            f"; default {value_text(self.defaults[row.name])}" if row.name in self.defaults else ""
-        )
-        return row.range + default
-
-    def bundle(self, values: Mapping[str, Any]) -> dict[str, str]:
+    def bundle(
+        self, values: Mapping[str, Any], *, panel: str = "", note: str = ""
+    ) -> dict[str, str]:
         """Make the MIME bundle that the notebook keeps: a table of the values.
 
         Parameters
         ----------
         values
             Values by parameter name.
+        panel
+            Class by which panel.js finds the table, to replace it by controls; empty if it stays.
+        note
+            A line below the table.
         """
-        cells = [
-            (
-                row.name,
-                value_text(values[row.name]) if row.name in values else UNSET,
-                self._range(row),
-            )
+        rows = [
+            {
+                "parameter": row.name,
+                "value": value_text(values[row.name]) if row.name in values else UNSET,
+                "default": value_text(self.defaults.get(row.name, "")),
+                "range": row.range,
+            }
             for row in self.taken
         ]
+        headers = [name for name in HEADERS if any(row[name] for row in rows)]
+        cells = [[row[name] for name in headers] for row in rows]
         heading = f"{self.heading} ({UNSET}: the service decides)"
         names = ", ".join(row.name for row in self.others)
         others = f"{self.model} does not take: {names}." if names else ""
-        notes = [note for note in (others, self.advice(values)) if note]
+        stressed = [text for text in (self.advice(values), note) if text]
+        notes = [*[others] * bool(others), *stressed]
+        # A script replaces the content of this element, in which the table stands directly.
+        classes = " ".join(name for name in ("qianfan-params", panel, IGNORED) if name)
+        below = (line_html(others) if others else "") + notes_html(stressed)
         return {
-            "text/html": _html(heading, cells, notes),
-            "text/plain": "\n".join([heading, *_lines(cells), *notes]),
+            "text/html": f'<div class="{classes}" style="{inline("edge")}">\n'
+            f"<p>{escape(heading)}</p>\n{rows_html(headers, cells)}{below}\n</div>",
+            "text/plain": "\n".join([heading, *plain_lines((), cells), *notes]),
         }
 
     def advice(self, values: Mapping[str, Any]) -> str:
@@ -148,22 +160,3 @@ class Offer:
         if values.keys() >= EXCLUSIVE:
             sentences.append(f"{' and '.join(sorted(EXCLUSIVE))} exclude each other: unset one.")
         return " ".join(sentences)
-
-
-def _html(heading: str, rows: list[tuple[str, str, str]], notes: list[str]) -> str:
-    """Write the table; panel.js finds it by the class ``qianfan-params``."""
-    head = "".join(f"<th{_LEFT}>{title}</th>" for title in ("parameter", "value", "range"))
-    body = "\n".join(
-        f"<tr>{''.join(f'<td{_LEFT}>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-    )
-    below = "".join(f"\n<p>{escape(note)}</p>" for note in notes)
-    return (
-        f'<div class="qianfan-params {IGNORED}">\n<p>{escape(heading)}</p>\n<table>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>{below}\n</div>"
-    )
-
-
-def _lines(rows: list[tuple[str, str, str]]) -> list[str]:
-    """Write the table as lines of text."""
-    names, values = (max(len(row[column]) for row in rows) for column in (0, 1))
-    return [f"{name:<{names}}  {value:<{values}}  {range_}" for name, value, range_ in rows]

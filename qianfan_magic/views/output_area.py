@@ -14,6 +14,7 @@ survives saving, nbconvert, and a web host's preview.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,9 +26,20 @@ from qianfan_magic.views.rendering.answer import NOTHING
 if TYPE_CHECKING:
     from ipywidgets import DOMWidget, Output
 
+    from qianfan_magic.views.offer import Offer
     from qianfan_magic.views.panel import Panel
 
-__all__ = ["CellOutput", "OutputArea", "PanelOutput", "TerminalOutput", "WidgetOutput"]
+__all__ = [
+    "CellOutput",
+    "OutputArea",
+    "PanelOutput",
+    "PanelTable",
+    "TerminalOutput",
+    "WidgetOutput",
+]
+
+#: The note below the table of an older panel.
+RETIRED = "The panel of a later cell has the controls."
 
 
 class OutputArea(Protocol):
@@ -125,6 +137,50 @@ class WidgetOutput:
 
     def _set(self, bundle: dict[str, str]) -> None:
         self._output.outputs = ({"output_type": "display_data", "data": bundle, "metadata": {}},)
+
+
+class PanelTable:
+    """The output of one ``%qianfan params``: the panel at first, then a table of its values.
+
+    Parameters
+    ----------
+    panel
+        The panel; its `current` is the class of the table.
+    offer
+        What the model takes.
+    values
+        The values, by parameter name.
+    """
+
+    def __init__(self, panel: Panel, offer: Offer, values: Mapping[str, Any]) -> None:
+        self._offer, self._values, self._class = offer, dict(values), panel.current
+        self._is_settled = self._is_retired = False
+        self._lock = threading.Lock()  # the page's messages come in a thread of their own
+        self._area = CellOutput()
+        self._area.show(panel)
+
+    def settle(self) -> None:
+        """Put the table in the place of the widget; the page shows the controls instead of it."""
+        with self._lock:
+            self._is_settled = True
+            self._put()
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Write other values into the table; a widget that stays shows them by itself."""
+        with self._lock:
+            is_changed, self._values = values != self._values, dict(values)
+            if is_changed and self._is_settled:
+                self._put()
+
+    def retire(self, values: Mapping[str, Any]) -> None:
+        """Leave a table of the values without controls: a newer panel has them."""
+        with self._lock:
+            self._values, self._is_retired = dict(values), True
+            self._area.put(self._offer.bundle(self._values, note=RETIRED))
+
+    def _put(self) -> None:
+        if not self._is_retired:
+            self._area.put(self._offer.bundle(self._values, panel=self._class))
 
 
 class PanelOutput:

@@ -1,6 +1,6 @@
 // The sliders: the front-end half of Panel in panel.py. The notebook keeps a plain table of the
-// values, since a saved widget would reopen as an error. Wherever that table appears, this replaces
-// it by controls. All controls share one model, and so move together.
+// values, since a saved widget would reopen as an error. Where the table of the newest panel appears,
+// this replaces it by controls; those of older panels stay tables.
 
 export default () => {
   const areas = new Set(); // elements in which a table may appear
@@ -30,7 +30,9 @@ export default () => {
     if (areas.has(area)) return;
     areas.add(area);
     const mountTables = () => {
-      for (const table of area.querySelectorAll(".qianfan-params > table")) {
+      const current = model.get("current");
+      if (!current) return;
+      for (const table of area.querySelectorAll(`.${current} > table`)) {
         mount(table.parentElement, model);
       }
     };
@@ -57,6 +59,8 @@ function part(tag, className, text = "") {
   return element;
 }
 
+const LOST = "The kernel was restarted or shut down: run this cell again.";
+
 function mount(host, model) {
   host.replaceChildren();
   // Keeps JupyterLab's shortcuts (arrow keys select another cell) from acting on what is typed
@@ -66,51 +70,65 @@ function mount(host, model) {
   const controls = part("form", "qianfan-controls");
   controls.setAttribute("aria-label", "Parameters of every cell from the next one on");
   controls.addEventListener("submit", (event) => event.preventDefault());
+  const all = part("fieldset", "qianfan-fieldset"); // disabled, it disables all that is in it
   const table = part("div", "");
   let rows = [];
-  const advice = part("p", "qianfan-advice");
-  advice.setAttribute("role", "status");
+  const advice = part("p", "qianfan-note qianfan-advice");
   const message = part("p", "qianfan-message");
-  message.setAttribute("role", "status");
-  const again = button("Again", "Ask the last cell's question once more, with these values");
-  const keep = button("Keep", "Replace the last cell's answer with the new one");
+  for (const element of [advice, message]) element.setAttribute("role", "status");
+  const question = part("p", "qianfan-question");
+  const again = button("Again", "Ask this question once more, with these values");
+  again.classList.add("qianfan-primary");
+  const keep = button("Keep", "Replace the cell's answer with the new one");
   again.addEventListener("click", () => {
     again.disabled = true;
     model.send({ click: "again" });
   });
   keep.addEventListener("click", () => model.send({ click: "keep" }));
   const buttons = part("div", "qianfan-buttons");
-  buttons.append(again, keep);
-  controls.append(table, advice, buttons, message);
+  buttons.append(again, keep, question);
+  all.append(table, advice, buttons);
+  controls.append(all, message);
   const answer = part("div", "qianfan-again");
   host.append(controls, answer);
+  // The notebook's table follows when the reader is done with the controls: it replaces them.
+  controls.addEventListener("focusout", ({ relatedTarget }) => {
+    if (!host.contains(relatedTarget) && document.hasFocus()) model.send({ click: "left" });
+  });
 
   let wasAttached = false;
   const update = () => {
     wasAttached ||= host.isConnected;
     if (wasAttached && isRemoved(host)) return removeListeners();
-    rows.forEach((row) => row.show(model.get("values")));
+    rows.forEach((row) => row.show(model.get("values"), model.get("errors")));
     advice.textContent = model.get("advice");
     message.textContent = model.get("message");
+    question.textContent = model.get("question");
+    again.disabled = !model.get("can_ask");
     keep.disabled = !model.get("can_keep");
   };
   const build = () => {
     rows = makeTable(table, model);
     update();
   };
-  const enableAgain = () => {
-    again.disabled = false;
-  };
   const showReply = () => embed(model, answer);
+  const lose = () => {
+    all.disabled = true;
+    message.textContent = LOST;
+    message.classList.add("qianfan-error");
+    removeListeners();
+  };
   const events = [
     ["change:offer", build],
-    ["change:values change:advice change:message change:can_keep", update],
-    ["change:message change:can_keep", enableAgain],
+    ["change:values change:errors change:advice change:message change:question", update],
+    ["change:can_ask change:can_keep change:clicks", update],
     ["change:reply", showReply],
+    ["comm_live_update destroy", lose],
   ];
   const removeListeners = () =>
     events.forEach(([names, call]) => each(names, (n) => model.off(n, call)));
   events.forEach(([names, call]) => each(names, (name) => model.on(name, call)));
+  model.widget_manager?.kernel?.disposed?.connect(lose);
   build();
   showReply();
 }
@@ -148,7 +166,11 @@ async function embed(model, place) {
 function makeTable(table, model) {
   const { heading, model: name, taken, others } = model.get("offer");
   const head = part("div", "qianfan-row qianfan-head");
-  head.append(part("span", "qianfan-heading", heading), part("span", "qianfan-set", "set"));
+  head.append(
+    part("span", "qianfan-heading", heading),
+    part("span", "qianfan-default", "default"),
+    part("span", "qianfan-set", "set"),
+  );
   const rows = [...taken, ...others].map((row) => makeRow(row, model));
   const elements = rows.map((row) => row.element);
   table.replaceChildren(head, ...elements.slice(0, taken.length));
@@ -163,8 +185,8 @@ function makeTable(table, model) {
 
 let labels = 0; // how many there are, since each refers to its control by a unique id
 
-// Makes the row of one parameter: its name, its control, its range, and a checkbox that says
-// whether it is set; otherwise the service decides.
+// Makes the row of one parameter: its name, its control, its range (or what is wrong with its
+// value), its default, and a checkbox that says whether it is set; otherwise the service decides.
 function makeRow(row, model) {
   const element = part("div", "qianfan-row");
   element.setAttribute("role", "group");
@@ -180,7 +202,9 @@ function makeRow(row, model) {
   isSet.type = "checkbox";
   isSet.title = "Whether it is set; otherwise the service decides";
   isSet.setAttribute("aria-label", `set ${row.name}`);
-  element.append(label, controls, part("span", "qianfan-range", row.range), isSet);
+  const range = part("span", "qianfan-range", row.range);
+  const fallback = part("span", "qianfan-default", String(row.default ?? "service"));
+  element.append(label, controls, range, fallback, isSet);
 
   function save(value) {
     const values = { ...model.get("values") };
@@ -204,10 +228,16 @@ function makeRow(row, model) {
   function markSet(set) {
     element.classList.toggle("qianfan-off", !set);
     isSet.checked = set;
+    // A slider cannot be empty; without this a screen reader would read its position as the value.
+    if (set) inputs[0].removeAttribute("aria-valuetext");
+    else inputs[0].setAttribute("aria-valuetext", "not set: the service decides");
   }
-  function show(values) {
+  function show(values, errors) {
     markSet(row.name in values);
     write(row, inputs, values[row.name]);
+    range.textContent = errors[row.name] ?? row.range;
+    range.classList.toggle("qianfan-error", row.name in errors);
+    inputs.forEach((input) => input.setAttribute("aria-invalid", row.name in errors));
   }
   return { element, show };
 }

@@ -26,8 +26,18 @@ class Panel(TransientWidget):
     ----------
     offer
         The controls and their heading, see `Offer.state`.
+    current
+        The class of the table that the controls replace.
     values
         Values by parameter name; a parameter without one is left to the service.
+    errors
+        What was wrong with values that were refused, by parameter name.
+    question
+        What "Again" asks, or why it cannot.
+    can_ask
+        Whether it can.
+    clicks
+        Number of clicks that have been answered.
     message
         Result of the last click, in one line.
     advice
@@ -42,6 +52,11 @@ class Panel(TransientWidget):
     _esm = compact(_HERE / "panel.js")
     _css = compact(STYLE_SHEET) + compact(_HERE / "panel.css")
     offer = traitlets.Dict().tag(sync=True)
+    current = traitlets.Unicode().tag(sync=True)
+    errors = traitlets.Dict(key_trait=traitlets.Unicode()).tag(sync=True)
+    question = traitlets.Unicode().tag(sync=True)
+    can_ask = traitlets.Bool(default_value=False).tag(sync=True)
+    clicks = traitlets.Int().tag(sync=True)
     values = traitlets.Dict(key_trait=traitlets.Unicode()).tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)
     advice = traitlets.Unicode().tag(sync=True)

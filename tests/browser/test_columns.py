@@ -64,5 +64,6 @@ def test_second_column_can_be_kept_instead(run: OpenAndRun) -> None:
     notebook = run("%%qianfan_chat --compare temperature=0.1,0.9\nWhat did you receive?")
     notebook.wait_idle()
     output = notebook.run_code("%qianfan keep 2\n%qianfan history")
-    expect(output).to_contain_text("2, kept: temperature=0.9")
+    expect(output.get_by_role("row", name="temperature=0.9 done, kept")).to_be_visible()
+    expect(notebook.output(1)).to_contain_text("temperature=0.9 · the conversation goes on from h")
     expect(output).to_contain_text("with temperature=0.9")

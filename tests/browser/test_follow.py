@@ -104,11 +104,11 @@ def test_kept_answer_is_recorded_in_the_saved_notebook(opened: OpenAndRun) -> No
     notebook = opened("%%qianfan_chat\nSuggest a name for a cat.", PARAMS)
     run_cells(notebook, 1)
     run_cells(notebook, 2)
-    notebook.run_code("%qianfan params temperature=0.9")
+    panel = notebook.run_code("%qianfan params temperature=0.9")
     notebook.wait_idle()
-    notebook.output(2).get_by_role("button", name="Again", exact=True).click()
-    notebook.output(2).get_by_role("button", name="Keep", exact=True).click()
-    notebook.output(2).get_by_text("Kept: the answer is below its cell now.").wait_for()
+    panel.get_by_role("button", name="Again", exact=True).click()
+    panel.get_by_role("button", name="Keep", exact=True).click()
+    panel.get_by_text("Kept: the answer is below its cell now.").wait_for()
     assert turn_of(notebook, 1)["parameters"] == {"temperature": 0.9}
 
 

@@ -234,7 +234,7 @@ def test_limits_of_a_short_name_are_in_the_table_of_models(notebook):
     configure(notebook, tutor={"model": "ernie-5.1", "max_characters": 5_000, "sees": True})
     row = re.search(r"^tutor .*$", notebook.run("%qianfan models"), re.MULTILINE)[0]
     abilities = ("think,", "see,", "search,", "JSON")
-    assert row.split() == ["tutor", "chat", "2", "-m", "5,000", "119,000", *abilities, "yes"]
+    assert row.split() == ["tutor", "chat", "5,000", "119,000", *abilities, "yes"]
 
 
 # --- precedence

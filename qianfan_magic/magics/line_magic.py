@@ -91,7 +91,8 @@ class LineMagic:
             "Every day": [row for row in commands if row[0] in EVERYDAY],
             "More": [row for row in commands if row[0] not in EVERYDAY],
         }
-        return help_bundle("%qianfan SUBCOMMAND", f"{self._parser.description} -h helps", groups)
+        purpose = f"{self._parser.description} %qianfan SUBCOMMAND -h lists its flags."
+        return help_bundle("%qianfan SUBCOMMAND", purpose, groups)
 
     def parser_of(self, name: str | None) -> argparse.ArgumentParser:
         """Return the parser of a subcommand; None stands for ``%qianfan`` itself."""

@@ -60,6 +60,13 @@ def test_columns_wrap_on_a_narrow_page(run: OpenAndRun, theme: str) -> None:
     assert notebook.overflow(1) == 0
 
 
+def test_six_columns_are_three_and_three(run: OpenAndRun) -> None:
+    notebook = run("%%qianfan_chat --compare seed=1,2,3,4,5,6\nhi", width=1600, height=1000)
+    notebook.wait_idle()
+    expect(plain_columns(notebook, 1)).to_have_count(6)
+    assert len(lefts(plain_columns(notebook, 1))) == 3
+
+
 def test_second_column_can_be_kept_instead(run: OpenAndRun) -> None:
     notebook = run("%%qianfan_chat --compare temperature=0.1,0.9\nWhat did you receive?")
     notebook.wait_idle()

@@ -75,6 +75,25 @@ def test_code_can_be_copied_from_the_plain_output(run: OpenAndRun) -> None:
     assert copied.startswith("def area(width, height=2):\n    # of a rectangle\n")
 
 
+#: Returns where the first letter of an element begins, in pixels from the left.
+LEFT = """element => {
+    const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode() && !texts.currentNode.data.trim());
+    const range = document.createRange();
+    range.setStart(texts.currentNode, 0);
+    range.setEnd(texts.currentNode, 1);
+    return range.getBoundingClientRect().left; }"""
+
+
+@pytest.mark.parametrize("width", [1200, 700])
+def test_answer_begins_at_the_left_edge_of_the_code(run: OpenAndRun, width: int) -> None:
+    notebook = run(WALL, width=width, height=800)
+    answer = notebook.output(1).locator(".qianfan-answer > p").first
+    answer.wait_for()
+    code = notebook.page.locator(".jp-CodeCell").nth(1).locator(".cm-line").first
+    assert abs(answer.evaluate(LEFT) - code.evaluate(LEFT)) < 1.5
+
+
 def test_line_under_the_answer_tells_how_fast_it_comes(run: OpenAndRun) -> None:
     notebook = run(SLOWLY, WALL)
     state = notebook.page.locator(".qianfan-state")

@@ -139,6 +139,9 @@ def test_help_of_a_cell_magic_lists_its_flags_and_sends_nothing(notebook):
     shown = notebook.run("%%qianfan_chat -h")
     for flag in ("--temperature", "--stop", "--max-tokens", "--fill", "--dry-run", "--system"):
         assert re.search(rf"^(-\w, )?{flag}\b", shown, re.MULTILINE), flag
+    everyday, more = shown.split("\nMore\n")
+    assert "--temperature" in everyday
+    assert "--retries" in more
     assert notebook.server.seen == []
 
 

@@ -266,7 +266,7 @@ def _other_kind(card: Card) -> ParameterError:
 
 
 def suggested_model(model: object, cards: Iterable[Card]) -> str:
-    """Ask whether a living model of a similar name was meant; empty if there is none."""
+    """Ask whether a model of a similar name was meant; models that have ended are left out."""
     names = (card.name for card in cards if card.ends is None)
     question = did_you_mean(str(model), names)
     return f"{question} " if question else ""

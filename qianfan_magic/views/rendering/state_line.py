@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qianfan_magic.masking import mask_known
 from qianfan_magic.views.rendering.invisible import escape_invisible
 
 __all__ = ["AnswerHead", "join_parts", "pace_text", "parameters_text", "tokens_text", "value_text"]
@@ -97,7 +98,10 @@ def parameters_text(parameters: Mapping[str, Any]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Write a value as ``%qianfan params`` takes it, with a list's texts in quotes."""
+    """Write a value as ``%qianfan params`` takes it, with a list's texts in quotes.
+
+    Known secrets in it are masked: the line stays in the saved notebook.
+    """
     if isinstance(value, bool):
         return str(value).lower()
-    return escape_invisible(value if isinstance(value, str) else repr(value))
+    return escape_invisible(mask_known(value if isinstance(value, str) else repr(value)))

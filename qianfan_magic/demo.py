@@ -211,7 +211,7 @@ def run_lab(arguments: argparse.Namespace, environment: dict[str, str]) -> int:
         while lab.poll() is None and time.monotonic() < deadline:
             for server in list_running_servers():
                 if server["pid"] == lab.pid:
-                    address = f"{server['url']}lab?token={server['token']}"
+                    address = f"{server['url']}lab/tree/{FIRST_NOTEBOOK}?token={server['token']}"
                     print(f"JupyterLab: {address}\nCtrl-C ends it.", flush=True)
                     return lab.wait()
             time.sleep(0.1)

@@ -329,7 +329,7 @@ def read_address(process: subprocess.Popen[str]) -> str:
 def test_demo_runs_jupyterlab_until_sigterm(tmp_path):
     port = free_port()
     with started(tmp_path, "demo", "--no-browser", "--port", str(port)) as process:
-        pattern = r"(http://(?:127\.0\.0\.1|localhost):(\d+)/)lab\?token=(\w+)"
+        pattern = r"(http://(?:127\.0\.0\.1|localhost):(\d+)/)lab/tree/01_first_answer\.ipynb\?token=(\w+)"
         address = re.fullmatch(pattern, read_address(process))
         assert address
         assert int(address[2]) == port

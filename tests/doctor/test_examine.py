@@ -141,6 +141,16 @@ def test_magic_has_help(bare):
     assert "--live" in bare.run("%qianfan doctor --help")
 
 
+def test_report_begins_with_one_sentence_and_gives_a_server_one_row():
+    addresses = ("http://a.example", "http://a.example/v2", "http://b.example")
+    found = [Finding("Server", "ok", f"{address} answers") for address in addresses]
+    bundle = doctor_bundle([*found, Finding("Live", "note", "not tried")])
+    for content in bundle.values():
+        assert content.index("All is well.") < content.index("http://a.example")
+    assert "http://a.example answers; http://a.example/v2 answers" in bundle["text/html"]
+    assert bundle["text/html"].count("<tr>") == 4  # the headers, two servers, and Live
+
+
 def test_report_is_text_and_an_escaped_table():
     found = [Finding("Server", "failed", "<script>", "a & b"), Finding("Clock", "ok", "right")]
     bundle = doctor_bundle(found)

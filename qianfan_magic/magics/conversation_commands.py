@@ -123,8 +123,8 @@ class ConversationCommands:
             )
         record = {}
         if arguments.column is not None:
-            marks = self._context.shows_widgets()
-            after = keep_column(last, arguments.column, self._store, marks=marks)
+            shown = self._session.shown if self._context.shows_widgets() else None
+            after = keep_column(last, arguments.column, self._store, shown)
             # The output of the cell that compared may be gone.
             record = self._store.record(after, run=self._context.current_run(), last=1)
         rows = [_column_row(last, number) for number in range(1, len(last.columns) + 1)]

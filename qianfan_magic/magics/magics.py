@@ -81,6 +81,10 @@ class QianfanMagics(Magics, MagicsConfig):
         with self._preserving_record():
             self.line_magic.run(line)
 
+    def mark_dropped_turns(self, _: Any) -> None:
+        """Mark the answers on the page whose turns the cell that has just run dropped."""
+        self.session.shown.mark(self.session.conversations)
+
     def _read_user_cards(self, _: Any = None) -> None:
         self.session.user_cards = read_cards(self.models, MODELS_SETTING)
 
@@ -143,13 +147,14 @@ _KEPT = "qianfan_magic"
 
 
 def load(ipython: InteractiveShell) -> None:
-    """Register the magics, Tab completion and the transformation of empty cells.
+    """Register the magics, Tab completion, and what happens before and after each cell.
 
     After ``%reload_ext`` these are the magics of before, with all that the notebook holds.
     """
     magics = _kept(ipython) or QianfanMagics(ipython)
     ipython.register_magics(magics)
     ipython.input_transformers_cleanup.append(add_empty_body)
+    ipython.events.register("post_run_cell", magics.mark_dropped_turns)
     if ipython.Completer is not None:
         ipython.Completer.custom_matchers.append(magics.matcher)
 
@@ -170,6 +175,7 @@ def unload(ipython: InteractiveShell) -> None:
             ipython.magics_manager.magics[kind].pop(name, None)
     ipython.configurables.remove(magics)
     ipython.input_transformers_cleanup.remove(add_empty_body)
+    ipython.events.unregister("post_run_cell", magics.mark_dropped_turns)
     if ipython.Completer is not None:
         ipython.Completer.custom_matchers.remove(magics.matcher)
 

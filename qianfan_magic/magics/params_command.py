@@ -240,7 +240,9 @@ class SliderPanel:
                 "Another cell has asked since", hint="Ask for its answer with Again."
             )
         record = last.replace_with(again, self._session.conversations)
-        last.area.put(again.output().bundle(), record)
+        output = again.output()
+        last.area.put(output.bundle(), record)
+        self._session.shown.remember(last, output, record)
         if last.request.options.output:
             self._context.shell.user_ns[last.request.options.output] = again.reply
         self._again = None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from qianfan_magic.session.answer_stream import AnswerStream
     from qianfan_magic.session.cell_request import CellRequest
+    from qianfan_magic.session.shown_answers import ShownAnswers
     from qianfan_magic.views.output_area import OutputArea
 
 __all__ = ["LastAnswer", "cell_number", "change_notes", "keep_column"]
@@ -98,7 +99,7 @@ def cell_number(shell: InteractiveShell) -> int:
 
 
 def keep_column(
-    last: LastAnswer, number: int, store: ConversationStore, *, marks: bool
+    last: LastAnswer, number: int, store: ConversationStore, shown: ShownAnswers | None
 ) -> Conversation:
     """Let a conversation continue from another column of a comparison; return it.
 
@@ -110,9 +111,9 @@ def keep_column(
         The number of the column, from 1.
     store
         The conversations of the notebook.
-    marks
-        Whether the column is marked in its output. Where nobody is watching it is not: nbval
-        compares the first version of an output.
+    shown
+        The answers on the page; the column is marked among them. None where nobody is watching:
+        nbval compares the first version of an output.
 
     Raises
     ------
@@ -139,8 +140,11 @@ def keep_column(
         )
     record = last.replace_with(column, store)
     last.kept = number
-    output = columns_output(columns, change_notes(last.request, record), kept=number * marks)
+    marked = number if shown is not None else 0
+    output = columns_output(columns, change_notes(last.request, record), kept=marked)
     last.area.put(output.bundle(), record)
+    if shown is not None:
+        shown.remember(last, output, record)
     return store.get(conversation.name)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from qianfan_magic.session.session import Session
     from qianfan_magic.views.factory import View
     from qianfan_magic.views.output_area import OutputArea
+    from qianfan_magic.views.rendering.answer import AnswerOutput
+    from qianfan_magic.views.side_by_side import Columns
 
 __all__ = ["CellRunner"]
 
@@ -86,7 +88,9 @@ class CellRunner:
         record = last.add_to_conversation(answer, self._session.conversations)
         has_code = request.format == "code" and not answer.interrupt
         code_note = ["The code is in the next cell."] * has_code
-        view.end(answer.output([*change_notes(request, record), *code_note]), record)
+        output = answer.output([*change_notes(request, record), *code_note])
+        view.end(output, record)
+        self._remember(last, output, record)
         if answer.interrupt:
             raise answer.interrupt
         reply, error = _checked(answer)
@@ -115,7 +119,9 @@ class CellRunner:
             if not columns[0].has_failed:
                 record = last.add_to_conversation(columns[0], store)
                 last.kept = int(last.is_in_conversation)
-            view.end(columns_output(columns, change_notes(request, record)), record)
+            output = columns_output(columns, change_notes(request, record))
+            view.end(output, record)
+            self._remember(last, output, record)
         checked = [_checked(column) for column in columns]
         pairs = zip(columns, checked, strict=True)
         self._bind(request, [column.error or reply for column, (reply, _) in pairs])
@@ -135,6 +141,15 @@ class CellRunner:
 
         live, heads = self._client.settings.live, [answer.head for answer in answers]
         return make_view(self._shell, live, heads, form=request.view_format, area=area)
+
+    def _remember(
+        self, last: LastAnswer, output: AnswerOutput | Columns, record: Mapping[str, Any]
+    ) -> None:
+        """Remember what the page shows of a turn, so that it is marked once it is dropped."""
+        from qianfan_magic.views.factory import is_watched
+
+        if is_watched(self._shell, self._client.settings.live):
+            self._session.shown.remember(last, output, record)
 
     def _bind(self, request: CellRequest, value: Any) -> None:
         if request.options.output:

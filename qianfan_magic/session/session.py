@@ -14,6 +14,7 @@ from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import load_settings
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.embedded.extras import missing_package_error
+from qianfan_magic.session.shown_answers import ShownAnswers
 from qianfan_magic.views.publish import show
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Session:
         The parameters that ``%qianfan params`` sets, by name.
     last_answer
         The last cell's request and answer.
+    shown
+        The answers on the page, if it shows widgets; their outputs can be updated.
     sent
         The senders of the last cell, one for each column; they know request and response.
     listed_models
@@ -59,6 +62,7 @@ class Session:
     used_services: list[str] = field(default_factory=list)
     sliders: dict[str, Any] = field(default_factory=dict)
     last_answer: LastAnswer | None = None
+    shown: ShownAnswers = field(default_factory=ShownAnswers)
     sent: list[RequestSender] = field(default_factory=list)
     listed_models: list[str] = field(default_factory=list)
     user_cards: list[Card] = field(default_factory=list)

@@ -39,6 +39,15 @@ def test_saved_notebook_shows_the_answer_without_widget_and_kernel(run: OpenAndR
     assert "widget" not in json.dumps(saved)
 
 
+def test_dropped_turn_is_marked_in_its_own_output(run: OpenAndRun) -> None:
+    notebook = run(ASK)
+    notebook.wait_idle()
+    notebook.run_code("%qianfan undo")
+    marked = notebook.output(1).get_by_text("This turn is no longer in the conversation default.")
+    marked.wait_for()
+    notebook.screenshot("dropped")
+
+
 def test_interrupt_keeps_the_text_and_stops_run_all(run: OpenAndRun) -> None:
     notebook = run(SLOWLY, ASK, "print('went on')")
     notebook.page.locator(".qianfan-body", has_text="not one wall").wait_for()

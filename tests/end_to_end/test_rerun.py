@@ -52,6 +52,36 @@ def test_cell_that_replaces_no_turn_has_no_note(page):
     assert page.questions() == ["one", "next", "next", "next", "next"]
 
 
+def shown_under(page: Page, cell: str) -> str:
+    """Return the text of a cell's only output, as the page shows it now."""
+    (output,) = page.under[cell]
+    return output["data"]["text/plain"]
+
+
+def test_output_of_a_dropped_turn_says_so_until_the_turn_is_there_again(live_page):
+    gone = "[This turn is no longer in the conversation default.]"
+    live_page.talk("one", "two", "three")
+    live_page.run("x", "%qianfan save talk.json --force")
+    live_page.ask("b", "dos")
+    marked = [cell for cell in "abc" if gone in shown_under(live_page, cell)]
+    assert marked == ["c"]
+    live_page.save()
+    live_page.run("x", "%qianfan undo")
+    assert gone in shown_under(live_page, "b")
+    live_page.run("x", "%qianfan load talk.json")
+    assert gone not in shown_under(live_page, "c")
+    assert gone in shown_under(live_page, "b")  # it is not the turn of the file
+    live_page.restart()
+    live_page.say("%qianfan restore --force")
+    assert live_page.questions() == ["one", "dos"]
+
+
+def test_output_of_an_answer_that_another_cell_continued_is_not_marked(live_page):
+    live_page.run("a", CUT_OFF)
+    resume(live_page, "b")
+    assert "no longer" not in shown_under(live_page, "a")
+
+
 def test_rerun_takes_its_system_message_back(page):
     page.ask("a", "one", "-s 'Be brief.'")
     page.ask("b", "two", "-s 'Be long.'")

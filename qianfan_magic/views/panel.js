@@ -69,6 +69,7 @@ function mount(host, model) {
   host.addEventListener("keydown", (event) => event.stopPropagation());
   const controls = part("form", "qianfan-controls");
   controls.setAttribute("aria-label", "Parameters of every cell from the next one on");
+  controls.noValidate = true; // the kernel checks values, and says what is wrong with one
   controls.addEventListener("submit", (event) => event.preventDefault());
   const all = part("fieldset", "qianfan-fieldset"); // disabled, it disables all that is in it
   const table = part("div", "");
@@ -220,6 +221,11 @@ function makeRow(row, model) {
       if (input.value) others.forEach((other) => (other.value = input.value));
     });
     input.addEventListener("change", () => save(read(row, input)));
+    input.addEventListener("keydown", ({ key }) => {
+      if (input.type === "number" && !input.value && /^Arrow(Up|Down)$/.test(key)) {
+        input.value = row.default ?? ""; // the first step starts from there
+      }
+    });
   }
   isSet.addEventListener("change", () => {
     const least = row.choices?.[0] ?? row.minimum ?? undefined;
@@ -230,7 +236,7 @@ function makeRow(row, model) {
     isSet.checked = set;
     // A slider cannot be empty; without this a screen reader would read its position as the value.
     if (set) inputs[0].removeAttribute("aria-valuetext");
-    else inputs[0].setAttribute("aria-valuetext", "not set: the service decides");
+    else inputs[0].setAttribute("aria-valuetext", `default: ${row.default ?? "the service decides"}`);
   }
   function show(values, errors) {
     markSet(row.name in values);
@@ -257,13 +263,12 @@ function makeInputs(row) {
     return [select];
   }
   const number = part("input", "qianfan-number");
-  Object.assign(number, { type: "number", step: row.kind === "slider" ? "any" : row.step });
+  Object.assign(number, { type: "number", step: row.step });
   number.placeholder = row.default ?? "–";
   if (row.minimum !== undefined && row.kind === "number") number.min = row.minimum;
   if (row.kind === "number") return [number];
   const slider = part("input", "qianfan-slider");
   Object.assign(slider, { type: "range", min: row.minimum, max: row.maximum, step: row.step });
-  slider.value = row.default ?? (row.minimum + row.maximum) / 2;
   return [slider, number];
 }
 
@@ -279,8 +284,8 @@ function read(row, input) {
 
 function write(row, inputs, value) {
   for (const input of inputs) {
-    if (value === undefined && input.type === "range") continue; // it cannot be empty
     const text = row.kind === "texts" ? value?.join("|").replaceAll("\n", "\\n") : value;
-    input.value = text ?? "";
+    const isSlider = input.type === "range"; // it cannot be empty
+    input.value = text ?? (isSlider ? (row.default ?? (row.minimum + row.maximum) / 2) : "");
   }
 }

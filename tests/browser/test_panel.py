@@ -91,6 +91,19 @@ def test_sliders_can_be_moved_with_the_keyboard_alone(panel: OpenNotebook) -> No
     expect(number).to_have_value("0.35")
 
 
+def test_first_step_of_an_unset_control_starts_from_the_default(run: OpenAndRun) -> None:
+    card = {"ernie-5.1": {"model": "ernie-5.1", "defaults": {"temperature": 0.8}}}
+    panel = run(f"%config QianfanMagics.models = {card}", ASK, SHOW)
+    number = panel.output(3).get_by_role("spinbutton", name="temperature")
+    slider = panel.output(3).get_by_role("slider", name="temperature")
+    for control in (slider, number):
+        expect(slider).to_have_attribute("aria-valuetext", "default: 0.8")
+        control.press("ArrowUp")
+        expect(number).to_have_value("0.85")
+        control.press("Tab")
+        panel.output(3).get_by_role("checkbox", name="set temperature").uncheck()
+
+
 def test_advice_is_shown_if_temperature_and_top_p_are_set(panel: OpenNotebook) -> None:
     slider(panel, "temperature").fill("0.3")
     slider(panel, "top_p").fill("0.5")

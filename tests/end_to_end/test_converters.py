@@ -155,6 +155,27 @@ def test_page_shows_answers_formulas_and_code(
     assert '<b style="color:var(--k)">from</b> math' in page
 
 
+def test_page_typesets_formulas_without_a_network_beside_a_copy_of_mathjax(
+    executed: NotebookNode, tmp_path: Path
+) -> None:
+    mathjax = pytest.importorskip(
+        "jupyter_server_mathjax", reason="tests/converters-requirements.txt"
+    )
+    chromium = shutil.which("chromium") or pytest.skip("there is no chromium")
+    shutil.copytree(Path(mathjax.__file__).with_name("static"), tmp_path / "MathJax")
+    # The options are those of the README, to the letter.
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    address = re.search(r"--HTMLExporter\.mathjax_url='([^']+)'", readme)[1]
+    page, _ = HTMLExporter(mathjax_url=address).from_notebook_node(executed)
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    options = ["--headless", "--no-sandbox", profile, "--virtual-time-budget=20000", "--dump-dom"]
+    command = [chromium, *options, (tmp_path / "page.html").as_uri()]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
+    assert 'class="MathJax"' in shown.stdout
+    assert "\\sqrt{a^2 + b^2}$" not in shown.stdout
+
+
 def test_markdown_has_the_answer_as_it_was_written(executed: NotebookNode) -> None:
     page, _ = MarkdownExporter().from_notebook_node(executed)
     assert_readable(page)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["columns_output", "read_side_by_side"]
 
+#: The note below the answer that the user has chosen.
+KEPT = "The conversation goes on from here."
 #: A column's index, with a chunk, with the error that ended it, or with None at its good end.
 _Event = tuple[int, "Chunk | BaseException | None"]
 
@@ -74,12 +76,13 @@ def columns_output(
     """
     from qianfan_magic.views.side_by_side import Columns
 
-    marks = [
-        " \u00b7 the conversation goes on from here" * (number == kept)
-        for number in range(1, len(columns) + 1)
-    ]
-    titled = zip(columns, marks, strict=True)
-    return Columns([(f"{column.title}{mark}", column.output()) for column, mark in titled], notes)
+    return Columns(
+        [
+            (column.title, column.output([KEPT] * (number == kept)))
+            for number, column in enumerate(columns, 1)
+        ],
+        notes,
+    )
 
 
 def _show(columns: Sequence[AnswerStream], view: View, events: SimpleQueue[_Event]) -> None:

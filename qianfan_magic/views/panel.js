@@ -32,9 +32,7 @@ export default () => {
     const mountTables = () => {
       const current = model.get("current");
       if (!current) return;
-      for (const table of area.querySelectorAll(`.${current} > table`)) {
-        mount(table.parentElement, model);
-      }
+      area.querySelectorAll(`.${current}:has(> div > table)`).forEach((host) => mount(host, model));
     };
     const observer = new MutationObserver(mountTables);
     observer.observe(area, { childList: true, subtree: true });
@@ -235,6 +233,7 @@ function makeRow(row, model) {
     element.classList.toggle("qianfan-off", !set);
     isSet.checked = set;
     // A slider cannot be empty; without this a screen reader would read its position as the value.
+    if (inputs[0].type !== "range") return;
     if (set) inputs[0].removeAttribute("aria-valuetext");
     else inputs[0].setAttribute("aria-valuetext", `default: ${row.default ?? "the service decides"}`);
   }
@@ -258,7 +257,7 @@ function makeInputs(row) {
   if (row.kind === "choice") {
     const select = part("select", "qianfan-choice");
     for (const value of ["", ...row.choices]) select.append(part("option", "", String(value)));
-    select.options[0].text = "–";
+    select.options[0].text = "default";
     select.options[0].value = "";
     return [select];
   }

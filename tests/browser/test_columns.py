@@ -72,5 +72,5 @@ def test_second_column_can_be_kept_instead(run: OpenAndRun) -> None:
     notebook.wait_idle()
     output = notebook.run_code("%qianfan keep 2\n%qianfan history")
     expect(output.get_by_role("row", name="temperature=0.9 done, kept")).to_be_visible()
-    expect(notebook.output(1)).to_contain_text("temperature=0.9 · the conversation goes on from h")
+    expect(notebook.output(1)).to_contain_text("The conversation goes on from here.")
     expect(output).to_contain_text("with temperature=0.9")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
 from playwright.sync_api import expect
 from support.jupyterlab import set_pace
 
@@ -75,23 +74,3 @@ def test_error_is_two_lines(run: OpenAndRun) -> None:
     error.get_by_text("ParameterError").wait_for()
     notebook.screenshot("error")
     assert len(error.inner_text().strip().splitlines()) == 2
-
-
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_answers_fit_themes_and_widths(run: OpenAndRun, theme: str) -> None:
-    notebook = run(
-        "%%qianfan_chat\nPlease introduce Beijing",
-        "%%qianfan_chat\n请介绍长城",
-        "%%qianfan_complete\n# quicksort in Python",
-        "%qianfan history",
-        theme=theme,
-        width=1200,
-        height=1600,
-    )
-    notebook.output(4).get_by_text("2 turns").wait_for()
-    notebook.wait_idle()
-    for width in (1200, 600):
-        notebook.resize(width, 1600)
-        notebook.screenshot(f"answers-{theme.split()[1].lower()}-{width}")
-        for cell in (1, 2, 3):
-            assert notebook.overflow(cell) == 0, (width, cell)

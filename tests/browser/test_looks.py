@@ -1,12 +1,16 @@
-"""Screenshots of images, reasoning and reports, in both themes and on a narrow page.
+"""Pictures of all that a notebook shows, in both themes and at three widths.
 
-The tests check that no output is wider than its cell; the looks are for a person to judge.
+The tests check that no output is wider than its cell, and that axe-core finds nothing serious; the
+looks are for a person to judge. ``tests/support/compare_pictures.py`` compares two runs.
 """
 
 from __future__ import annotations
 
+from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import expect
 from support.hand_server import HandServer
@@ -42,6 +46,20 @@ ASK = f"{CELL}\n{PUZZLES['english'][0]}"
 COMPARE = ASK.replace("--enable-thinking", "--compare enable_thinking=true,false")
 #: What a cell shows, by the screenshot's name, and a text that is there when it is whole.
 SHOWN = {
+    "answer": ("%%qianfan_chat -n pythagoras -t 0.3\nExplain Pythagoras, please.", "hypotenuse"),
+    "chinese": ("%%qianfan_chat -n chinese\n请介绍长城", "城墙"),
+    "code": ("%%qianfan_complete\n# quicksort in Python", "pivot"),
+    "columns": (
+        "%%qianfan_chat -n beijing --compare temperature=0.1,0.5,0.9\nPlease introduce Beijing",
+        "Beijing",
+    ),
+    "keep": ("%qianfan keep 2", "kept"),
+    "history": ("%qianfan history -n pythagoras", "Explain Pythagoras"),
+    "status": ("%qianfan status", "Credentials"),
+    "help": ("%qianfan help", "%qianfan"),
+    "flags": ("%%qianfan_chat -h\n", "temperature"),
+    "dry-run": ("%%qianfan_chat --dry-run\nhi", "POST"),
+    "usage": ("%qianfan usage", "tokens"),
     "picture": (
         "%%qianfan_chat -m ernie-5.0 -n seen -i wide -i tall -i icon\nWhat is it?",
         "cannot see",
@@ -51,7 +69,6 @@ SHOWN = {
     "request": ("%qianfan request", "Came back"),
     "request-as": ("%qianfan request --as python", "enable_thinking"),
     "doctor": ("%qianfan doctor", "Python"),
-    "params-v2": ("%qianfan params enable_thinking=true seed=7", "thinking_budget"),
     "schema": (
         "%%qianfan_chat -m ernie-5.1 -n table --schema COUNTRY\nWhich cities are large?",
         "21893095",
@@ -64,54 +81,66 @@ SHOWN = {
         "%%qianfan_chat -m ernie-5.1 -n two --schema city --compare seed=1,2\nWhich city is large?",
         "21893095",
     ),
+    "params": ("%qianfan params enable_thinking=true seed=7", "thinking_budget"),
 }
-LOOKS = {
-    f"{theme.lower()}-{width}": {"theme": f"JupyterLab {theme}", "width": width, "height": 1000}
-    for theme, width in (("Light", 1200), ("Dark", 600))
-}
+THEMES, WIDTHS = ("Light", "Dark"), (1200, 760, 500)
+#: JupyterLab's own parts of an output are left out.
+OURS = ".qianfan-answer, .qianfan-params, .qianfan-controls, .qianfan-reply"
 
 
-@pytest.fixture(params=LOOKS)
-def look(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-def show_from_the_top(notebook: OpenNotebook, cell: int) -> None:
-    """Scroll so that a cell begins at the upper edge."""
-    cells = notebook.page.locator(".jp-CodeCell")
-    cells.nth(cell).evaluate("e => e.scrollIntoView({ block: 'start' })")
+def find_barriers(notebook: OpenNotebook) -> list[str]:
+    """List what axe-core finds in our outputs that shuts readers out: contrast, names, roles."""
+    axe = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8")
+    notebook.page.evaluate("source => { window.axe ?? window.eval(source) }", axe)
+    parts = [[part] for part in OURS.split(", ") if notebook.page.locator(part).count()]
+    found = notebook.page.evaluate("include => axe.run({ include })", parts)
+    assert found["passes"]
+    return [
+        f"{finding['id']}: {node['html']}"
+        for finding in found["violations"]
+        if finding["impact"] in {"serious", "critical"}
+        for node in finding["nodes"]
+    ]
 
 
 @pytest.mark.parametrize("language", PUZZLES)
-def test_thoughts_fit(
-    lab: Lab, open_notebook: OpenAndRun, hand: HandServer, look: str, language: str
+def test_thoughts_fit_and_are_accessible(
+    lab: Lab, open_notebook: OpenAndRun, hand: HandServer, language: str
 ) -> None:
     question, puzzle = PUZZLES[language]
-    name = f"thinking-{language}-{look}"
-    path = lab.write(f"{name}.ipynb", hand.setup(), f"{CELL}\n{question}")
-    notebook = open_notebook(path, **LOOKS[look])
+    path = lab.write(f"thinking-{language}.ipynb", hand.setup(), f"{CELL}\n{question}")
+    notebook = open_notebook(path)
     notebook.run_all()
     hand.think(puzzle.thought)
     expect(notebook.page.locator(".qianfan-state")).to_contain_text("tokens")
-    notebook.screenshot(f"{name}-live")
+    assert take_pictures(notebook, {1: f"thinking-{language}-live"}) == []
     hand.say(puzzle.right)
     hand.end()
     details = notebook.output(1).locator(".qianfan-answer details")
     details.wait_for()
     notebook.wait_idle()
-    notebook.screenshot(f"{name}-folded")
     details.locator("summary").click()
-    notebook.screenshot(f"{name}-opened")
-    assert notebook.overflow(1) == 0
+    assert take_pictures(notebook, {1: f"thinking-{language}"}) == []
 
 
-def test_what_is_shown_fits(run: OpenAndRun, look: str) -> None:
-    notebook = run(DRAW, *(cell for cell, _ in SHOWN.values()), **LOOKS[look])
-    wide = []
-    for number, (name, (_, text)) in enumerate(SHOWN.items(), 2):
+def test_what_is_shown_fits_and_is_accessible(run: OpenAndRun) -> None:
+    notebook = run(DRAW, *(cell for cell, _ in SHOWN.values()))
+    for number, (_, text) in enumerate(SHOWN.values(), 2):
         expect(notebook.output(number)).to_contain_text(text)
-        notebook.wait_idle()
-        show_from_the_top(notebook, number)
-        notebook.screenshot(f"{name}-{look}")
-        wide += [name] * bool(notebook.overflow(number))
-    assert wide == []
+    notebook.wait_idle()
+    assert take_pictures(notebook, dict(enumerate(SHOWN, 2))) == []
+
+
+def take_pictures(notebook: OpenNotebook, names: dict[int, str]) -> list[str]:
+    """Take a picture of each cell in each theme and width; return what is wrong there."""
+    wrong = []
+    for theme, width in product(THEMES, WIDTHS):
+        notebook.set_theme(f"JupyterLab {theme}")
+        notebook.resize(width, 3200)  # the tallest output is whole
+        notebook.page.wait_for_timeout(300)  # until JupyterLab has laid out its cells again
+        look = f"{theme.lower()}-{width}"
+        for cell, name in names.items():
+            notebook.picture(cell, f"{name}-{look}")
+            wrong += [f"{name}-{look} is too wide"] * bool(notebook.overflow(cell))
+        wrong += [f"{look}: {barrier}" for barrier in find_barriers(notebook)]
+    return wrong

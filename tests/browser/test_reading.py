@@ -85,13 +85,16 @@ LEFT = """element => {
     return range.getBoundingClientRect().left; }"""
 
 
-@pytest.mark.parametrize("width", [1200, 700])
-def test_answer_begins_at_the_left_edge_of_the_code(run: OpenAndRun, width: int) -> None:
-    notebook = run(WALL, width=width, height=800)
-    answer = notebook.output(1).locator(".qianfan-answer > p").first
-    answer.wait_for()
+def test_text_and_tables_begin_at_the_left_edge_of_the_code(run: OpenAndRun) -> None:
+    notebook = run("%%qianfan_chat\nPlease introduce Beijing", "%qianfan models")
+    notebook.wait_idle()
+    answer = notebook.output(1).locator(".qianfan-answer")
+    texts = [answer.locator("> p").first, answer.locator("table"), notebook.output(2).locator("td")]
     code = notebook.page.locator(".jp-CodeCell").nth(1).locator(".cm-line").first
-    assert abs(answer.evaluate(LEFT) - code.evaluate(LEFT)) < 1.5
+    for width in (1200, 761, 760, 500):  # JupyterLab's narrow layout begins at 760 pixels
+        notebook.resize(width, 800)
+        for text in texts:
+            assert abs(text.first.evaluate(LEFT) - code.evaluate(LEFT)) < 1.5, (width, text)
 
 
 def test_line_under_the_answer_tells_how_fast_it_comes(run: OpenAndRun) -> None:

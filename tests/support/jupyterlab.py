@@ -215,10 +215,20 @@ class OpenNotebook:
         """Wait until no cell is running or waiting to run."""
         self.page.wait_for_function(IS_IDLE, timeout=PATIENCE)
 
+    def set_theme(self, name: str) -> None:
+        """Change JupyterLab's theme, and wait until its style sheet is there."""
+        self.page.evaluate(SET_THEME, name)
+        self.page.locator(f"body[data-jp-theme-name={name!r}]").wait_for(state="attached")
+
     def screenshot(self, name: str) -> None:
         """Save a screenshot as ``build/screenshots/NAME.png``."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def picture(self, cell: int, name: str) -> None:
+        """Save a picture of a code cell, counted from 0, as ``build/screenshots/NAME.png``."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.locator(".jp-CodeCell").nth(cell).screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 class LabPage:
@@ -246,8 +256,8 @@ class LabPage:
         else:
             page.evaluate(OPEN, path.name)
         page.wait_for_function(IS_READY, timeout=PATIENCE)
-        page.evaluate(SET_THEME, theme)
         notebook = OpenNotebook(page, path, self._requested)
+        notebook.set_theme(theme)
         notebook.resize(width, height)
         return notebook
 

@@ -38,6 +38,7 @@ ATTRIBUTES |= {
 }
 ATTRIBUTES |= {
     ("div", "class"),
+    ("div", "tabindex"),
     ("span", "class"),
     ("code", "class"),
     ("img", "src"),
@@ -45,7 +46,7 @@ ATTRIBUTES |= {
 }
 # Styles of letters and of the space around them: nothing that loads, covers or hides.
 STYLES = (
-    "opacity|font-size|white-space|word-break|overflow-wrap|margin(?:-top|-bottom)?|text-align|list-style-type"
+    "opacity|font-size|white-space|word-break|overflow-wrap|margin(?:-top|-bottom|-left)?|text-align|list-style-type"
     "|contain|overflow-x|max-width|color|font-weight|font-style"
     "|padding(?:-left)?|border-left|background|width|min-width|cursor"
 )
@@ -53,6 +54,7 @@ VALUES = {
     "href": re.compile(r"(https?://|mailto:)[^\s]*", re.IGNORECASE),
     "rel": re.compile(r".*\bnoopener\b.*\bnoreferrer\b.*"),
     "start": re.compile(r"\d+"),
+    "tabindex": re.compile("0"),
     "style": re.compile(rf"(({STYLES}): ?((?!url|expression|attr)[\w.%#,()* -])+(; ?)?)+"),
     "class": re.compile(
         r"(qianfan-answer mathjax_ignore tex2jax_ignore)|mathjax_process tex2jax_process"

@@ -14,6 +14,7 @@ import nh3
 from qianfan_magic.views.rendering.highlight import COLORS, LANGUAGE_CLASSES
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.math import TYPESET
+from qianfan_magic.views.rendering.style import scrollable
 
 __all__ = ["MAX_IMAGE_BYTES", "WEB", "is_image", "sanitize"]
 
@@ -95,7 +96,7 @@ def sanitize(html: str, *, styled: bool = False) -> str:
         link_rel="noopener noreferrer nofollow",
     )
     # nh3 has decoded entities, and "&#x202e;" stands for an invisible character.
-    return _IMAGE.sub(_honest_image, _LINK.sub(_honest_link, escape_invisible(safe)))
+    return scrollable(_IMAGE.sub(_honest_image, _LINK.sub(_honest_link, escape_invisible(safe))))
 
 
 def is_image(source: str) -> bool:

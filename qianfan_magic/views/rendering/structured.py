@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.style import scrollable
 
 __all__ = ["structured_html", "structured_plain"]
 
@@ -65,7 +66,7 @@ def _columns(value: Any) -> list[str]:
 
 def _table(rows: Any) -> str:
     lines = "\n".join(f"<tr>{row}</tr>" for row in rows)
-    return f'<table style="margin: 0">\n<tbody>\n{lines}\n</tbody>\n</table>'
+    return scrollable(f'<table style="margin: 0">\n<tbody>\n{lines}\n</tbody>\n</table>')
 
 
 def _head(name: str) -> str:

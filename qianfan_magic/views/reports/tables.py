@@ -14,8 +14,7 @@ from qianfan_magic.doctor.finding import MARKS, Finding, summary
 from qianfan_magic.masking import mask_known
 from qianfan_magic.views.rendering.answer import line_html, message_bundle, wrap_answer
 from qianfan_magic.views.rendering.invisible import escape_invisible
-from qianfan_magic.views.rendering.math import IGNORED
-from qianfan_magic.views.rendering.style import inline
+from qianfan_magic.views.rendering.style import inline, scrollable
 
 __all__ = [
     "USAGE_HEADERS",
@@ -67,14 +66,10 @@ def table_bundle(
         Lines below the table.
     """
     below = [escape_invisible(note) for note in notes]
-    style = f"{inline('line')};{inline('below')}"
     html = rows_html(headers, rows, numbers)
-    html += "".join(f'\n<p style="{style}">{escape(note)}</p>' for note in below)
+    html += "".join(map(line_html, below))
     plain = [*plain_lines(headers, rows), *(f"[{note}]" for note in below)]
-    return {
-        "text/html": f'<div class="{IGNORED}" style="{inline("table")}">\n{html}\n</div>',
-        "text/plain": "\n".join(plain),
-    }
+    return {"text/html": wrap_answer(html), "text/plain": "\n".join(plain)}
 
 
 def plain_lines(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -102,7 +97,8 @@ def rows_html(
     ]
     head = f"<thead>{_row_html('th', headers, styles)}</thead>\n" if headers else ""
     lines = "\n".join(_row_html("td", row, styles) for row in cells)
-    return f'<table style="{inline("grid")}">\n{head}<tbody>\n{lines}\n</tbody>\n</table>'
+    body = f"{head}<tbody>\n{lines}\n</tbody>"
+    return scrollable(f'<table style="{inline("grid")}">\n{body}\n</table>')
 
 
 def _shown(rows: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -110,10 +106,10 @@ def _shown(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _row_html(tag: str, row: Sequence[str], styles: Sequence[str]) -> str:
-    cells = (
-        f'<{tag} style="{style}">{escape(text)}</{tag}>'
-        for text, style in zip(row, styles, strict=True)
-    )
+    cells = []
+    for text, style in zip(row, styles, strict=True):
+        element = tag if text else "td"  # a screen reader would announce an empty header
+        cells.append(f'<{element} style="{style}">{escape(text)}</{element}>')
     return f"<tr>{''.join(cells)}</tr>"
 
 

@@ -27,6 +27,20 @@ def test_answer_streams_into_a_widget_and_ends_as_plain_output(run: OpenAndRun) 
     notebook.screenshot("answer")
 
 
+def test_question_is_colored_as_text_and_all_else_as_python(run: OpenAndRun) -> None:
+    notebook = run("%%qianfan_chat\nThis is it and that", "x = this and that")
+    notebook.wait_idle()
+    words = [notebook.editor(cell).locator("span", has_text="and") for cell in (1, 2)]
+    expect(words[0]).to_have_count(0)
+    expect(words[1]).to_have_count(1)
+    notebook.editor(2).press("Control+Home")
+    notebook.page.keyboard.type("%%qianfan_chat\n")
+    expect(words[1]).to_have_count(0)
+    notebook.page.keyboard.press("ArrowUp")
+    notebook.page.keyboard.press("Delete")  # %qianfan_chat is no cell magic
+    expect(words[1]).to_have_count(1)
+
+
 def test_saved_notebook_shows_the_answer_without_widget_and_kernel(run: OpenAndRun) -> None:
     notebook = run(ASK)
     notebook.wait_idle()

@@ -42,6 +42,12 @@ def test_answer_streams_and_ends_as_plain_output(notebook: OpenNotebook) -> None
     assert notebook.page.locator(".qianfan-reply").count() == 0
 
 
+def test_question_is_colored_as_text(notebook: OpenNotebook) -> None:
+    expect(notebook.editor(2)).to_contain_text("The Great Wall")
+    expect(notebook.editor(2).locator("span")).to_have_count(0)
+    expect(notebook.editor(0).locator("span")).not_to_have_count(0)
+
+
 def test_slider_moves_and_the_next_request_carries_it(notebook: OpenNotebook) -> None:
     notebook.output(3).get_by_role("slider", name="temperature").fill("0.3")
     answer = notebook.run_code("%%qianfan_chat\nWhat did you receive?")

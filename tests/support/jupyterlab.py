@@ -202,6 +202,10 @@ class OpenNotebook:
         """Return the outputs of a code cell, counted from 0."""
         return self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-Cell-outputArea")
 
+    def editor(self, cell: int) -> Locator:
+        """Return the text of a code cell, counted from 0."""
+        return self.page.locator(".jp-CodeCell").nth(cell).locator(".cm-content")
+
     def overflow(self, cell: int) -> int:
         """Return how many pixels a cell's outputs are wider than their area."""
         return self.output(cell).evaluate("area => area.scrollWidth - area.clientWidth")

@@ -3,7 +3,7 @@
 // this replaces it by controls; those of older panels stay tables.
 
 export default () => {
-  const areas = new Set(); // elements in which a table may appear
+  const areas = new Map(); // elements in which a table may appear, with their observers
   // The model that `initialize` gets. anywidget (0.11) removes the listeners of a view's own
   // `model` when the view ends, and views end here while their controls stay.
   let model;
@@ -19,7 +19,7 @@ export default () => {
 
   async function render({ el }) {
     el.classList.add("qianfan-params");
-    mount(el, model);
+    mount(el, model, unwatch);
     const area = await areaOf(el);
     if (!area) return; // not JupyterLab: the widget itself stays
     watch(area);
@@ -28,15 +28,21 @@ export default () => {
 
   function watch(area) {
     if (areas.has(area)) return;
-    areas.add(area);
     const mountTables = () => {
       const current = model.get("current");
       if (!current) return;
-      area.querySelectorAll(`.${current}:has(> div > table)`).forEach((host) => mount(host, model));
+      const hosts = area.querySelectorAll(`.${current}:has(> div > table)`);
+      hosts.forEach((host) => mount(host, model, unwatch));
     };
     const observer = new MutationObserver(mountTables);
+    areas.set(area, observer);
     observer.observe(area, { childList: true, subtree: true });
     mountTables();
+  }
+
+  // A table of the next kernel may have the same number, and is not this model's.
+  function unwatch() {
+    areas.forEach((observer) => observer.disconnect());
   }
 
   return { initialize, render };
@@ -59,7 +65,8 @@ function part(tag, className, text = "") {
 
 const LOST = "The kernel was restarted or shut down: run this cell again.";
 
-function mount(host, model) {
+// Puts the controls of a model into an element; `onLost` is called when its kernel is gone.
+function mount(host, model, onLost) {
   host.replaceChildren();
   // Keeps JupyterLab's shortcuts (arrow keys select another cell) from acting on what is typed
   // here.
@@ -116,6 +123,7 @@ function mount(host, model) {
     message.textContent = LOST;
     message.classList.add("qianfan-error");
     removeListeners();
+    onLost();
   };
   const events = [
     ["change:offer", build],

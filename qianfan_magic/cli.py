@@ -10,7 +10,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.demo import (
     FIRST_NOTEBOOK,
@@ -20,6 +20,7 @@ from qianfan_magic.demo import (
     run_lab,
     stream_answer,
 )
+from qianfan_magic.embedded import ENGINE_NAMES
 from qianfan_magic.embedded.extras import missing_package_error
 from qianfan_magic.errors import QianfanError
 
@@ -90,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="run a notebook without a browser and write the executed copy into this folder",
     )
     _add_server_arguments(demo, "JupyterLab's port")
+    demo.set_defaults(engine=None)
     demo.set_defaults(run=run_demo)
     serve = commands.add_parser("serve", help="the embedded server alone, on 127.0.0.1")
     _add_server_arguments(serve, "the server's port")
@@ -101,9 +103,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_server_arguments(parser: argparse.ArgumentParser, port: str) -> None:
-    # The embedded server has one engine so far.
     parser.add_argument(
-        "--engine", choices=["scripted"], default="scripted", help="what generates the answers"
+        "--engine",
+        choices=ENGINE_NAMES,
+        default="scripted",
+        help="what generates the answers: a script, or a tiny real model (the default of demo, if "
+        "it can be had)",
     )
     parser.add_argument("--port", type=_port, default=0, help=f"{port}; 0 takes a free one")
     parser.add_argument("--seed", type=int, default=0, help="the same seed, the same answers")
@@ -168,9 +173,16 @@ def _embedded_server(arguments: argparse.Namespace, port: int) -> Iterator[Embed
         from qianfan_magic.embedded.server import EmbeddedServer
     except ImportError as error:
         raise missing_package_error(error) from None
-    server = EmbeddedServer(arguments.engine, seed=arguments.seed, port=port, pace=PACE)
+    options: dict[str, Any] = {"seed": arguments.seed, "port": port, "pace": PACE}
     try:
-        server.start()
+        server = EmbeddedServer(arguments.engine or "smollm2", **options)
+        try:
+            server.start()
+        except QianfanError as error:
+            if arguments.engine:
+                raise
+            print(f"{error.message}.\nSo a script answers, which knows a few questions.\n")
+            server = EmbeddedServer("scripted", **options).start()
     except OSError as error:
         raise QianfanError(
             f"Port {port} of 127.0.0.1 cannot be used: {error.strerror}", hint="Choose another."

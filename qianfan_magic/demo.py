@@ -28,9 +28,10 @@ __all__ = [
 ]
 
 #: The notebook that the demo opens, and ``--execute`` runs, unless another is named.
-FIRST_NOTEBOOK = "01_first_answer.ipynb"
-#: The question that is asked in the terminal.
+FIRST_NOTEBOOK = "00_start_here.ipynb"
+#: The question that is asked in the terminal, and the one for a real model, whose facts are wrong.
 QUESTION = "Please introduce The Great Wall"
+REAL_QUESTION = "Tell me a very short story about a lighthouse."
 #: Seconds that JupyterLab may take to start.
 START_SECONDS = 60
 #: Seconds that a cell of an executed notebook may take.
@@ -41,25 +42,27 @@ def stream_answer(server: EmbeddedServer) -> None:
     """Stream one answer of the embedded server into the terminal."""
     from qianfan_magic.api.client import QianfanClient
 
-    print(f"You:   {QUESTION}\nModel: ", end="", flush=True)
     with QianfanClient(server.settings()) as client:
-        for chunk in client.stream_chat([{"role": "user", "content": QUESTION}]):
+        card = client.service("chat", {}).card
+        label = card.label if card else ""
+        question = REAL_QUESTION if label else QUESTION
+        print(f"You:   {question}\nModel: ", end="", flush=True)
+        for chunk in client.stream_chat([{"role": "user", "content": question}]):
             print(chunk.text, end="", flush=True)
-    print("\n\nThat was the embedded server on this computer: no key, no network.\n", flush=True)
+    who = f"That was {label or 'the embedded server on this computer'}"
+    print(f"\n\n{who}.\nNo key, no network.\n", flush=True)
 
 
 def demo_environment(server: EmbeddedServer) -> dict[str, str]:
     """Return this process's environment, with the server's keys instead of the user's."""
-    from qianfan_magic.embedded.server import CHAT_MODEL, COMPLETION_MODEL
-
     inherited = {n: value for n, value in os.environ.items() if not n.startswith("QIANFAN_")}
     no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
     return {
         **inherited,
         **server.environment(),
         "QIANFAN_DOT_ENV_CONFIG_FILE": os.devnull,  # the user's .env leads to another server
-        "QIANFAN_MODEL": CHAT_MODEL,
-        "QIANFAN_COMPLETE_MODEL": COMPLETION_MODEL,
+        "QIANFAN_MODEL": server.models["chat"],
+        "QIANFAN_COMPLETE_MODEL": server.models["completion"],
         "QIANFAN_DISABLE_CACHE": "true",
         # Of the user's variables only this one has to do with the front end.
         "QIANFAN_LIVE": os.environ.get("QIANFAN_LIVE", "auto"),

@@ -8,6 +8,7 @@ import socket
 import struct
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, ClassVar
 
 from tornado.iostream import StreamClosedError
@@ -16,8 +17,9 @@ from tornado.web import RequestHandler
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.embedded.faults import Fault, ServiceError
 from qianfan_magic.embedded.request import ServerRequest
-from qianfan_magic.embedded.responses import Answer
-from qianfan_magic.embedded.state import ReceivedRequest, ServerState
+from qianfan_magic.embedded.responses import Answer, Ending
+from qianfan_magic.embedded.state import Generate, ReceivedRequest, ServerState
+from qianfan_magic.errors import QianfanError
 
 __all__ = ["BaseHandler", "ServiceHandler", "UnknownPathHandler"]
 
@@ -120,10 +122,13 @@ class ServiceHandler(BaseHandler):
         The API version of the path.
     end
         Text that ends a stream.
+    internal_error
+        The code of an error of the service itself.
     """
 
     version: ClassVar[ApiVersion]
     end: ClassVar[str] = ""
+    internal_error: ClassVar[int | str]
 
     @abstractmethod
     def authenticate(self) -> None:
@@ -136,6 +141,10 @@ class ServiceHandler(BaseHandler):
     @abstractmethod
     def answer(self, request: ServerRequest) -> Answer:
         """Return the engine's answer in this version's format."""
+
+    @abstractmethod
+    def empty_answer(self, request: ServerRequest) -> Answer:
+        """Return the answer that a model is about to generate, in this version's format."""
 
     def with_fields(self, payload: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return an answer or a chunk with the fields of a fault added."""
@@ -152,6 +161,9 @@ class ServiceHandler(BaseHandler):
         except ServiceError as error:
             self.write_service_error(error)
             return
+        if self.state.generate:
+            await self._generate(request, self.state.generate)
+            return
         answer = self.answer(request)
         tokens = answer.prompt_tokens, answer.completion_tokens
         for name, value in self.state.rate_limits.count(*tokens, self.version).items():
@@ -160,6 +172,40 @@ class ServiceHandler(BaseHandler):
             await self._stream(answer)
         else:
             self.write_payload(self._with_fault_fields(answer.whole()))
+
+    async def _generate(self, request: ServerRequest, generate: Generate) -> None:
+        """Respond with what a model generates, as it generates it."""
+        answer, pieces = self.empty_answer(request), list[str]()
+        counted = self.state.rate_limits.count(answer.prompt_tokens, 0, self.version)
+        for name, value in counted.items():
+            self.set_header(name, value)
+        if request.stream:
+            self.set_header("Content-Type", "text/event-stream;charset=utf-8")
+        try:
+            async with aclosing(generate(request)) as generated:
+                async for piece in generated:
+                    if self.received.closed_early:
+                        return
+                    if isinstance(piece, Ending):
+                        answer.finish("".join(pieces), piece)
+                        break
+                    if request.stream:
+                        await self._send(answer.generated_chunk(piece, len(pieces)))
+                    pieces.append(piece)
+            if request.stream:
+                await self._send(answer.last_chunk(len(pieces)))
+                self.write(self.end)
+            else:
+                self.write_payload(answer.whole())
+        except StreamClosedError:
+            self.received.closed_early = True
+        except QianfanError as error:
+            self.write_error_payload(self.internal_error, error.message)
+
+    async def _send(self, chunk: dict[str, Any]) -> None:
+        self.write_event(chunk)
+        await self.flush()
+        self.received.sent += 1
 
     def _with_fault_fields(self, payload: dict[str, Any]) -> dict[str, Any]:
         fields = self.fault.fields if self.fault else {}
@@ -173,9 +219,7 @@ class ServiceHandler(BaseHandler):
                 if fault and number == fault.after:
                     await self.inject_fault(fault)
                     return
-                self.write_event(self._with_fault_fields(chunk))
-                await self.flush()
-                self.received.sent += 1
+                await self._send(self._with_fault_fields(chunk))
                 # Read for each chunk, since it may be set while a stream is under way.
                 if self.state.pace:
                     await asyncio.sleep(self.state.pace)

@@ -40,6 +40,7 @@ class V1ServiceHandler(ServiceHandler):
     """A model of version 1, whose path names the folder (the kind of service) and the endpoint."""
 
     version = ApiVersion.V1
+    internal_error = 336000
 
     async def get(self, folder: str, endpoint: str) -> None:
         """Reject every method but POST."""
@@ -61,8 +62,13 @@ class V1ServiceHandler(ServiceHandler):
     def parse(self, *path_arguments: str) -> ServerRequest:
         """Validate the body for the folder and the endpoint of the path."""
         folder, endpoint = path_arguments
-        return parse_request(folder, endpoint, self.request.body, self.state.seed)
+        body, cards = self.request.body, self.state.cards
+        return parse_request(folder, endpoint, body, self.state.seed, cards)
 
     def answer(self, request: ServerRequest) -> AnswerV1:
         """Return the engine's answer."""
         return AnswerV1(request, self.state.engine(request))
+
+    def empty_answer(self, request: ServerRequest) -> AnswerV1:
+        """Return the answer that a model is about to generate."""
+        return AnswerV1(request, "")

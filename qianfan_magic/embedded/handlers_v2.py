@@ -11,7 +11,7 @@ from qianfan_magic.embedded import responses_v2
 from qianfan_magic.embedded.faults import ServiceError
 from qianfan_magic.embedded.handlers import BaseHandler, ServiceHandler
 from qianfan_magic.embedded.request import ServerRequest
-from qianfan_magic.embedded.validation_v2 import MODELS, parse_request
+from qianfan_magic.embedded.validation_v2 import models_of, parse_request
 
 __all__ = ["BearerTokenHandler", "ModelListHandler", "V2ServiceHandler", "V2UnknownPathHandler"]
 
@@ -95,7 +95,7 @@ class ModelListHandler(V2Handler):
         except ServiceError as error:
             self.write_service_error(error)
             return
-        self.write_payload(responses_v2.model_list(MODELS))
+        self.write_payload(responses_v2.model_list(models_of(self.state.cards)))
 
 
 class V2UnknownPathHandler(V2Handler):
@@ -113,6 +113,7 @@ class V2ServiceHandler(V2Handler, ServiceHandler):
 
     version = ApiVersion.V2
     end = "data: [DONE]\n\n"
+    internal_error = "internal_error"
 
     def initialize(self, kind: Kind, **shared: Any) -> None:  # type: ignore[override]
         """Store the kind of service that the path stands for."""
@@ -129,12 +130,16 @@ class V2ServiceHandler(V2Handler, ServiceHandler):
     def parse(self, *path_arguments: str) -> ServerRequest:
         """Validate the body."""
         del path_arguments
-        return parse_request(self.kind, self.request.body, self.state.seed)
+        return parse_request(self.kind, self.request.body, self.state.seed, self.state.cards)
 
     def answer(self, request: ServerRequest) -> responses_v2.AnswerV2:
         """Return the engine's answer, after its reasoning if the model thinks."""
         reasoning = self.state.reasoning(request) if request.thinks else ""
         return responses_v2.AnswerV2(request, self.state.engine(request), reasoning)
+
+    def empty_answer(self, request: ServerRequest) -> responses_v2.AnswerV2:
+        """Return the answer that a model is about to generate."""
+        return responses_v2.AnswerV2(request, "", "")
 
     def with_fields(self, payload: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return an answer or a chunk with the fields of a fault added."""

@@ -6,12 +6,13 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.embedded.request import ServerRequest
 
-__all__ = ["Answer", "truncate"]
+__all__ = ["Answer", "Ending", "truncate"]
 
 #: A Chinese character, line ends, or a word with the spaces after it.
 _TOKENS = re.compile(r"[\u3000-\u9fff\uff00-\uffef]|\n+|[^\s\u3000-\u9fff\uff00-\uffef]+[ \t]*|\s+")
@@ -19,6 +20,26 @@ _TOKENS = re.compile(r"[\u3000-\u9fff\uff00-\uffef]|\n+|[^\s\u3000-\u9fff\uff00-
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz0123456789"
 #: Largest number of tokens per chunk.
 _MAX_CHUNK_TOKENS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an answer ended that a model has generated.
+
+    Attributes
+    ----------
+    finish_reason
+        ``"stop"``, or ``"length"`` if it reached the largest number of tokens.
+    stop_text
+        The stop text that ended it; empty if none did.
+    prompt_tokens, completion_tokens
+        Tokens as the model counts them.
+    """
+
+    finish_reason: str
+    stop_text: str
+    prompt_tokens: int
+    completion_tokens: int
 
 
 class Answer(ABC):
@@ -54,6 +75,18 @@ class Answer(ABC):
     @abstractmethod
     def chunks(self) -> Iterator[dict[str, Any]]:
         """Yield the answer as the events of a stream."""
+
+    @abstractmethod
+    def generated_chunk(self, text: str, number: int) -> dict[str, Any]:
+        """Return an event with what a model has just generated; the first has the number 0."""
+
+    @abstractmethod
+    def finish(self, text: str, ending: Ending) -> None:
+        """Take over the whole text that a model has generated, and how it ended."""
+
+    @abstractmethod
+    def last_chunk(self, number: int) -> dict[str, Any]:
+        """Return the event that follows the chunks of a finished answer."""
 
     def _split(self, text: str) -> list[str]:
         """Split a text into pieces of one to four tokens; an empty text is one empty piece."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.embedded.request import ServerRequest
-from qianfan_magic.embedded.responses import Answer, truncate
+from qianfan_magic.embedded.responses import Answer, Ending, truncate
 
 __all__ = ["AnswerV1"]
 
@@ -29,11 +29,20 @@ class AnswerV1(Answer):
             start, found, _ = text.partition(stop)
             text = start + found  # version 1 includes the stop text in the answer
         self._text, self._is_truncated = truncate(text, request.parameters.get("max_tokens"))
+        self._completion_tokens = estimate_tokens(self._text)
+        self._stop_text = ""
 
     @property
     def completion_tokens(self) -> int:
         """Estimated tokens of the answer."""
-        return estimate_tokens(self._text)
+        return self._completion_tokens
+
+    def finish(self, text: str, ending: Ending) -> None:
+        """Take over the whole text that a model has generated, and how it ended."""
+        self._stop_text = ending.stop_text
+        self._text, self._is_truncated = text + ending.stop_text, ending.finish_reason == "length"
+        self.prompt_tokens = ending.prompt_tokens
+        self._completion_tokens = ending.completion_tokens
 
     def whole(self) -> dict[str, Any]:
         """Return the answer as one JSON object."""
@@ -56,6 +65,17 @@ class AnswerV1(Answer):
                 usage = self._usage(tokens - tokens_before, tokens)
             position = {"sentence_id": number, "is_end": is_last}
             yield self._payload(position, piece, usage, is_last=is_last)
+
+    def generated_chunk(self, text: str, number: int) -> dict[str, Any]:
+        """Return an event with what a model has just generated; tokens come with the last."""
+        position = {"sentence_id": number, "is_end": False}
+        unknown = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        return self._payload(position, text, unknown, is_last=False)
+
+    def last_chunk(self, number: int) -> dict[str, Any]:
+        """Return the event with the tokens, and with the stop text, which is part of the answer."""
+        position, tokens = {"sentence_id": number, "is_end": True}, self.completion_tokens
+        return self._payload(position, self._stop_text, self._usage(tokens, tokens), is_last=True)
 
     def _payload(
         self, position: dict[str, Any], text: str, usage: dict[str, int], *, is_last: bool

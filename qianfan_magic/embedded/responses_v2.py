@@ -8,7 +8,7 @@ from typing import Any
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.embedded.request import ServerRequest
-from qianfan_magic.embedded.responses import Answer, truncate
+from qianfan_magic.embedded.responses import Answer, Ending, truncate
 
 __all__ = ["AnswerV2", "error", "model_list", "with_fields"]
 
@@ -93,6 +93,7 @@ class AnswerV2(Answer):
         self._text, text_is_truncated = truncate(text, max_tokens)
         is_truncated = reasoning_is_truncated or text_is_truncated
         self._finish_reason = "length" if is_truncated else "stop"
+        self._completion_tokens = estimate_tokens(self._text) + self._reasoning_tokens
         self._search_results = _search(parameters)
         if not is_truncated:
             self._text += "".join(f"^[{row['index']}]^" for row in self._search_results)
@@ -100,7 +101,13 @@ class AnswerV2(Answer):
     @property
     def completion_tokens(self) -> int:
         """Estimated tokens of the reasoning and the answer."""
-        return estimate_tokens(self._text) + self._reasoning_tokens
+        return self._completion_tokens
+
+    def finish(self, text: str, ending: Ending) -> None:
+        """Take over the whole text that a model has generated, and how it ended."""
+        self._text, self._finish_reason = text, ending.finish_reason
+        self.prompt_tokens = ending.prompt_tokens
+        self._completion_tokens = ending.completion_tokens
 
     def whole(self) -> dict[str, Any]:
         """Return the answer as one JSON object."""
@@ -117,18 +124,29 @@ class AnswerV2(Answer):
         """Yield the answer as the events of a stream, the reasoning first."""
         if self._request.kind == "completion":
             choices: list[dict[str, Any]] = [{"text": piece} for piece in self._split(self._text)]
-            end: dict[str, Any] = {"text": ""}
         else:
             choices = [{"delta": delta} for delta in self._deltas()]
-            end = {"delta": {"content": ""}}
         found = self._found()
         for choice in choices:
             yield self._payload({**choice, "flag": 0}, ".chunk") | found
             found = {}
-        # The finish reason comes in a chunk of its own, without text.
+        yield self.last_chunk(len(choices)) | found
+
+    def generated_chunk(self, text: str, number: int) -> dict[str, Any]:
+        """Return an event with what a model has just generated."""
+        role = {} if number else {"role": "assistant"}
+        is_chat = self._request.kind == "chat"
+        choice = {"delta": {"content": text, **role}} if is_chat else {"text": text}
+        return self._payload({**choice, "flag": 0}, ".chunk")
+
+    def last_chunk(self, number: int) -> dict[str, Any]:
+        """Return the event with the finish reason, which comes without text."""
+        del number
+        is_chat = self._request.kind == "chat"
+        end: dict[str, Any] = {"delta": {"content": ""}} if is_chat else {"text": ""}
         end |= {"finish_reason": self._finish_reason, "flag": 0}
         usage = {"usage": self._usage()} if self._request.include_usage else {}
-        yield self._payload(end, ".chunk") | usage | found
+        return self._payload(end, ".chunk") | usage
 
     def _found(self) -> dict[str, Any]:
         """Return the sources of a web search, as a field beside the choices."""

@@ -19,9 +19,11 @@ from tornado.web import Application
 
 from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import Settings
+from qianfan_magic.api.types import BOTH, Kind
 from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.embedded.auth import TOKEN_LIFE, Authenticator
-from qianfan_magic.embedded.engines import ENGINES
+from qianfan_magic.embedded.engines import SCRIPTED
+from qianfan_magic.embedded.engines.smollm2 import SmolLM2
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.handlers import BaseHandler, UnknownPathHandler
 from qianfan_magic.embedded.handlers_v1 import AccessTokenHandler, V1ServiceHandler
@@ -54,7 +56,7 @@ class EmbeddedServer:
     Parameters
     ----------
     engine
-        Name of the engine that writes the answers: ``"scripted"``.
+        Name of the engine that writes the answers, one of `ENGINE_NAMES`.
     seed
         Seed of the answers; equal seeds give the same answers in the same chunks.
     port
@@ -87,12 +89,15 @@ class EmbeddedServer:
         token_life: float = TOKEN_LIFE,
     ) -> None:
         self._state = ServerState(
-            engine=ENGINES[engine],
-            reasoning=ENGINES[engine].reasoning,
+            engine=SCRIPTED,
+            reasoning=SCRIPTED.reasoning,
             seed=seed,
             pace=pace,
             authenticator=Authenticator(token_life=token_life),
         )
+        self._model = SmolLM2(seed) if engine == "smollm2" else None
+        if self._model:
+            self._state.generate, self._state.cards = self._model.generate, self._model.cards
         self._port = port
         self._started = threading.Event()
         self._failure: OSError | None = None
@@ -126,7 +131,14 @@ class EmbeddedServer:
 
     @engine.setter
     def engine(self, engine: Callable[[ServerRequest], str]) -> None:
-        self._state.engine = engine
+        self._state.engine, self._state.generate = engine, None
+
+    @property
+    def models(self) -> dict[Kind, str]:
+        """The model that answers where none is named, for each kind of request."""
+        if self._model:
+            return dict.fromkeys(BOTH, self._model.name)
+        return {"chat": CHAT_MODEL, "completion": COMPLETION_MODEL}
 
     @property
     def pace(self) -> float:
@@ -169,8 +181,8 @@ class EmbeddedServer:
                 "iam_base_url": self.base_url,
                 "proxy": "",
                 "disable_cache": True,
-                "model": CHAT_MODEL,
-                "complete_model": COMPLETION_MODEL,
+                "model": self.models["chat"],
+                "complete_model": self.models["completion"],
                 **others,
             },
         )
@@ -199,7 +211,11 @@ class EmbeddedServer:
         ------
         OSError
             If the port is in use.
+        QianfanError
+            If the engine's model cannot be had, or does not run on this processor.
         """
+        if self._model:
+            self._model.start()
         self._thread.start()
         self._started.wait()
         if self._failure:
@@ -211,6 +227,8 @@ class EmbeddedServer:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
+        if self._model:
+            self._model.stop()
 
     def __enter__(self) -> Self:
         return self.start()

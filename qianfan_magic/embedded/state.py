@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
+from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.embedded.auth import Authenticator
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.request import ServerRequest
+from qianfan_magic.embedded.responses import Ending
 
-__all__ = ["RateLimits", "ReceivedRequest", "ServerState"]
+__all__ = ["Generate", "RateLimits", "ReceivedRequest", "ServerState"]
 
+#: Yields the pieces of an answer's text, and at last how it ended.
+Generate = Callable[[ServerRequest], AsyncGenerator["str | Ending"]]
 #: Requests and tokens per minute that the headers claim as limits, by the last part of their names.
 LIMITS = {"Requests": 3_000, "Input-Tokens": 300_000, "Output-Tokens": 100_000}
 #: Seconds after which the counts start from zero.
@@ -100,6 +104,11 @@ class ServerState:
         Returns the text of the answer to a request.
     reasoning
         Returns the model's reasoning, for a request with `ServerRequest.thinks`.
+    generate
+        Generates the answer to a request piece by piece, in place of `engine`; None if no model
+        does.
+    cards
+        Cards of the engine's own model.
     seed
         Seed of the answers, for requests that bring none.
     pace
@@ -116,6 +125,8 @@ class ServerState:
 
     engine: Callable[[ServerRequest], str]
     reasoning: Callable[[ServerRequest], str]
+    generate: Generate | None = None
+    cards: tuple[Card, ...] = ()
     seed: int = 0
     pace: float = 0.0
     authenticator: Authenticator = field(default_factory=Authenticator)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from qianfan_magic.api.catalogue.cards import package_cards
+from qianfan_magic.api.catalogue.cards import Card, package_cards
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.api.wire import v1
 from qianfan_magic.embedded.faults import ServiceError
@@ -39,7 +40,9 @@ CODES = ErrorCodes(
 )
 
 
-def parse_request(folder: str, endpoint: str, content: bytes, seed: int) -> ServerRequest:
+def parse_request(
+    folder: str, endpoint: str, content: bytes, seed: int, cards: Iterable[Card] = ()
+) -> ServerRequest:
     """Validate a request.
 
     Parameters
@@ -50,6 +53,8 @@ def parse_request(folder: str, endpoint: str, content: bytes, seed: int) -> Serv
         The body.
     seed
         The server's seed.
+    cards
+        Cards of models of the engine's own.
 
     Raises
     ------
@@ -57,7 +62,8 @@ def parse_request(folder: str, endpoint: str, content: bytes, seed: int) -> Serv
         With the service's error code.
     """
     kind = _KINDS[folder]
-    card = next((card for key, card in MODELS.items() if endpoint.endswith(key)), None)
+    served = [*MODELS.values(), *(card for card in cards if card.version == ApiVersion.V1)]
+    card = next((card for card in served if endpoint.endswith(card.key)), None)
     if card is None or kind not in card.kinds:
         raise ServiceError(336005, "API name not exist")
     body = parse_json_object(content, CODES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,13 +23,11 @@ from qianfan_magic.embedded.validation import (
     read_text,
 )
 
-__all__ = ["CODES", "MODELS", "parse_request"]
+__all__ = ["CODES", "models_of", "parse_request"]
 
 _CARDS = {
     card.model or card.name: card for card in package_cards() if card.version == ApiVersion.V2
 }
-#: The models that are served, by the names that requests use; those that have ended are refused.
-MODELS = {name: card for name, card in _CARDS.items() if card.ends is None}
 CODES = ErrorCodes(
     version=ApiVersion.V2,
     malformed="malformed_json",
@@ -45,7 +44,18 @@ SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TYPES: dict[str, Any] = {"tools": list, "tool_choice": str | dict}
 
 
-def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
+def models_of(cards: Iterable[Card] = ()) -> dict[str, Card]:
+    """Return the models that are served, by the names that requests use.
+
+    They are the service's, without those that have ended, and those of the engine's own cards.
+    """
+    served = {name: card for name, card in _CARDS.items() if card.ends is None}
+    return served | {card.name: card for card in cards if card.version == ApiVersion.V2}
+
+
+def parse_request(
+    kind: Kind, content: bytes, seed: int, cards: Iterable[Card] = ()
+) -> ServerRequest:
     """Validate a request.
 
     Parameters
@@ -56,6 +66,8 @@ def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
         The body.
     seed
         The server's seed.
+    cards
+        Cards of models of the engine's own.
 
     Raises
     ------
@@ -63,7 +75,7 @@ def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
         With the service's error code and HTTP status code.
     """
     body = parse_json_object(content, CODES)
-    card = _read_model(body.get("model"), kind)
+    card = _read_model(body.get("model"), kind, models_of(cards))
     stream = read_bool(body, "stream", CODES)
     include_usage = _read_stream_options(body, stream=stream)
     schema = _read_schema(body.get("response_format"))
@@ -90,17 +102,17 @@ def parse_request(kind: Kind, content: bytes, seed: int) -> ServerRequest:
     return request
 
 
-def _read_model(name: Any, kind: Kind) -> Card:
+def _read_model(name: Any, kind: Kind, models: Mapping[str, Card]) -> Card:
     if not isinstance(name, str) or not name:
         raise ServiceError("invalid_model", "model is empty")
-    if name in _CARDS and name not in MODELS:
+    if name in _CARDS and name not in models:
         raise ServiceError("model_offline", "The model has been taken offline.", 403)
-    if name not in MODELS:
+    if name not in models:
         message = "The model does not exist or you do not have access to it."
         raise ServiceError("invalid_model", message, 401)
-    if kind not in MODELS[name].kinds:
+    if kind not in models[name].kinds:
         raise ServiceError("invalid_model", f"The model does not support {kind}")
-    return MODELS[name]
+    return models[name]
 
 
 def _read_stream_options(body: dict[str, Any], *, stream: bool) -> bool:

@@ -9,6 +9,7 @@ from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.config.credentials import KEYLESS
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.conversation.turn import short_name
+from qianfan_magic.embedded import ENGINE_NAMES
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.magics.command import Command, add_output
@@ -100,7 +101,8 @@ class ServiceCommands:
             if name in BY_NAME and not service.takes(BY_NAME[name], kind)
         )
         note = f"; does not take {untaken}" if untaken else ""
-        return f"{service.name} (version {service.version}){note}"
+        label = f": {service.label}" if service.label != service.name else ""
+        return f"{service.name} (version {service.version}){label}{note}"
 
     def _demo(self, arguments: argparse.Namespace) -> None:
         context, engine, seed = self._context, arguments.engine, arguments.seed
@@ -108,9 +110,13 @@ class ServiceCommands:
         context.start_demo(engine, seed)
         if name:
             context.shell.user_ns[name] = context.session.server
+        default = context.default_service()
+        card = default[0].card if default else None
         show(
             f"The embedded server is running (engine: {engine}, seed: {seed}): no key "
-            "is needed, and nothing leaves this computer.\nTo use Qianfan itself, put your keys "
+            "is needed, and nothing leaves this computer.\n"
+            + (f"It answers with {card.label}.\n" if card and card.label else "")
+            + "To use Qianfan itself, put your keys "
             "into .env, remove this line and restart the kernel."
         )
 
@@ -132,9 +138,11 @@ class ServiceCommands:
 
 
 def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
-    # The embedded server has one engine so far.
     parser.add_argument(
-        "--engine", choices=["scripted"], default="scripted", help="what generates the answers"
+        "--engine",
+        choices=ENGINE_NAMES,
+        default="scripted",
+        help="what generates the answers: a script, or a tiny real model",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same answers")
     add_output(parser, "also bind the server, to see what it received")

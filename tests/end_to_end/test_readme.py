@@ -40,7 +40,7 @@ def test_every_dependency_has_its_line_in_the_table() -> None:
     section = README[README.index("## Dependencies") : README.index("## Tests")]
     unnamed = {
         "qianfan-magic",
-        *("types-requests", "types-Pygments", "types-pexpect"),
+        *("types-requests", "types-Pygments", "types-pexpect", "types-tqdm"),
     }  # itself, and the types that mypy reads
     assert {name for name in names - unnamed if name not in section} == set()
 

@@ -19,7 +19,7 @@ def main() -> None:
         notebook = nbformat.read(path, as_version=4)
         metadata = copy.deepcopy(notebook.metadata)
         resources = {"metadata": {"path": str(path.parent)}}
-        client = NotebookClient(notebook, timeout=120, record_timing=False, resources=resources)
+        client = NotebookClient(notebook, timeout=300, record_timing=False, resources=resources)
         client.execute()
         notebook.metadata = metadata
         nbformat.write(notebook, path)

@@ -15,7 +15,15 @@ from typing import Any
 
 from qianfan_magic.api.types import ApiVersion, Kind
 
-__all__ = ["CHAT", "Card", "ended_hint", "key_of", "package_cards", "read_cards_document"]
+__all__ = [
+    "CHAT",
+    "Card",
+    "embedded_cards",
+    "ended_hint",
+    "key_of",
+    "package_cards",
+    "read_cards_document",
+]
 
 #: Value of `Card.kinds` for a model that only chats.
 CHAT: tuple[Kind, ...] = ("chat",)
@@ -60,6 +68,9 @@ class Card:
         Whether the model accepts ``reasoning_effort``.
     defaults
         Values that the service uses for parameters that a request leaves out, by name.
+    label
+        What the line below an answer says instead of the name; set for the models that only the
+        embedded server has.
     ends
         The day from which the service no longer offers the model; None if none is announced.
     successor
@@ -84,6 +95,7 @@ class Card:
     prefix: bool = False
     effort: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    label: str = ""
     ends: date | None = None
     successor: str = ""
     source: str = ""
@@ -107,13 +119,24 @@ def key_of(name: str) -> str:
 
 @cache
 def package_cards() -> tuple[Card, ...]:
-    """Return the cards of this package, which the file ``models.toml`` beside this module lists.
+    """Return the cards of the service's models, from ``models.toml`` beside this module.
 
     Examples
     --------
     >>> next(card.max_characters for card in package_cards() if card.name == "Dolly-12B")
     4800
     """
+    return tuple(card for card in _all_cards() if not card.label)
+
+
+@cache
+def embedded_cards() -> tuple[Card, ...]:
+    """Return the cards of the models that only the embedded server has; no list names them."""
+    return tuple(card for card in _all_cards() if card.label)
+
+
+@cache
+def _all_cards() -> tuple[Card, ...]:
     # Imported late: `%load_ext` needs no card yet.
     import tomllib
 

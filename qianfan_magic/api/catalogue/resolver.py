@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from qianfan_magic.api.catalogue.cards import Card, key_of, package_cards
+from qianfan_magic.api.catalogue.cards import Card, embedded_cards, key_of, package_cards
 from qianfan_magic.api.catalogue.parameter import Parameter
 from qianfan_magic.api.catalogue.parameters import is_supported
 from qianfan_magic.api.config.credentials import needed_variables
@@ -60,6 +60,11 @@ class Service:
     card: Card | None = None
 
     @property
+    def label(self) -> str:
+        """What the line below an answer calls the service."""
+        return (self.card.label if self.card else "") or self.name
+
+    @property
     def can_json(self) -> bool:
         """Whether a request may ask for JSON; version 2 documents that for every chat model."""
         return self.card.json if self.card else self.version == ApiVersion.V2
@@ -105,8 +110,9 @@ class Catalogue:
     def __init__(self, others: Iterable[Card] = ()) -> None:
         own = {card.key: card for card in others}
         self.cards = (*(c for c in package_cards() if c.key not in own), *own.values())
+        self._known = (*self.cards, *(c for c in embedded_cards() if c.key not in own))
         self._by_key: dict[str, list[Card]] = {}
-        for card in self.cards:
+        for card in self._known:
             for key in {card.key, key_of(card.endpoint)} - {""}:
                 self._by_key.setdefault(key, []).append(card)
 
@@ -122,7 +128,7 @@ class Catalogue:
         prefix of its own before it (``ngxxxol8_test1``), so an endpoint that ends with a model's
         name (``ngxxxol8_dolly_12b``) is taken for that model.
         """
-        cards = [c for c in self.cards if c.version == ApiVersion.V1 and kind in c.kinds]
+        cards = [c for c in self._known if c.version == ApiVersion.V1 and kind in c.kinds]
         for card in cards:
             if card.endpoint == endpoint:
                 return card

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qianfan_magic.embedded.engines import reasoning, scripted
 from qianfan_magic.embedded.request import ServerRequest
 
-__all__ = ["ENGINES", "Engine"]
+__all__ = ["SCRIPTED", "Engine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +31,5 @@ class Engine:
         return self.answer(request)
 
 
-#: The engines by name; ``%qianfan demo --engine`` chooses one.
-ENGINES = {"scripted": Engine(scripted.answer, reasoning.reasoning)}
+#: The engine that knows some answers by heart.
+SCRIPTED = Engine(scripted.answer, reasoning.reasoning)

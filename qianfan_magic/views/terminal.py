@@ -119,6 +119,7 @@ class MarkdownView(TerminalView):
 
     def __init__(self, console: Console) -> None:
         super().__init__()
+        self._console = console
         self._writer = _Writer(console)
 
     def _write(self, text: str, section: str) -> None:
@@ -137,9 +138,10 @@ class MarkdownView(TerminalView):
         if self._has_text and self._section == THINKING:
             sys.stdout.write("\n")
         below = [f"[{escape_invisible(line)}]" for line in output.below(pace=True)]
-        blank = [""] * bool(below and (self._writer.has_text or self._has_text))
-        sys.stdout.write("".join(f"{line}\n" for line in [*blank, *below]))
-        sys.stdout.flush()
+        if below and (self._writer.has_text or self._has_text):
+            self._console.print()
+        for line in below:
+            self._console.print(Text(line))
 
 
 class MarkdownColumns:

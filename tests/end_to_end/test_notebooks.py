@@ -13,8 +13,9 @@ import nbformat
 
 from qianfan_magic.api.catalogue.cards import package_cards
 
-PATHS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
+LESSONS = Path(__file__).parents[2] / "notebooks"
+PATHS = sorted(LESSONS.rglob("*.ipynb"))
+NOTEBOOKS = {str(path.relative_to(LESSONS)): nbformat.read(path, as_version=4) for path in PATHS}
 
 #: What differs between runs or computers: its pattern, and an example that the pattern finds.
 #: nbval compares the outputs strictly, so none of this may stand in them.
@@ -69,7 +70,7 @@ def shows(source: str) -> bool:
 
 
 def test_notebooks_are_valid_and_run_in_any_python_kernel():
-    assert PATHS[0].name == "00_start_here.ipynb"
+    assert PATHS[0] == LESSONS / "00_start_here.ipynb"
     for name, notebook in NOTEBOOKS.items():
         nbformat.validate(notebook)
         assert notebook.metadata.kernelspec.name == "python3", name

@@ -47,7 +47,8 @@ def test_terminal_renders_each_block_when_it_is_finished(ipython):
 
 
 def test_terminal_shows_code_in_color_within_its_width(ipython):
-    ipython.chat("What is the theorem of Pythagoras?")
+    parameters = "--temperature 0.25 --penalty-score 1.25"  # a long line below the answer
+    ipython.chat("What is the theorem of Pythagoras?", parameters)
     written = ipython.rest()
     assert "hypotenuse" in written
     lines = lines_at_the_end(written)

@@ -15,7 +15,7 @@ LESSONS = Path(__file__).parents[2] / "notebooks"
 
 
 def main() -> None:
-    for path in sorted(LESSONS.glob("*.ipynb")):
+    for path in sorted(LESSONS.rglob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         metadata = copy.deepcopy(notebook.metadata)
         resources = {"metadata": {"path": str(path.parent)}}

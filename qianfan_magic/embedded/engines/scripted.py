@@ -119,6 +119,12 @@ def _first_question(request: ServerRequest) -> str:
     return f" Your first question was: “{request.messages[0].strip()}”"
 
 
+def _first_question_chinese(request: ServerRequest) -> str:
+    if len(request.messages) == 1:
+        return "这就是你的第一个问题。"
+    return f"你的第一个问题是：“{request.messages[0].strip()}”"
+
+
 def _cat_name(request: ServerRequest) -> str:
     """Demonstrate the parameter: a higher temperature chooses an odder name."""
     temperature = request.parameters.get("temperature", 0.5)
@@ -131,6 +137,7 @@ CHAT: tuple[tuple[str, str, Response], ...] = (
     (r"^(hi|hello|hey)\b[\s!.]*$", "", GREETINGS),
     (r"^(你好|您好)", "", ("你好！很高兴认识你。想聊些什么？", "您好！今天想了解什么？")),
     (r"my first question|i asked? (you )?first", "", _first_question),
+    (r"第一个问题", "", _first_question_chinese),
     (r"^(?!.*how long).*great wall", "", (GREAT_WALL,)),
     (r"how long|length", r"great wall|长城", (WALL_LENGTH,)),
     (r"长城.*多长", "", (WALL_LENGTH_CHINESE,)),

@@ -28,7 +28,10 @@ def main() -> None:
     parameters.ui = False
     parameters.n_ctx = CONTEXT
     parameters.n_parallel = 1
-    parameters.cpuparams.n_threads = _cores()
+    # llama.cpp's threads wait for each other by spinning: with one for each core, an answer takes
+    # ten times as long as soon as another program computes.
+    for cpu in (parameters.cpuparams, parameters.cpuparams_batch):
+        cpu.n_threads = max(_cores() - 1, 1)
     parameters.verbosity = -1
     server = xllamacpp.Server(parameters)
     sys.stdout.write(f"{server.listening_address}\n")
@@ -38,7 +41,7 @@ def main() -> None:
 
 
 def _cores() -> int:
-    """Return the number of cores that this process may use; by default llama.cpp takes half."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

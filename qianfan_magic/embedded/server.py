@@ -134,6 +134,11 @@ class EmbeddedServer:
         self._state.engine, self._state.generate = engine, None
 
     @property
+    def was_fetched(self) -> bool:
+        """Whether `start` had to fetch the engine's model, and so showed a progress bar."""
+        return self._model is not None and self._model.was_fetched
+
+    @property
     def models(self) -> dict[Kind, str]:
         """The model that answers where none is named, for each kind of request."""
         if self._model:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from IPython.display import clear_output
+
 from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.config.credentials import KEYLESS
 from qianfan_magic.api.types import ApiVersion, Kind
@@ -110,6 +112,8 @@ class ServiceCommands:
         context.start_demo(engine, seed)
         if name:
             context.shell.user_ns[name] = context.session.server
+        if context.session.server and context.session.server.was_fetched:
+            clear_output(wait=True)  # or the bar's widget would be saved, and reopen as an error
         default = context.default_service()
         card = default[0].card if default else None
         show(

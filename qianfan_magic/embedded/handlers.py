@@ -152,6 +152,12 @@ class ServiceHandler(BaseHandler):
 
     async def post(self, *path_arguments: str) -> None:
         """Authenticate, validate, respond."""
+        try:
+            await self._respond(*path_arguments)
+        except (StreamClosedError, asyncio.CancelledError):  # by the client, or the server stops
+            self.received.closed_early = True
+
+    async def _respond(self, *path_arguments: str) -> None:
         if self.fault and not self.fault.after and not self.fault.fields:
             await self.inject_fault(self.fault)
             return
@@ -197,8 +203,6 @@ class ServiceHandler(BaseHandler):
                 self.write(self.end)
             else:
                 self.write_payload(answer.whole())
-        except StreamClosedError:
-            self.received.closed_early = True
         except QianfanError as error:
             self.write_service_error(ServiceError(self.internal_error, error.message, 500))
 
@@ -214,15 +218,12 @@ class ServiceHandler(BaseHandler):
     async def _stream(self, answer: Answer) -> None:
         self.set_header("Content-Type", "text/event-stream;charset=utf-8")
         fault = self.fault if self.fault and not self.fault.fields else None
-        try:
-            for number, chunk in enumerate(answer.chunks()):
-                if fault and number == fault.after:
-                    await self.inject_fault(fault)
-                    return
-                await self._send(self._with_fault_fields(chunk))
-                # Read for each chunk, since it may be set while a stream is under way.
-                if self.state.pace:
-                    await asyncio.sleep(self.state.pace)
-            self.write(self.end)
-        except StreamClosedError:
-            self.received.closed_early = True
+        for number, chunk in enumerate(answer.chunks()):
+            if fault and number == fault.after:
+                await self.inject_fault(fault)
+                return
+            await self._send(self._with_fault_fields(chunk))
+            # Read for each chunk, since it may be set while a stream is under way.
+            if self.state.pace:
+                await asyncio.sleep(self.state.pace)
+        self.write(self.end)

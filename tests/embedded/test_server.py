@@ -157,6 +157,14 @@ def test_stop_closes_a_stream(make_v1):
             list(lines)
 
 
+def test_stop_during_a_stream_logs_nothing(make_v1, caplog):
+    v1 = make_v1(pace=3_600)
+    with v1.post(DOLLY, STREAM, stream=True) as response:
+        next(response.iter_lines())
+        v1.server.stop()
+    assert caplog.records == []
+
+
 def test_second_stop_does_nothing(make_server):
     server = make_server()
     server.stop()

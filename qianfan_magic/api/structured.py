@@ -167,7 +167,7 @@ def _from_class(source: type) -> Schema:
     pydantic = _import("pydantic")
     try:
         adapter = pydantic.TypeAdapter(source)
-        document = adapter.json_schema()
+        document = _without_other_properties(adapter.json_schema())
     except (pydantic.PydanticUserError, NameError, TypeError) as error:
         raise ParameterError(f"{source.__name__} has no JSON schema: {error}") from None
 
@@ -179,6 +179,27 @@ def _from_class(source: type) -> Schema:
             raise _misfit(first["loc"], first["msg"]) from None
 
     return Schema(_name(source.__name__), document, parse)
+
+
+def _without_other_properties(node: Any, *, is_map: bool = False) -> Any:
+    """Return a class's schema in which objects have no properties that it does not name.
+
+    OpenAI's strict mode requires that, and a small model would go on inventing properties. What an
+    answer has beyond them is still up to the class: pydantic ignores it by default. In a map of
+    schemas the names are no keywords.
+    """
+    if isinstance(node, list):
+        return [_without_other_properties(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    is_object = "properties" in node and not is_map
+    closed = {"additionalProperties": False} if is_object else {}
+    return closed | {
+        name: child
+        if name in _DATA and not is_map
+        else _without_other_properties(child, is_map=name in _MAPS and not is_map)
+        for name, child in node.items()
+    }
 
 
 def _from_document(source: Mapping[str, Any]) -> Schema:

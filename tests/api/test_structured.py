@@ -161,6 +161,19 @@ def test_name_in_the_request_is_that_of_the_class_or_the_title():
     assert read_schema({"title": "城" + "x" * 99}).name == "x" * 64
 
 
+def test_class_is_asked_for_without_other_properties_and_parsed_as_it_says():
+    class Open(BaseModel, extra="allow"):
+        properties: dict[str, int]
+        cities: list[City]
+
+    document = read_schema(Open).document
+    assert document["additionalProperties"] is True
+    assert set(document["properties"]) == {"properties", "cities"}
+    assert document["$defs"]["City"]["additionalProperties"] is False
+    answer = Reply(text='{"name": "Xi\'an", "population": 1, "river": "Wei"}')
+    assert check_reply(answer, City).parsed == City(name="Xi'an", population=1)
+
+
 # --- the client
 
 

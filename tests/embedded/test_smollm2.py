@@ -7,6 +7,7 @@ simplest code, and counts its own tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -93,9 +94,13 @@ def test_seed_repeats_an_answer_and_without_one_each_is_another(client):
 
 
 def test_answer_fits_a_schema(client):
-    schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
-    reply = client.chat(STORY, schema=schema, max_tokens=40)
-    assert isinstance(reply.parsed["age"], int)
+    @dataclass
+    class Dog:
+        age: int
+
+    reply = client.chat(STORY, schema=Dog, max_tokens=40)
+    assert isinstance(reply.parsed.age, int)
+    assert "\n" not in reply.text  # or it may indent until the end
 
 
 def test_closing_a_stream_stops_the_computing_without_a_word(client, server, caplog):

@@ -61,6 +61,9 @@ NAMES = {
 }
 #: Turns off the samplers of llama.cpp that Qianfan does not have, and `top_k` where none is set.
 OFF = {"top_k": 0, "min_p": 0.0, "typical_p": 1.0}
+#: Keeps the model from indenting JSON, which it would go on doing. An option of llguidance, by
+#: which the runtime follows a schema; source: docs/json_schema.md in its repository.
+COMPACT = {"x-guidance": {"whitespace_flexible": False}}
 
 
 class SmolLM2:
@@ -184,10 +187,9 @@ class SmolLM2:
         values = {**request.card.defaults, **request.parameters}
         named = {NAMES[name]: value for name, value in values.items() if name in NAMES}
         body = {**OFF, **named, "prompt": _prompt(request), "seed": seed, "stream": True}
-        if request.schema is not None:
-            body["json_schema"] = request.schema
-        elif request.wants_json:
-            body["json_schema"] = {"type": "object"}
+        schema = {"type": "object"} if request.wants_json else request.schema
+        if schema is not None:
+            body["json_schema"] = {**schema, **COMPACT}
         return body
 
     async def _events(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:

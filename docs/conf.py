@@ -22,13 +22,16 @@ author = "The qianfan_magic developers"
 version = release = __version__
 root_doc = "docs/index"
 include_patterns = ["docs/*.md", "notebooks/**.ipynb"]
-exclude_patterns = ["docs/architecture.md"]  # for engineers; its diagram is shown by the host of the code
+exclude_patterns = [
+    "docs/architecture.md"
+]  # for engineers; its diagram is shown by the host of the code
 extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc"]
 nb_execution_mode = "off"  # the lessons are stored with their outputs
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 html_theme = "furo"
+smartquotes = False  # or the two hyphens of a flag become a dash
 html_title = "qianfan_magic"
 
 

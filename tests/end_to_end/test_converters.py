@@ -163,9 +163,9 @@ def test_page_typesets_formulas_without_a_network_beside_a_copy_of_mathjax(
     )
     chromium = shutil.which("chromium") or pytest.skip("there is no chromium")
     shutil.copytree(Path(mathjax.__file__).with_name("static"), tmp_path / "MathJax")
-    # The options are those of the README, to the letter.
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    address = re.search(r"--HTMLExporter\.mathjax_url='([^']+)'", readme)[1]
+    # The options are those of the documentation, to the letter.
+    manual = (Path(__file__).parents[2] / "docs" / "front-ends.md").read_text("utf-8")
+    address = re.search(r"--HTMLExporter\.mathjax_url='([^']+)'", manual)[1]
     page, _ = HTMLExporter(mathjax_url=address).from_notebook_node(executed)
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     profile = f"--user-data-dir={tmp_path / 'profile'}"

@@ -1,4 +1,4 @@
-"""The README says what the program does."""
+"""The README and the documentation say what the program does."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from qianfan_magic.magics import magics
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
 
 def flag_table() -> str:
-    """Write the table of flags as it must stand in the README."""
+    """Write the table of flags as it must stand in the reference."""
     chat = magics.QianfanMagics.qianfan_chat.parser._actions
     complete = magics.QianfanMagics.qianfan_complete.parser._actions
     chats, completions = ({action.dest for action in actions} for actions in (chat, complete))
@@ -29,8 +31,8 @@ def flag_table() -> str:
 
 
 def test_flag_table_is_that_of_the_magics() -> None:
-    stands = re.search(r"<!-- flags: begin -->\n(.*?)\n?<!-- flags: end -->", README, re.DOTALL)
-    assert stands[1] == flag_table(), f"The README's table should be:\n{flag_table()}"
+    stands = re.search(r"<!-- flags: begin -->\n(.*?)\n?<!-- flags: end -->", REFERENCE, re.DOTALL)
+    assert stands[1] == flag_table(), f"The reference's table should be:\n{flag_table()}"
 
 
 def test_every_dependency_has_its_line_in_the_table() -> None:
@@ -46,12 +48,24 @@ def test_every_dependency_has_its_line_in_the_table() -> None:
 
 
 def test_every_subcommand_is_documented(bare) -> None:
-    documented = set(re.findall(r"`%qianfan (\w+)", README))
+    documented = set(re.findall(r"`%qianfan (\w+)", REFERENCE))
     undocumented = set(bare.magics.line_magic.commands) - documented
     assert undocumented == {"status"}  # documented as plain %qianfan
 
 
-def test_cards_of_the_readme_are_cards():
-    (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    cards = read_cards(tomllib.loads(example)["qianfan"]["models"], "README.md")
+def test_cards_of_the_documentation_are_cards():
+    (example,) = re.findall(r"```toml\n(.*?)```", SETTINGS, re.DOTALL)
+    cards = read_cards(tomllib.loads(example)["qianfan"]["models"], "settings.md")
     assert [card.name for card in cards] == ["tutor", "ours"]
+
+
+def test_chinese_readme_has_the_same_commands_and_pictures():
+    chinese = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+    for what in (
+        r"^python -m .*",
+        r"docs/pictures/[\w.-]+",
+        r"^\| [^|]+ \| `(%+\w+(?: -[\w-]+| \w+)?)",
+    ):
+        found = re.findall(what, README, re.MULTILINE)
+        assert found, what
+        assert re.findall(what, chinese, re.MULTILINE) == found, what

@@ -1,4 +1,4 @@
-"""A model of conversations, written from the README's section "Conversations".
+"""A model of conversations, written from the guide's section "Conversations".
 
 `History` is what a kernel's conversation and the records in a notebook are compared with.
 """

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qianfan_magic._version import __version__ as __version__
+from qianfan_magic.language import tr
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -88,9 +89,17 @@ def load_ipython_extension(ipython: InteractiveShell | None) -> None:
         from qianfan_magic.errors import SettingsError
 
         raise SettingsError(
-            "There is no IPython here, and so there are no magics",
-            hint="Use QianfanClient, and qianfan_magic.widgets.Reply to show its streams.",
+            tr("There is no IPython here, and so there are no magics"),
+            hint=tr("Use QianfanClient, and qianfan_magic.widgets.Reply to show its streams."),
         )
+    from contextlib import suppress
+
+    from qianfan_magic.api.config.credentials import Credentials
+    from qianfan_magic.api.config.settings import load_settings
+    from qianfan_magic.errors import QianfanError
+
+    with suppress(QianfanError):  # a cell that asks will raise it again
+        load_settings(credentials=Credentials())  # chooses the language of the help
     from qianfan_magic.magics.magics import load
 
     load(ipython)

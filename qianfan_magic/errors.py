@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, ContextDecorator
 from types import TracebackType
 from typing import Any
 
+from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import mask
 
 __all__ = [
@@ -48,7 +49,7 @@ TOO_LONG = frozenset(
     }
 )
 #: What an interrupted cell shows.
-STOPPED = "Stopped. What had arrived is kept."
+STOPPED = mark("Stopped. What had arrived is kept.")
 
 
 class QianfanError(Exception):
@@ -233,7 +234,7 @@ class _ShortInterrupt(AbstractContextManager[None], ContextDecorator):
     ) -> None:
         del traceback  # this frame is in the new traceback, and would keep the old one reachable
         if isinstance(error, KeyboardInterrupt):
-            lines = [self._message]
+            lines = [tr(self._message)]
             # IPython shows these lines instead of a traceback, as for `QianfanError`.
             error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
             raise error.with_traceback(None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from qianfan_magic.language import tr
+
 __all__ = ["did_you_mean"]
 
 
@@ -34,4 +36,8 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
     for one in known:
         by_lower.setdefault(one.lower(), one)
     close = difflib.get_close_matches(name.lower(), by_lower, most)
-    return f"Did you mean {', '.join(by_lower[one] for one in close)}?" if close else ""
+    return (
+        tr("Did you mean {value}?", value=", ".join(by_lower[one] for one in close))
+        if close
+        else ""
+    )

@@ -23,6 +23,7 @@ from qianfan_magic.api.structured import Schema, check_reply, read_schema
 from qianfan_magic.api.types import Chunk, Kind, Message, Reply
 from qianfan_magic.api.wire import WIRES, reply_builder
 from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
+from qianfan_magic.language import tr
 
 __all__ = ["QianfanClient", "exposed_message"]
 
@@ -175,7 +176,7 @@ class QianfanClient:
         """
         if isinstance(prompts, str):
             raise ParameterError(
-                "prompts is a str, but must be a list", hint="Give a list of texts."
+                tr("prompts is a str, but must be a list"), hint=tr("Give a list of texts.")
             )
         pool = executor or ThreadPoolExecutor(MAP_WORKERS)
         futures: list[Future[Reply | QianfanError]] = []
@@ -364,7 +365,8 @@ def _schema(options: Mapping[str, Any]) -> Schema | None:
         return None
     if options.get("response_format") is not None:
         raise ParameterError(
-            "schema and response_format exclude each other", hint="A schema asks for JSON itself."
+            tr("schema and response_format exclude each other"),
+            hint=tr("A schema asks for JSON itself."),
         )
     return read_schema(options["schema"])
 

@@ -7,22 +7,26 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from qianfan_magic.language import mark, tr
+
 __all__ = ["JsonAnswer", "last_json_block", "read_json"]
 
 #: First line of a fenced block (CommonMark 0.31, section 4.5): the fence and the language.
 _OPENING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^`\s]*)[^`]*")
 #: Beginnings of the messages of `json.JSONDecodeError` (Python 3.11 to 3.14), in plain words.
 _PROBLEMS = {
-    "Expecting property name": "a name in double quotes was expected",
-    "Expecting value": "a value was expected: a text in double quotes, a number, a list, an object",
-    "Expecting ',' delimiter": "a comma or a closing bracket was expected",
-    "Expecting ':' delimiter": "a colon was expected after the name",
-    "Extra data": "the JSON has ended, but more follows",
-    "Unterminated string": "the text that begins here has no closing quote",
-    "Invalid control character": "a text contains a line break or another control character",
-    "Invalid \\escape": "a backslash begins nothing that JSON knows",
-    "Invalid \\uXXXX": "four hexadecimal digits were expected after \\u",
-    "Illegal trailing comma": "a comma stands before a closing bracket",
+    "Expecting property name": mark("a name in double quotes was expected"),
+    "Expecting value": mark(
+        "a value was expected: a text in double quotes, a number, a list, an object"
+    ),
+    "Expecting ',' delimiter": mark("a comma or a closing bracket was expected"),
+    "Expecting ':' delimiter": mark("a colon was expected after the name"),
+    "Extra data": mark("the JSON has ended, but more follows"),
+    "Unterminated string": mark("the text that begins here has no closing quote"),
+    "Invalid control character": mark("a text contains a line break or another control character"),
+    "Invalid \\escape": mark("a backslash begins nothing that JSON knows"),
+    "Invalid \\uXXXX": mark("four hexadecimal digits were expected after \\u"),
+    "Illegal trailing comma": mark("a comma stands before a closing bracket"),
 }
 #: Languages of a block that is taken out of the words around it.
 _LANGUAGES = frozenset({"", "json"})
@@ -66,7 +70,7 @@ def read_json(answer: str) -> JsonAnswer:
         value = json.loads(text, parse_constant=_refuse)
         json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(tr("it is nested too deeply")) from None
     except json.JSONDecodeError as error:
         raise ValueError(_described(error)) from None
     return JsonAnswer(value, text, has_words)
@@ -75,10 +79,15 @@ def read_json(answer: str) -> JsonAnswer:
 def _described(error: json.JSONDecodeError) -> str:
     """Say in plain words what is wrong with JSON, and where."""
     known = (words for start, words in _PROBLEMS.items() if error.msg.startswith(start))
-    words = next(known, error.msg)
+    words = tr(next(known, error.msg))
     if not error.doc[error.pos :].strip():
-        words = f"it ends where {words}" if error.doc.strip() else "it is empty"
-    return f"{words}, at line {error.lineno}, column {error.colno}"
+        words = tr("it ends where {words}", words=words) if error.doc.strip() else tr("it is empty")
+    return tr(
+        "{words}, at line {lineno}, column {colno}",
+        words=words,
+        lineno=error.lineno,
+        colno=error.colno,
+    )
 
 
 def last_json_block(text: str) -> Any:
@@ -120,4 +129,4 @@ def _split(answer: str) -> tuple[list[tuple[str, str]], bool]:
 
 def _refuse(constant: str) -> NoReturn:
     """Reject ``NaN`` and ``Infinity``, which Python's parser accepts by default."""
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(tr("{constant} is not JSON", constant=constant))

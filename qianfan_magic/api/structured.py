@@ -18,6 +18,7 @@ from qianfan_magic.api.fenced_json import JsonAnswer, read_json
 from qianfan_magic.api.types import Kind, Reply
 from qianfan_magic.api.wire.messages import begins_answer
 from qianfan_magic.errors import ParameterError, SchemaError
+from qianfan_magic.language import mark, tr
 
 __all__ = ["Schema", "check_reply", "read_schema"]
 
@@ -28,7 +29,7 @@ _DATA = frozenset({"const", "default", "enum", "examples"})
 #: Keywords whose values are schemas by name.
 _MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
-_ACCEPTED = "a JSON schema (a dict), a pydantic model or a dataclass"
+_ACCEPTED = mark("a JSON schema (a dict), a pydantic model or a dataclass")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,7 +79,9 @@ class Schema:
             If it is not a chat.
         """
         if kind != "chat":
-            raise ParameterError("schema is an option of chats", hint="Use chat, %%qianfan_chat.")
+            raise ParameterError(
+                tr("schema is an option of chats"), hint=tr("Use chat, %%qianfan_chat.")
+            )
         text = self.text_for(service)
         if not (text and isinstance(content, Sequence) and content):
             return content
@@ -133,8 +136,8 @@ def check_reply(reply: Reply, schema: Any) -> Reply:
         raise
     except ValueError as error:
         raise SchemaError(
-            f"The answer is not JSON: {error}",
-            hint="Its text is kept. Ask again, or use a model that takes a schema.",
+            tr("The answer is not JSON: {error}", error=error),
+            hint=tr("Its text is kept. Ask again, or use a model that takes a schema."),
             reply=reply,
         ) from None
 
@@ -160,7 +163,13 @@ def read_schema(source: Any) -> Schema:
         return _from_document(source)
     if isinstance(source, type) and (is_dataclass(source) or hasattr(source, "model_json_schema")):
         return _from_class(source)
-    raise ParameterError(f"schema is {type(source).__name__}, but must be {_ACCEPTED}")
+    raise ParameterError(
+        tr(
+            "schema is {name}, but must be {accepted}",
+            name=type(source).__name__,
+            accepted=tr(_ACCEPTED),
+        )
+    )
 
 
 def _from_class(source: type) -> Schema:
@@ -169,7 +178,9 @@ def _from_class(source: type) -> Schema:
         adapter = pydantic.TypeAdapter(source)
         document = _without_other_properties(adapter.json_schema())
     except (pydantic.PydanticUserError, NameError, TypeError) as error:
-        raise ParameterError(f"{source.__name__} has no JSON schema: {error}") from None
+        raise ParameterError(
+            tr("{name} has no JSON schema: {error}", name=source.__name__, error=error)
+        ) from None
 
     def parse(answer: JsonAnswer) -> Any:
         try:
@@ -206,13 +217,15 @@ def _from_document(source: Mapping[str, Any]) -> Schema:
     jsonschema = _import("jsonschema")
     document = plain_json(dict(source))
     if document is None:
-        raise ParameterError("schema holds what JSON cannot carry")
+        raise ParameterError(tr("schema holds what JSON cannot carry"))
     make = jsonschema.validators.validator_for(document, jsonschema.Draft202012Validator)
     try:
         make.check_schema(document)
     except jsonschema.SchemaError as error:
         place = _place(error.absolute_path)
-        raise ParameterError(f"schema is not valid at {place}: {error.message}") from None
+        raise ParameterError(
+            tr("schema is not valid at {place}: {value}", place=place, value=error.message)
+        ) from None
     # Without a registry, jsonschema would fetch what the schema refers to.
     registry = import_module("referencing").Registry()
     _check_references(document, make, registry)
@@ -242,8 +255,10 @@ def _check_references(document: dict[str, Any], make: Any, registry: Any) -> Non
             resolver.lookup(reference)
         except unresolvable:
             raise ParameterError(
-                f"schema refers to {reference!r}, which it does not contain",
-                hint="Put it under $defs. Other documents are never fetched.",
+                tr(
+                    "schema refers to {reference!r}, which it does not contain", reference=reference
+                ),
+                hint=tr("Put it under $defs. Other documents are never fetched."),
             ) from None
 
 
@@ -263,8 +278,8 @@ def _references(node: Any, *, is_map: bool = False) -> Iterator[str]:
 def _misfit(path: Iterable[str | int], message: str) -> SchemaError:
     place = _place(path)
     return SchemaError(
-        f"The answer does not fit the schema at {place}: {message}",
-        hint="Its text is kept. Ask again, or say in the question what is expected there.",
+        tr("The answer does not fit the schema at {place}: {value}", place=place, value=message),
+        hint=tr("Its text is kept. Ask again, or say in the question what is expected there."),
         place=place,
     )
 
@@ -289,6 +304,6 @@ def _import(name: str) -> Any:
         return import_module(name)
     except ImportError:
         raise ParameterError(
-            f"A schema needs the package {name}, which is not installed",
-            hint="Install it: pip install 'qianfan-magic[schema]'",
+            tr("A schema needs the package {name}, which is not installed", name=name),
+            hint=tr("Install it: pip install 'qianfan-magic[schema]'"),
         ) from None

@@ -9,6 +9,7 @@ from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.types import Message
 from qianfan_magic.conversation.turn import CellRun, Turn
+from qianfan_magic.language import tr, trn
 
 __all__ = ["Conversation", "Fit", "Rewound"]
 
@@ -95,7 +96,7 @@ class Conversation:
     @property
     def counted(self) -> str:
         """The number of turns for a message: ``1 turn``, ``2 turns``."""
-        return f"{len(self.turns)} turn{'' if len(self.turns) == 1 else 's'}"
+        return trn("{count} turn", "{count} turns", len(self.turns))
 
     def messages(self, question: str | None = None) -> list[Message]:
         """Return the messages of all turns, followed by a question if one is given."""
@@ -205,7 +206,7 @@ class Conversation:
         """
         count, reason = _newest(self.turns, question + self.system, card, max_turns)
         if drop:
-            count, reason = count - drop, "the service found more too long"
+            count, reason = count - drop, tr("the service found more too long")
         count = min(max(count, min_turns), len(self.turns))
         left_out = len(self.turns) - count
         return Fit(_messages(self.turns[left_out:], question), left_out, reason * bool(left_out))
@@ -241,7 +242,7 @@ def _newest(
     limits = list(_limits(always, card))
     for count, turn in enumerate(reversed(turns)):
         if count == max_turns:
-            return count, f"max_turns is {max_turns}"
+            return count, tr("max_turns is {max_turns}", max_turns=max_turns)
         for limit in limits:
             limit.remaining -= limit.size(turn)
             if limit.remaining < 0:
@@ -260,9 +261,15 @@ class _Limit:
 
 def _limits(always: str, card: Card | None) -> Iterator[_Limit]:
     if card and card.max_characters is not None:
-        reason = f"{card.name} takes at most {card.max_characters:,} characters"
+        reason = tr(
+            "{name} takes at most {max_characters:,} characters",
+            name=card.name,
+            max_characters=card.max_characters,
+        )
         yield _Limit(card.max_characters - len(always), lambda turn: turn.characters, reason)
     if card and card.max_tokens is not None:
-        reason = f"{card.name} takes at most {card.max_tokens:,} tokens"
+        reason = tr(
+            "{name} takes at most {max_tokens:,} tokens", name=card.name, max_tokens=card.max_tokens
+        )
         remaining = card.max_tokens - estimate_tokens(always)
         yield _Limit(remaining, lambda turn: turn.estimate, reason)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qianfan_magic.language import tr
+
 __all__ = [
     "LARGEST_COUNT",
     "InvalidRecord",
@@ -32,10 +34,10 @@ class InvalidRecord(Exception):  # noqa: N818  never reaches users, callers put 
 def typed_field(written: Any, name: str, kind: Any, *, default: Any) -> Any:
     """Return a field of the given type, or the default if there is no such field."""
     if not isinstance(written, Mapping):
-        raise InvalidRecord(f"there is no JSON object around {name!r}")
+        raise InvalidRecord(tr("there is no JSON object around {name!r}", name=name))
     value = written.get(name, default)
     if not isinstance(value, kind):
-        raise InvalidRecord(f"{name!r} is missing or of the wrong type")
+        raise InvalidRecord(tr("{name!r} is missing or of the wrong type", name=name))
     return value
 
 
@@ -51,7 +53,9 @@ def text_field(written: Any, name: str) -> str:
         # json.loads accepts "\ud83d", a lone surrogate, which cannot be written into a file.
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidRecord(f"{name!r} holds half of a character (a lone surrogate)") from None
+        raise InvalidRecord(
+            tr("{name!r} holds half of a character (a lone surrogate)", name=name)
+        ) from None
     return str(text)
 
 
@@ -59,7 +63,7 @@ def nonempty_field(written: Any, name: str) -> str:
     """Return a text field that is not blank."""
     text = text_field(written, name)
     if not text.strip():
-        raise InvalidRecord(f"{name!r} is missing or empty")
+        raise InvalidRecord(tr("{name!r} is missing or empty", name=name))
     return text
 
 
@@ -68,5 +72,5 @@ def count_field(written: Any, name: str) -> int:
     value = typed_field(written, name, int, default=0)
     # bool is a subclass of int.
     if isinstance(value, bool) or not 0 <= value < LARGEST_COUNT:
-        raise InvalidRecord(f"{name!r} is not a count")
+        raise InvalidRecord(tr("{name!r} is not a count", name=name))
     return int(value)

@@ -14,6 +14,7 @@ from qianfan_magic.conversation.json_fields import InvalidRecord
 from qianfan_magic.conversation.record import KEY, clock_of
 from qianfan_magic.conversation.turn import CELL_ID
 from qianfan_magic.errors import QianfanError
+from qianfan_magic.language import tr
 
 __all__ = ["FORMAT", "CellOrder", "Output", "notebook_path", "read_outputs"]
 
@@ -79,27 +80,33 @@ def read_outputs(path: Path) -> list[Output]:
         target = path.expanduser()
         # Reading a device or a named pipe might never end.
         if target.exists() and not (target.is_file() or target.is_dir()):
-            raise _not_a_notebook(path, "it is not a file")
+            raise _not_a_notebook(path, tr("it is not a file"))
         notebook = json.loads(target.read_bytes())
     except OSError as error:
         raise QianfanError(
-            f"The notebook {str(path)!r} cannot be read: {error.strerror}",
-            hint="Save it, or give its path: %qianfan restore NOTEBOOK.ipynb. A kernel knows the "
-            "name that its notebook had when it started.",
+            tr(
+                "The notebook {path!r} cannot be read: {strerror}",
+                path=str(path),
+                strerror=error.strerror,
+            ),
+            hint=tr(
+                "Save it, or give its path: %qianfan restore NOTEBOOK.ipynb. A kernel knows the "
+                "name that its notebook had when it started."
+            ),
         ) from None
     # ValueError: no JSON, or a null character in the path. RuntimeError: JSON nested too deep
     # (RecursionError), or "~" of an unknown user.
     except (ValueError, RuntimeError):
-        raise _not_a_notebook(path, "it is not valid JSON") from None
+        raise _not_a_notebook(path, tr("it is not valid JSON")) from None
     if _mapping(notebook).get("nbformat") != FORMAT or not isinstance(notebook.get("cells"), list):
-        raise _not_a_notebook(path, f"it is not of format {FORMAT}")
+        raise _not_a_notebook(path, tr("it is not of format {format}", format=FORMAT))
     return list(_outputs(notebook))
 
 
 def _not_a_notebook(path: Path, why: str) -> QianfanError:
     return QianfanError(
-        f"{str(path)!r} is not a notebook: {why}",
-        hint="Give the path of a saved notebook: %qianfan restore NOTEBOOK.ipynb",
+        tr("{path!r} is not a notebook: {why}", path=str(path), why=why),
+        hint=tr("Give the path of a saved notebook: %qianfan restore NOTEBOOK.ipynb"),
     )
 
 

@@ -42,6 +42,7 @@ from qianfan_magic.conversation.turn_json import (
     turn_from_json,
     turn_to_json,
 )
+from qianfan_magic.language import tr
 from qianfan_magic.masking import mask_known
 
 __all__ = [
@@ -190,7 +191,7 @@ def record_from_json(written: Any, shown: str = "") -> Record:
             unreadable.append(str(error))
     systems = {one.id: one.turn.system for one in recorded}
     if len(heads) > MAX_NAMES:
-        raise InvalidRecord(f"it names more than {MAX_NAMES} conversations")
+        raise InvalidRecord(tr("it names more than {max_names} conversations", max_names=MAX_NAMES))
     return Record(
         clock_of(written),
         {
@@ -226,7 +227,13 @@ def check_version(written: Any) -> None:
     # A forged version may be of any length and type: it is named only if it can be one.
     known = type(version) is int and 0 < version < LARGEST_COUNT
     named = version if known else "(unknown)"
-    raise InvalidRecord(f"it is of version {named}, and this package reads {VERSION}")
+    raise InvalidRecord(
+        tr(
+            "it is of version {named}, and this package reads {version}",
+            named=named,
+            version=VERSION,
+        )
+    )
 
 
 def conversation_to_json(conversation: Conversation) -> dict[str, Any]:
@@ -247,14 +254,21 @@ def conversation_from_json(written: Any) -> Conversation:
         If it or any of its turns is invalid; the message names the turn.
     """
     if not isinstance(written, Mapping):
-        raise InvalidRecord("a conversation is not a JSON object")
+        raise InvalidRecord(tr("a conversation is not a JSON object"))
     name = nonempty_field(written, "name")
     conversation = Conversation(name, text_field(written, "system"))
     for number, item in enumerate(typed_field(written, "turns", list, default=None), 1):
         try:
             turn = turn_from_json(item)
         except InvalidRecord as error:
-            raise InvalidRecord(f"turn {number} of {short_name(name)!r}: {error}") from None
+            raise InvalidRecord(
+                tr(
+                    "turn {number} of {short_name!r}: {error}",
+                    number=number,
+                    short_name=short_name(name),
+                    error=error,
+                )
+            ) from None
         if conversation.turns:
             # A file may be edited by hand; ids are then no longer those that `after` names.
             turn = replace(turn, after=conversation.head)
@@ -267,7 +281,7 @@ def clock_of(written: Any) -> int:
     """Return the clock of a record; raise `InvalidRecord` if it is invalid or in the future."""
     clock = count_field(written, "clock")
     if clock > time.time_ns() // 1_000_000 + MAX_SKEW:
-        raise InvalidRecord("its clock is ahead of this computer's")
+        raise InvalidRecord(tr("its clock is ahead of this computer's"))
     return clock
 
 
@@ -277,9 +291,9 @@ def _recorded_turn(written: Any, shown: str, heads: Mapping[str, Any]) -> Record
     # The second id is that of a turn recorded before the package knew a key in its text, so that
     # nothing was masked.
     if id_ not in (turn.id, turn.digest(str)):
-        raise InvalidRecord("it, or the text of its output, has been edited")
+        raise InvalidRecord(tr("it, or the text of its output, has been edited"))
     if name not in heads:
-        raise InvalidRecord("its record has no head of its conversation")
+        raise InvalidRecord(tr("its record has no head of its conversation"))
     return RecordedTurn(name, count_field(written, "turn"), id_, turn)
 
 

@@ -16,6 +16,7 @@ from qianfan_magic.conversation.json_fields import InvalidRecord
 from qianfan_magic.conversation.notebook_file import Output
 from qianfan_magic.conversation.record import Head, Record, record_from_json
 from qianfan_magic.conversation.turn import Turn, excerpt, short_name
+from qianfan_magic.language import tr, trn
 
 __all__ = ["Entry", "Restoration", "restore"]
 
@@ -123,16 +124,26 @@ class _Records:
         try:
             record = record_from_json(output.record, output.text)
         except InvalidRecord as error:
-            self.problems.append(f"{where}: its record was left out, since {error}.")
+            self.problems.append(
+                tr("{where}: its record was left out, since {error}.", where=where, error=error)
+            )
             return
         self.clock = max(self.clock, record.clock)
-        self.problems += [f"{where}: a turn was left out: {why}." for why in record.unreadable]
+        self.problems += [
+            tr("{where}: a turn was left out: {why}.", where=where, why=why)
+            for why in record.unreadable
+        ]
         for name, head in record.heads.items():
             history = self.histories.setdefault(name, _History())
             history.heads.append((record.clock, output.place, head))
         for number, first in self._add_turns(record, output):
             self.problems.append(
-                f"{where}: turn {number} is in cell {first} too; it is restored once."
+                tr(
+                    "{where}: turn {number} is in cell {first} too; it is restored once.",
+                    where=where,
+                    number=number,
+                    first=first,
+                )
             )
 
     def _add_turns(self, record: Record, output: Output) -> Iterable[tuple[int, int]]:
@@ -182,21 +193,40 @@ class _History:
 
     def summary(self, entries: Sequence[Entry], head: Head) -> Iterable[str]:
         """Yield a line on what was restored, then lines on what was not."""
-        with_system = f", with the system text {excerpt(head.system)}" if head.system else ""
-        yield f"{len(entries)} turn{'s' * (len(entries) != 1)} restored{with_system}."
+        with_system = (
+            tr(", with the system text {excerpt}", excerpt=excerpt(head.system))
+            if head.system
+            else ""
+        )
+        yield trn(
+            "{count} turn restored{with_system}.",
+            "{count} turns restored{with_system}.",
+            len(entries),
+            with_system=with_system,
+        )
         images = [short_name(image.name) for entry in entries for image in entry.turn.pictures]
         if images:
             listed = ", ".join(images[:_MAX_NAMED]) + ", \u2026" * (len(images) > _MAX_NAMED)
-            yield f"A notebook keeps no pictures: later questions go without {listed}."
+            yield tr(
+                "A notebook keeps no pictures: later questions go without {listed}.", listed=listed
+            )
         yield from _gaps([0, *(entry.number for entry in entries), head.count + 1])
         restored = {step.id for entry in entries for step in entry.turn.steps()}
         known = dict.fromkeys(self.known.values())  # each entry once: it may have two ids
         left_out = [entry for entry in known if entry.turn.id not in restored]
         if left_out:
-            named = [f"turn {e.number} ({e.turn.label}, cell {e.place})" for e in left_out]
+            named = [
+                tr(
+                    "turn {number} ({label}, cell {place})",
+                    number=e.number,
+                    label=e.turn.label,
+                    place=e.place,
+                )
+                for e in left_out
+            ]
             more = [f"{len(left_out) - _MAX_NAMED} more"] * (len(left_out) > _MAX_NAMED)
             listed = ", ".join(named[:_MAX_NAMED] + more)
-            yield f"left out, since the conversation had been rewound: {listed}."
+            yield tr("left out, since the conversation had been rewound: {listed}.", listed=listed)
 
     def _reach(self, entries: list[Entry], head: Head) -> list[Entry]:
         """Return the turns up to a head, starting from those up to the head before it."""
@@ -226,9 +256,13 @@ def _gaps(numbers: Sequence[int]) -> Iterable[str]:
     """Yield a line for each gap in a sequence of turn numbers."""
     for number, following in pairwise(numbers):
         if following == number + 2:
-            yield f"turn {number + 1} is missing from the notebook."
+            yield tr("turn {value} is missing from the notebook.", value=number + 1)
         elif following > number + 2:
-            yield f"turns {number + 1} to {following - 1} are missing from the notebook."
+            yield tr(
+                "turns {value} to {value_2} are missing from the notebook.",
+                value=number + 1,
+                value_2=following - 1,
+            )
 
 
 def _in_cell(turn: Turn, output: Output) -> Turn:

@@ -19,6 +19,7 @@ from qianfan_magic.conversation.record import (
     conversation_to_json,
 )
 from qianfan_magic.errors import QianfanError
+from qianfan_magic.language import tr
 
 __all__ = ["FORMAT", "load_conversations", "save_conversations"]
 
@@ -57,14 +58,14 @@ def save_conversations(
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if target.exists() and not (target.is_file() and (force or _is_ours(target))):
             raise QianfanError(
-                f"{str(path)!r} exists already, and is not a file of conversations",
-                hint="Choose another name, or write over it with --force.",
+                tr("{path!r} exists already, and is not a file of conversations", path=str(path)),
+                hint=tr("Choose another name, or write over it with --force."),
             )
         write_text(target, json.dumps(written, ensure_ascii=False, indent=1) + "\n")
     except _INVALID_PATH as error:
         raise QianfanError(
-            f"{str(path)!r} cannot be written: {_why(error)}",
-            hint="Choose an existing folder that you may write to.",
+            tr("{path!r} cannot be written: {why}", path=str(path), why=_why(error)),
+            hint=tr("Choose an existing folder that you may write to."),
         ) from None
 
 
@@ -85,14 +86,15 @@ def load_conversations(path: Path) -> list[Conversation]:
         content = target.read_bytes()
     except _INVALID_PATH as error:
         raise QianfanError(
-            f"{str(path)!r} cannot be read: {_why(error)}", hint="Check its name and folder."
+            tr("{path!r} cannot be read: {why}", path=str(path), why=_why(error)),
+            hint=tr("Check its name and folder."),
         ) from None
     try:
         return _read(_json(content))
     except InvalidRecord as error:
         raise QianfanError(
-            f"{str(path)!r} is not loaded: {error}",
-            hint="%qianfan save writes such files; a notebook is read by %qianfan restore.",
+            tr("{path!r} is not loaded: {error}", path=str(path), error=error),
+            hint=tr("%qianfan save writes such files; a notebook is read by %qianfan restore."),
         ) from None
 
 
@@ -104,15 +106,15 @@ def _why(error: Exception) -> str:
 
 def _read(written: Any) -> list[Conversation]:
     if not isinstance(written, dict) or written.get("format") != FORMAT:
-        raise InvalidRecord("it is not a file of conversations")
+        raise InvalidRecord(tr("it is not a file of conversations"))
     check_version(written)
     items = written.get("conversations")
     if not isinstance(items, list):
-        raise InvalidRecord("it has no list of conversations")
+        raise InvalidRecord(tr("it has no list of conversations"))
     conversations = [conversation_from_json(item) for item in items]
     names = [conversation.name for conversation in conversations]
     if len(set(names)) < len(names):
-        raise InvalidRecord("two of its conversations have the same name")
+        raise InvalidRecord(tr("two of its conversations have the same name"))
     return conversations
 
 

@@ -23,6 +23,7 @@ from qianfan_magic.conversation.json_fields import (
     typed_field,
 )
 from qianfan_magic.conversation.turn import ImageAttachment, Turn, short_name
+from qianfan_magic.language import tr
 from qianfan_magic.masking import mask_known
 
 __all__ = ["MAX_STEPS", "masked_json", "turn_beside", "turn_from_json", "turn_to_json"]
@@ -120,11 +121,13 @@ def turn_from_json(written: Any, shown: str = "", steps: int = MAX_STEPS) -> Tur
         If a field is missing or of the wrong type.
     """
     if not isinstance(written, Mapping):
-        raise InvalidRecord("it is not a JSON object")
+        raise InvalidRecord(tr("it is not a JSON object"))
     tokens = typed_field(written, "tokens", Mapping, default={})
     continues = written.get("continues")
     if continues and not steps:
-        raise InvalidRecord(f"its answer was continued more than {MAX_STEPS} times")
+        raise InvalidRecord(
+            tr("its answer was continued more than {max_steps} times", max_steps=MAX_STEPS)
+        )
     return Turn(
         nonempty_field(written, "user"),
         nonempty_field({"assistant": _shown_field(written, "assistant", shown)}, "assistant"),
@@ -150,21 +153,21 @@ def _shown_field(written: Mapping[str, Any], name: str, shown: str) -> str:
         return text_field(written, name)
     found = _PLACE.fullmatch(place)
     if found is None:
-        raise InvalidRecord(f"'{name}_at' is not a place in a text")
+        raise InvalidRecord(tr("'{name}_at' is not a place in a text", name=name))
     start, end = map(int, found.groups())
     if end > len(shown):
-        raise InvalidRecord("the text of its output has been edited")
+        raise InvalidRecord(tr("the text of its output has been edited"))
     return text_field({name: shown[start:end]}, name)
 
 
 def _image(written: Any) -> ImageAttachment:
     if not isinstance(written, Mapping):
-        raise InvalidRecord("one of its pictures is not a JSON object")
+        raise InvalidRecord(tr("one of its pictures is not a JSON object"))
     url = text_field(written, "url")
     # The URL is sent to the service and shown as HTML: it must neither lead elsewhere nor end the
     # attribute.
     if url and not re.fullmatch(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", url):
-        raise InvalidRecord("one of its pictures has an address that is not image data")
+        raise InvalidRecord(tr("one of its pictures has an address that is not image data"))
     return ImageAttachment(nonempty_field(written, "name"), nonempty_field(written, "digest"), url)
 
 
@@ -191,7 +194,12 @@ def _parameters(written: Any) -> dict[str, Any]:
         elif isinstance(value, int | float) and abs(value) < LARGEST_COUNT:
             read[name] = value
         else:
-            raise InvalidRecord(f"the parameter {short_name(name)} is neither a number nor a text")
+            raise InvalidRecord(
+                tr(
+                    "the parameter {short_name} is neither a number nor a text",
+                    short_name=short_name(name),
+                )
+            )
     return read
 
 

@@ -15,6 +15,7 @@ from qianfan_magic.api.catalogue.parameter import Parameter, with_escapes
 from qianfan_magic.api.catalogue.parameters import FLAGGED, SENDING, check_text
 from qianfan_magic.api.types import Kind
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import tr
 from qianfan_magic.magics.parse_errors import closing_quote_error, parse_error
 from qianfan_magic.session.cell_options import FORMATS, CellOptions
 from qianfan_magic.suggest import did_you_mean
@@ -42,54 +43,60 @@ def _flag(parameter: Parameter) -> Any:
     if parameter.type is bool:
         action = {"action": argparse.BooleanOptionalAction}
     # argparse formats the help with %.
-    help_text = f"{parameter.help} ({parameter.range})".replace("%", "%%")
+    help_text = f"{tr(parameter.help)} ({parameter.range})".replace("%", "%%")
     return argument(*parameter.flags, dest=parameter.name, help=help_text, **action)
 
 
 #: Flags that name the service.
 _SERVICE = (
-    argument("-e", "--endpoint", help="version 1: the last part of the service's address"),
-    argument("-m", "--model", help="a model, see %%qianfan models; with -e, only its limits apply"),
+    argument("-e", "--endpoint", help=tr("version 1: the last part of the service's address")),
+    argument(
+        "-m", "--model", help=tr("a model, see %%qianfan models; with -e, only its limits apply")
+    ),
 )
 #: Flags for how a request is sent and its answer shown.
 _SHOWING = (
     *(_flag(parameter) for parameter in SENDING),
-    argument("--no-stream", action="store_true", help="wait for the whole answer"),
-    argument("-o", "--output", help="also store the Reply in this variable"),
-    argument("--into", help="show the answer in this variable's ipywidgets.Output"),
+    argument("--no-stream", action="store_true", help=tr("wait for the whole answer")),
+    argument("-o", "--output", help=tr("also store the Reply in this variable")),
+    argument("--into", help=tr("show the answer in this variable's ipywidgets.Output")),
     argument(
         "--format",
         choices=FORMATS,
-        help="how the answer is shown; code also puts it into the next cell",
+        help=tr("how the answer is shown; code also puts it into the next cell"),
     ),
     argument(
         "--compare",
         metavar="KEY=V1,V2",
-        help="get several answers side by side, such as temperature=0.1,0.9",
+        help=tr("get several answers side by side, such as temperature=0.1,0.9"),
     ),
-    argument("--fill", action="store_true", help="replace {name} by the variable's value"),
-    argument("--dry-run", action="store_true", help="show the request without sending it"),
-    argument("-h", "--help", action="store_true", help="show this help"),
+    argument("--fill", action="store_true", help=tr("replace {name} by the variable's value")),
+    argument("--dry-run", action="store_true", help=tr("show the request without sending it")),
+    argument("-h", "--help", action="store_true", help=tr("show this help")),
 )
 #: Flags that only chats have.
 CHAT = (
-    argument("-n", "--conversation", default="default", help="which conversation to continue"),
-    argument("-s", "--system", help="how the model is to behave, for the whole conversation"),
+    argument("-n", "--conversation", default="default", help=tr("which conversation to continue")),
+    argument("-s", "--system", help=tr("how the model is to behave, for the whole conversation")),
     argument(
         "--continue",
         dest="continues",
         action="store_true",
-        help="continue the last answer, which was cut off or stopped",
+        help=tr("continue the last answer, which was cut off or stopped"),
     ),
     argument(
         "--schema",
         metavar="NAME",
-        help="check the answer against this variable: a JSON schema, pydantic model or dataclass",
+        help=tr(
+            "check the answer against this variable: a JSON schema, pydantic model or dataclass"
+        ),
     ),
     argument(
         "--prefix",
         metavar="TEXT",
-        help=r"the answer begins with this text, if the model can go on from it (\n: a line feed)",
+        help=tr(
+            r"the answer begins with this text, if the model can go on from it (\n: a line feed)"
+        ),
     ),
     argument(
         "-i",
@@ -97,12 +104,12 @@ CHAT = (
         action="append",
         default=[],
         metavar="NAME|FILE",
-        help="a picture, from a variable or a file; may be given several times",
+        help=tr("a picture, from a variable or a file; may be given several times"),
     ),
     argument(
         "--append",
         action="store_true",
-        help="add a turn when a cell is run again, instead of replacing its turn",
+        help=tr("add a turn when a cell is run again, instead of replacing its turn"),
     ),
 )
 
@@ -166,11 +173,11 @@ def parse(magic: Any, line: str) -> CellOptions | None:
         return None
     conversation = getattr(parsed, "conversation", "default")
     if not conversation.strip():
-        raise ParameterError(f"{name}: -n needs a name", hint="Such as -n tutor.")
+        raise ParameterError(tr("{name}: -n needs a name", name=name), hint=tr("Such as -n tutor."))
     if getattr(parsed, "continues", False) and parsed.image:
         raise ParameterError(
-            f"{name}: --continue and -i exclude each other",
-            hint="The answer continues with the pictures that its question had.",
+            tr("{name}: --continue and -i exclude each other", name=name),
+            hint=tr("The answer continues with the pictures that its question had."),
         )
     if getattr(parsed, "schema", None) is not None:
         _check_schema(name, parsed)
@@ -199,20 +206,24 @@ def _check_schema(name: str, parsed: argparse.Namespace) -> None:
     """Raise a `ParameterError` for a flag that makes no sense with ``--schema``."""
     if parsed.continues:
         raise ParameterError(
-            f"{name}: --schema and --continue exclude each other",
-            hint="An answer that is to fit a schema is asked for as a whole.",
+            tr("{name}: --schema and --continue exclude each other", name=name),
+            hint=tr("An answer that is to fit a schema is asked for as a whole."),
         )
     if parsed.format not in {None, "json"}:
         raise ParameterError(
-            f"{name}: --schema and --format {parsed.format} exclude each other",
-            hint="Leave --format out for a table, or use --format json.",
+            tr(
+                "{name}: --schema and --format {format} exclude each other",
+                name=name,
+                format=parsed.format,
+            ),
+            hint=tr("Leave --format out for a table, or use --format json."),
         )
 
 
 def _prefix_error(name: str) -> ParameterError:
     return ParameterError(
-        f"{name} has no flag --prefix, which is for chats",
-        hint="A completion goes on from the cell's text: put it there.",
+        tr("{name} has no flag --prefix, which is for chats", name=name),
+        hint=tr("A completion goes on from the cell's text: put it there."),
     )
 
 
@@ -223,8 +234,8 @@ def _prefix(parsed: argparse.Namespace) -> str | None:
         return None
     if parsed.continues:
         raise ParameterError(
-            "--prefix and --continue exclude each other",
-            hint="A continued answer begins with what there is of it.",
+            tr("--prefix and --continue exclude each other"),
+            hint=tr("A continued answer begins with what there is of it."),
         )
     return check_text(with_escapes(prefix), "--prefix")
 
@@ -247,19 +258,32 @@ def _variants(parsed: argparse.Namespace) -> dict[str, dict[str, Any]]:
     texts = [text.strip() for text in values.split(",") if text.strip()]
     if name not in COMPARED:
         raise ParameterError(
-            f"--compare {parsed.compare!r}: {name!r} cannot be compared",
+            tr(
+                "--compare {compare!r}: {name!r} cannot be compared",
+                compare=parsed.compare,
+                name=name,
+            ),
             hint=did_you_mean(name, COMPARED)
-            or f"Such as --compare temperature=0.1,0.9; also: {', '.join(COMPARED)}.",
+            or tr(
+                "Such as --compare temperature=0.1,0.9; also: {compared}.",
+                compared=", ".join(COMPARED),
+            ),
         )
     if not 2 <= len(set(texts)) == len(texts) <= MAX_COLUMNS:  # noqa: PLR2004  one is no comparison
         raise ParameterError(
-            f"--compare {parsed.compare!r} has {len(texts)} values, {len(set(texts))} of them "
-            f"different, but must have 2 to {MAX_COLUMNS} different ones",
-            hint=f"Such as --compare {name}=first,second.",
+            tr(
+                "--compare {compare!r} has {count} values, {count_2} of them "
+                "different, but must have 2 to {max_columns} different ones",
+                compare=parsed.compare,
+                count=len(texts),
+                count_2=len(set(texts)),
+                max_columns=MAX_COLUMNS,
+            ),
+            hint=tr("Such as --compare {name}=first,second.", name=name),
         )
     if parsed.format == "code":
         raise ParameterError(
-            "--compare and --format code exclude each other", hint="Leave one of them out."
+            tr("--compare and --format code exclude each other"), hint=tr("Leave one of them out.")
         )
     return {f"{name}={text}": {name: _value(COMPARED[name], text)} for text in texts}
 
@@ -275,5 +299,7 @@ def check_name(name: str | None) -> str | None:
     if name is None:
         return None
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise ParameterError(f"-o {name!r} is not the name of a variable", hint="Such as -o reply.")
+        raise ParameterError(
+            tr("-o {name!r} is not the name of a variable", name=name), hint=tr("Such as -o reply.")
+        )
     return name

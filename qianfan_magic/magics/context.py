@@ -11,6 +11,7 @@ from qianfan_magic.api.catalogue.parameters import EXCLUSIVE, check_text
 from qianfan_magic.api.types import BOTH, Kind
 from qianfan_magic.conversation.turn import CELL_ID, CellRun, ImageAttachment, digest, sent_cell_id
 from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.language import tr
 from qianfan_magic.magics.config import CONFIGURABLE
 from qianfan_magic.magics.interpolate import interpolate
 from qianfan_magic.session.session import Session, read_live
@@ -231,13 +232,15 @@ class MagicContext:
 
         if name not in self.shell.user_ns:
             raise ParameterError(
-                f"--schema: the notebook has no variable {name!r}",
-                hint="Give the name of a dict, a pydantic model or a dataclass.",
+                tr("--schema: the notebook has no variable {name!r}", name=name),
+                hint=tr("Give the name of a dict, a pydantic model or a dataclass."),
             )
         try:
             return read_schema(self.shell.user_ns[name])
         except ParameterError as error:
-            raise ParameterError(f"--schema {name}: {error.message}", hint=error.hint) from None
+            raise ParameterError(
+                tr("--schema {name}: {value}", name=name, value=error.message), hint=error.hint
+            ) from None
 
     def _images(self, options: CellOptions) -> list[ImageAttachment]:
         """Read the images that are sent, and show small copies of them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qianfan_magic.conversation.turn import excerpt, short_name
 from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.language import tr
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.magics.command import Command, add_output
 from qianfan_magic.magics.context import MagicContext
@@ -41,28 +42,28 @@ class ConversationCommands:
         self.commands = [
             Command(
                 "history",
-                "show a conversation, and where it will be cut",
+                tr("show a conversation, and where it will be cut"),
                 self._history,
                 _add_history_arguments,
             ),
-            Command("undo", "forget the last turn of a conversation", self._undo, _add_name),
-            Command("reset", "forget a conversation", self._reset, _add_reset_arguments),
+            Command("undo", tr("forget the last turn of a conversation"), self._undo, _add_name),
+            Command("reset", tr("forget a conversation"), self._reset, _add_reset_arguments),
             Command(
                 "keep",
-                "after --compare: list the columns, or continue from another one",
+                tr("after --compare: list the columns, or continue from another one"),
                 self._keep,
                 _add_keep_arguments,
             ),
             Command(
                 "save",
-                "write the conversations to a JSON file",
+                tr("write the conversations to a JSON file"),
                 self._save,
                 _add_save_arguments,
             ),
-            Command("load", "read them from such a file", self._load, _add_file_arguments),
+            Command("load", tr("read them from such a file"), self._load, _add_file_arguments),
             Command(
                 "restore",
-                "rebuild the conversations from the answers in a saved notebook",
+                tr("rebuild the conversations from the answers in a saved notebook"),
                 self._restore,
                 _add_restore_arguments,
             ),
@@ -90,14 +91,19 @@ class ConversationCommands:
         conversation = self._existing(arguments.conversation)
         if not conversation.turns:
             raise ParameterError(
-                f"The conversation {conversation.name!r} has no turn to forget",
-                hint="%qianfan lists the conversations.",
+                tr("The conversation {name!r} has no turn to forget", name=conversation.name),
+                hint=tr("%qianfan lists the conversations."),
             )
         remaining = conversation.truncate(len(conversation.turns) - 1)
         self._store.keep(remaining)
         show(
-            f"The last turn of the conversation {short_name(remaining.name)} is forgotten "
-            f"({conversation.turns[-1].label}): it has {remaining.counted} now.",
+            tr(
+                "The last turn of the conversation {short_name} is forgotten "
+                "({label}): it has {counted} now.",
+                short_name=short_name(remaining.name),
+                label=conversation.turns[-1].label,
+                counted=remaining.counted,
+            ),
             self._store.record(run=self._context.current_run()),
         )
 
@@ -106,10 +112,13 @@ class ConversationCommands:
         self._store.forget(*forgotten)
         record = self._store.record(*forgotten, run=self._context.current_run())
         if arguments.all:
-            show("All conversations are forgotten.", record)
+            show(tr("All conversations are forgotten."), record)
         else:
             name, turns = short_name(forgotten[0].name), forgotten[0].counted
-            show(f"The conversation {name} is forgotten: it had {turns}.", record)
+            show(
+                tr("The conversation {name} is forgotten: it had {turns}.", name=name, turns=turns),
+                record,
+            )
 
     def _keep(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.session.last_answer import keep_column
@@ -118,8 +127,10 @@ class ConversationCommands:
         last = self._session.last_answer
         if last is None or not last.columns:
             raise ParameterError(
-                "The last cell compared nothing",
-                hint="%%qianfan_chat --compare temperature=0.1,0.9 gives columns to choose from.",
+                tr("The last cell compared nothing"),
+                hint=tr(
+                    "%%qianfan_chat --compare temperature=0.1,0.9 gives columns to choose from."
+                ),
             )
         record = {}
         if arguments.column is not None:
@@ -128,7 +139,7 @@ class ConversationCommands:
             # The output of the cell that compared may be gone.
             record = self._store.record(after, run=self._context.current_run(), last=1)
         rows = [_column_row(last, number) for number in range(1, len(last.columns) + 1)]
-        publish(table_bundle(("", "column", "state", "how it begins"), rows), record)
+        publish(table_bundle(("", "column", "state", tr("how it begins")), rows), record)
 
     def _save(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.conversation.save_file import save_conversations
@@ -137,10 +148,15 @@ class ConversationCommands:
         saved = [self._existing(name)] if name else list(self._store)
         if not saved:
             raise ParameterError(
-                "There is no conversation to save", hint="Ask something first: %%qianfan_chat"
+                tr("There is no conversation to save"),
+                hint=tr("Ask something first: %%qianfan_chat"),
             )
         save_conversations(Path(arguments.file), saved, force=arguments.force)
-        show(_shortened([f"Saved in {arguments.file}:", *map(_conversation_line, saved)]))
+        show(
+            _shortened(
+                [tr("Saved in {file}:", file=arguments.file), *map(_conversation_line, saved)]
+            )
+        )
 
     def _load(self, arguments: argparse.Namespace) -> None:
         from qianfan_magic.conversation.save_file import load_conversations
@@ -151,13 +167,16 @@ class ConversationCommands:
         if name:
             if name not in loaded:
                 raise ParameterError(
-                    f"{arguments.file!r} has no conversation {name!r}",
-                    hint=f"It has: {', '.join(sorted(loaded))}.",
+                    tr("{file!r} has no conversation {name!r}", file=arguments.file, name=name),
+                    hint=tr("It has: {sorted}.", sorted=", ".join(sorted(loaded))),
                 )
             loaded = {name: loaded[name]}
         replaced = [existing for existing in self._store if existing.name in loaded]
         self._store.keep(*loaded.values())
-        lines = [f"Loaded from {arguments.file}:", *map(_conversation_line, loaded.values())]
+        lines = [
+            tr("Loaded from {file}:", file=arguments.file),
+            *map(_conversation_line, loaded.values()),
+        ]
         lines += ["Replaced:", *map(_conversation_line, replaced)] if replaced else []
         run = self._context.current_run()
         show(_shortened(lines), self._store.record(*loaded.values(), run=run, last=None))
@@ -170,8 +189,8 @@ class ConversationCommands:
         path = Path(arguments.notebook) if arguments.notebook else own
         if path is None:
             raise ParameterError(
-                "The path of this notebook is unknown",
-                hint="Give its path: %qianfan restore NOTEBOOK.ipynb",
+                tr("The path of this notebook is unknown"),
+                hint=tr("Give its path: %qianfan restore NOTEBOOK.ipynb"),
             )
         restored = restore(read_outputs(path))
         is_own = own is not None and _is_same_file(path, own)
@@ -183,7 +202,10 @@ class ConversationCommands:
         run = self._context.current_run()
         record = self._store.record(*accepted, run=run, last=last) if accepted else {}
         lines = restored.summary
-        show(_shortened(lines) or f"{path.name} holds no answers of a conversation.", record)
+        show(
+            _shortened(lines) or tr("{name} holds no answers of a conversation.", name=path.name),
+            record,
+        )
 
     def _restorable(
         self, restored: Restoration, path: Path, *, is_own: bool, force: bool
@@ -197,10 +219,13 @@ class ConversationCommands:
             unsaved = restored.lacks(self._store.get(name))
             if unsaved and not force:
                 turns = f"{unsaved} turn{'s' * (unsaved != 1)}"
-                note = (
-                    f"{short_name(name)}: left unchanged: {path.name} lacks {turns} that this "
+                note = tr(
+                    "{short_name}: left unchanged: {name} lacks {turns} that this "
                     "kernel has. If the notebook is only not saved yet, save it and restore "
-                    "again; %qianfan save FILE keeps them, and --force drops them."
+                    "again; %qianfan save FILE keeps them, and --force drops them.",
+                    short_name=short_name(name),
+                    name=path.name,
+                    turns=turns,
                 )
                 restored.lines[name] = [note]
             elif conversation.turns or is_own:
@@ -212,8 +237,8 @@ class ConversationCommands:
         if name != "default" and name not in self._store.names:
             names = sorted({"default", *self._store.names})
             raise ParameterError(
-                f"There is no conversation {name!r}",
-                hint=f"There are: {', '.join(map(short_name, names))}.",
+                tr("There is no conversation {name!r}", name=name),
+                hint=tr("There are: {map}.", map=", ".join(map(short_name, names))),
             )
         return self._store.get(name)
 
@@ -224,36 +249,36 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
 
 def _add_history_arguments(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    add_output(parser, "also bind the list of messages")
+    add_output(parser, tr("also bind the list of messages"))
 
 
 def _add_reset_arguments(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    parser.add_argument("--all", action="store_true", help="forget all conversations")
+    parser.add_argument("--all", action="store_true", help=tr("forget all conversations"))
 
 
 def _add_keep_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("column", nargs="?", type=int, metavar="N", help="the column, from 1")
+    parser.add_argument("column", nargs="?", type=int, metavar="N", help=tr("the column, from 1"))
 
 
 def _add_file_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="its path, such as talk.json")
+    parser.add_argument("file", metavar="FILE", help=tr("its path, such as talk.json"))
     parser.add_argument(
-        "-n", "--conversation", metavar="NAME", help="this one alone; by default all"
+        "-n", "--conversation", metavar="NAME", help=tr("this one alone; by default all")
     )
 
 
 def _add_save_arguments(parser: argparse.ArgumentParser) -> None:
     _add_file_arguments(parser)
-    parser.add_argument("--force", action="store_true", help="overwrite any file")
+    parser.add_argument("--force", action="store_true", help=tr("overwrite any file"))
 
 
 def _add_restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "notebook", nargs="?", metavar="NOTEBOOK", help="its path; by default this notebook's"
+        "notebook", nargs="?", metavar="NOTEBOOK", help=tr("its path; by default this notebook's")
     )
     parser.add_argument(
-        "--force", action="store_true", help="also replace turns that only this kernel has"
+        "--force", action="store_true", help=tr("also replace turns that only this kernel has")
     )
 
 
@@ -266,13 +291,15 @@ def _column_row(last: LastAnswer, number: int) -> tuple[str, ...]:
 
 def _conversation_line(conversation: Conversation) -> str:
     system = conversation.system
-    with_system = f", with the system text {excerpt(system)}" if system else ""
+    with_system = tr(", with the system text {excerpt}", excerpt=excerpt(system)) if system else ""
     return f"{short_name(conversation.name)}: {conversation.counted}{with_system}"
 
 
 def _shortened(lines: list[str]) -> str:
     more = len(lines) - MAX_SUMMARY_LINES
-    return "\n".join(lines[:MAX_SUMMARY_LINES] + [f"and {more} more lines."] * (more > 0))
+    return "\n".join(
+        lines[:MAX_SUMMARY_LINES] + [tr("and {more} more lines.", more=more)] * (more > 0)
+    )
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection
 
+from qianfan_magic.language import tr
+
 __all__ = ["parser_help"]
 
 
@@ -28,7 +30,7 @@ def parser_help(
     operands = " ".join(str(a.metavar) for a in parser._actions if not a.option_strings)  # noqa: SLF001
     first = [row for name, row in rows.items() if name in everyday]
     more = [row for name, row in rows.items() if name not in everyday]
-    groups = {"Every day": first, "More": more} if first else {"Arguments": more}
+    groups = {tr("Every day"): first, tr("More"): more} if first else {tr("Arguments"): more}
     usage = " ".join(part for part in (command, operands, "[flags]") if part)
     return help_bundle(usage, (parser.description or "").strip(), groups)
 

@@ -10,6 +10,7 @@ from qianfan_magic.api.config.addresses import is_baidu
 from qianfan_magic.api.config.credentials import KEYLESS
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.language import tr
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.magics.command import Command, add_output
 from qianfan_magic.magics.context import MagicContext
@@ -44,21 +45,24 @@ class InspectCommands:
         self.commands = [
             Command(
                 "models",
-                "the available models: their flags, their limits, and what they can do",
+                tr("the available models: their flags, their limits, and what they can do"),
                 self._models,
                 _add_models_arguments,
             ),
             Command(
                 "request",
-                "what the last cell sent and received, or a program for it: --as curl|python|sdk",
+                tr(
+                    "what the last cell sent and received, or a program for it: --as "
+                    "curl|python|sdk"
+                ),
                 self._request,
                 _add_request_arguments,
             ),
             Command(
                 "usage",
-                "answers, tokens and tokens per second so far, by model",
+                tr("answers, tokens and tokens per second so far, by model"),
                 self._usage,
-                lambda parser: add_output(parser, "also bind the table, as a list of dicts"),
+                lambda parser: add_output(parser, tr("also bind the table, as a list of dicts")),
             ),
         ]
 
@@ -70,16 +74,21 @@ class InspectCommands:
         client = self._session.load_client()
         versions = client.settings.versions
         if ApiVersion.V1 not in versions and not arguments.all:
-            notes.append("Version 1's models, for private deployments: %qianfan models --all.")
+            notes.append(tr("Version 1's models, for private deployments: %qianfan models --all."))
         if ApiVersion.V2 in versions:
             try:
                 listed = client.models(fresh=arguments.fresh)
                 self._session.listed_models = listed
             except QianfanError as error:
-                notes.append(f"The list of version 2 could not be requested: {error.message}")
+                notes.append(
+                    tr("The list of version 2 could not be requested: {value}", value=error.message)
+                )
         else:
             notes.append(
-                f"The model list of version 2 needs credentials: {needed_variables(ApiVersion.V2)}."
+                tr(
+                    "The model list of version 2 needs credentials: {needed_variables}.",
+                    needed_variables=needed_variables(ApiVersion.V2),
+                )
             )
         cards = _served_cards(client, listed)
         if not arguments.all:  # without any keys, those of the service's own version
@@ -129,15 +138,20 @@ class InspectCommands:
         sent = self._session.sent
         if not sent:
             raise ParameterError(
-                "The last cell sent nothing, or no cell has run yet",
-                hint="Run a %%qianfan_chat cell; --dry-run shows what it would send.",
+                tr("The last cell sent nothing, or no cell has run yet"),
+                hint=tr("Run a %%qianfan_chat cell; --dry-run shows what it would send."),
             )
         number = 1 if column is None else column
         if not 1 <= number <= len(sent):
             raise ParameterError(
-                f"There is no request {number}", hint=f"There are the requests 1 to {len(sent)}."
+                tr("There is no request {number}", number=number),
+                hint=tr("There are the requests 1 to {count}.", count=len(sent)),
             )
-        title = f"Request {number} of {len(sent)}" if len(sent) > 1 else ""
+        title = (
+            tr("Request {number} of {count}", number=number, count=len(sent))
+            if len(sent) > 1
+            else ""
+        )
         return sent[number - 1], title
 
 
@@ -157,7 +171,7 @@ def _show_program(text: str) -> None:
     from qianfan_magic.api.http.exchange import without_pictures
 
     if len(text) > MAX_PROGRAM and without_pictures(text) != text:
-        text = without_pictures(text) + "# The pictures are left out here; -o VAR has them."
+        text = without_pictures(text) + tr("# The pictures are left out here; -o VAR has them.")
     show_verbatim(mask_known(text))
 
 
@@ -182,13 +196,17 @@ def _snippet_request(sender: RequestSender) -> SnippetRequest:
 
 
 def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fresh", action="store_true", help="request the list now, not once a day")
-    parser.add_argument("--all", action="store_true", help="also what your keys cannot reach")
+    parser.add_argument(
+        "--fresh", action="store_true", help=tr("request the list now, not once a day")
+    )
+    parser.add_argument("--all", action="store_true", help=tr("also what your keys cannot reach"))
 
 
 def _add_request_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("column", nargs="?", type=int, metavar="N", help="after --compare, from 1")
     parser.add_argument(
-        "--as", dest="language", choices=LANGUAGES, help="a program that sends it again"
+        "column", nargs="?", type=int, metavar="N", help=tr("after --compare, from 1")
     )
-    add_output(parser, "also bind it: a dict, or the program's text")
+    parser.add_argument(
+        "--as", dest="language", choices=LANGUAGES, help=tr("a program that sends it again")
+    )
+    add_output(parser, tr("also bind it: a dict, or the program's text"))

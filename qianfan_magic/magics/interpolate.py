@@ -10,13 +10,14 @@ from string import Formatter
 from typing import Any
 
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import mark, tr
 from qianfan_magic.suggest import did_you_mean
 
 __all__ = ["interpolate"]
 
 #: Largest number of rows of a DataFrame that are sent; a note names how many there are.
 MAX_ROWS = 20
-_BRACES = "A literal brace is written twice: {{ or }}."
+_BRACES = mark("A literal brace is written twice: {{ or }}.")
 _STEP = re.compile(r"\.([^\W\d]\w*)|\[([^\[\]]+)\]")
 _FIELD = re.compile(r"([^\W\d]\w*)(?:\.[^\W\d]\w*|\[[^\[\]]+\])*")
 
@@ -49,7 +50,7 @@ def interpolate(text: str, variables: Mapping[str, Any]) -> str:
     try:
         parts = list(Formatter().parse(text))
     except ValueError as error:
-        raise ParameterError(f"--fill: {error}", hint=_BRACES) from None
+        raise ParameterError(f"--fill: {error}", hint=tr(_BRACES)) from None
     return "".join(literal + _field_text(part, variables) for literal, *part in parts)
 
 
@@ -63,9 +64,12 @@ def _field_text(part: list[str | None], variables: Mapping[str, Any]) -> str:
         source = field + (f"!{conversion}" if conversion else "")
         source += f":{format_spec}" if format_spec else ""
         raise ParameterError(
-            f"--fill takes a variable, {{name}}, {{name.attribute}} or {{name[key]}}, not "
-            f"{{{source}}}",
-            hint=_BRACES,
+            tr(
+                "--fill takes a variable, {{name}}, {{name.attribute}} or {{name[key]}}, not "
+                "{{{source}}}",
+                source=source,
+            ),
+            hint=tr(_BRACES),
         )
     try:
         return _to_text(_look_up(field, found[1], variables), field)
@@ -73,14 +77,18 @@ def _field_text(part: list[str | None], variables: Mapping[str, Any]) -> str:
         raise
     except Exception as error:  # noqa: BLE001  an object of the notebook may raise anything
         raise ParameterError(
-            f"--fill: {{{field}}} cannot be converted to text: {type(error).__name__}",
-            hint="Convert it to text and put that into a variable.",
+            tr(
+                "--fill: {{{field}}} cannot be converted to text: {name}",
+                field=field,
+                name=type(error).__name__,
+            ),
+            hint=tr("Convert it to text and put that into a variable."),
         ) from None
 
 
 def _look_up(field: str, name: str, variables: Mapping[str, Any]) -> Any:
     if name not in variables:
-        raise _unknown(f"there is no variable {name}", name, variables)
+        raise _unknown(tr("there is no variable {name}", name=name), name, variables)
     value = variables[name]
     for step in _STEP.finditer(field, len(name)):
         attribute, key = step.groups()
@@ -93,11 +101,21 @@ def _look_up(field: str, name: str, variables: Mapping[str, Any]) -> Any:
 
 def _attribute(value: Any, attribute: str, field: str) -> Any:
     if attribute.startswith("_"):
-        raise ParameterError(f"--fill: {{{field}}} uses the private {attribute}", hint=_BRACES)
+        raise ParameterError(
+            tr(
+                "--fill: {{{field}}} uses the private {attribute}", field=field, attribute=attribute
+            ),
+            hint=tr(_BRACES),
+        )
     try:
         return getattr(value, attribute)
     except AttributeError:
-        problem = f"{{{field}}}: {type(value).__name__} has no {attribute}"
+        problem = tr(
+            "{{{field}}}: {name} has no {attribute}",
+            field=field,
+            name=type(value).__name__,
+            attribute=attribute,
+        )
         raise _unknown(problem, attribute, dir(value)) from None
 
 
@@ -108,7 +126,12 @@ def _item(value: Any, key: str, field: str) -> Any:
         text_keys = [existing for existing in _keys(value) if isinstance(existing, str)]
         if key in text_keys:  # digits that are a text key, such as "7"
             return value[key]
-        problem = f"{{{field}}}: this {type(value).__name__} has no [{key}]"
+        problem = tr(
+            "{{{field}}}: this {name} has no [{key}]",
+            field=field,
+            name=type(value).__name__,
+            key=key,
+        )
         raise _unknown(problem, key, text_keys) from None
 
 
@@ -121,15 +144,15 @@ def _keys(value: Any) -> Iterable[Any]:
 
 def _unknown(problem: str, name: str, known: Iterable[str]) -> ParameterError:
     public = [existing for existing in known if not existing.startswith("_")]
-    hint = did_you_mean(name, public, most=3) or _BRACES
+    hint = did_you_mean(name, public, most=3) or tr(_BRACES)
     return ParameterError(f"--fill: {problem}", hint=hint)
 
 
 def _to_text(value: Any, field: str) -> str:
     if inspect.isroutine(value):
         raise ParameterError(
-            f"--fill: {{{field}}} is a function, which is not called",
-            hint="Put its result into a variable first.",
+            tr("--fill: {{{field}}} is a function, which is not called", field=field),
+            hint=tr("Put its result into a variable first."),
         )
     return _table(value) if _is_frame(value) else str(value)
 

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from typing import NoReturn
 
+from qianfan_magic.language import tr
 from qianfan_magic.magics.command import Command
 from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.magics.conversation_commands import ConversationCommands
@@ -56,7 +57,7 @@ class LineMagic:
             *conversations.commands,
             *inspect.commands,
             services.doctor,
-            Command("help", "show this list", lambda _: publish(self._help())),
+            Command("help", tr("show this list"), lambda _: publish(self._help())),
         ]
         self.commands = {command.name: command for command in registry}
         self._parser, self._parsers = _make_parsers(registry)
@@ -88,10 +89,13 @@ class LineMagic:
 
         commands = [(command.name, command.help) for command in self.commands.values()]
         groups = {
-            "Every day": [row for row in commands if row[0] in EVERYDAY],
-            "More": [row for row in commands if row[0] not in EVERYDAY],
+            tr("Every day"): [row for row in commands if row[0] in EVERYDAY],
+            tr("More"): [row for row in commands if row[0] not in EVERYDAY],
         }
-        purpose = f"{self._parser.description} %qianfan SUBCOMMAND -h lists its flags."
+        purpose = tr(
+            "{description} %qianfan SUBCOMMAND -h lists its flags.",
+            description=self._parser.description,
+        )
         return help_bundle("%qianfan SUBCOMMAND", purpose, groups)
 
     def parser_of(self, name: str | None) -> argparse.ArgumentParser:
@@ -103,16 +107,16 @@ def _make_parsers(
     registry: list[Command],
 ) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     parser = Parser(
-        prog="%qianfan", add_help=False, description="Everything except asking a question."
+        prog="%qianfan", add_help=False, description=tr("Everything except asking a question.")
     )
-    parser.add_argument("-h", "--help", action="store_true", help="show this list")
+    parser.add_argument("-h", "--help", action="store_true", help=tr("show this list"))
     group = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", title="subcommands")
     parsers: dict[str, argparse.ArgumentParser] = {}
     for command in registry:
         subparser = group.add_parser(
             command.name, help=command.help, description=command.help, add_help=False
         )
-        subparser.add_argument("-h", "--help", action="store_true", help="show this help")
+        subparser.add_argument("-h", "--help", action="store_true", help=tr("show this help"))
         command.add_arguments(subparser)
         parsers[command.name] = subparser
     return parser, parsers

@@ -13,6 +13,7 @@ from qianfan_magic.api.catalogue.parameter import Parameter
 from qianfan_magic.api.catalogue.parameters import SHAPING
 from qianfan_magic.conversation.turn import excerpt
 from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.language import tr
 from qianfan_magic.magics.command import Command
 from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.suggest import did_you_mean
@@ -52,7 +53,10 @@ class SliderPanel:
         self._again: tuple[LastAnswer, AnswerStream] | None = None
         self.command = Command(
             "params",
-            "sliders for the parameters of every cell; temperature=0.3 sets one, =none unsets it",
+            tr(
+                "sliders for the parameters of every cell; temperature=0.3 sets one, "
+                "=none unsets it"
+            ),
             self._run,
             _add_arguments,
         )
@@ -86,8 +90,8 @@ class SliderPanel:
             name = name.strip().replace("-", "_")
             if not name or not equals:
                 raise ParameterError(
-                    f"%qianfan params {word!r} is not of the form NAME=VALUE",
-                    hint="Such as temperature=0.3; temperature=none leaves it to the service.",
+                    tr("%qianfan params {word!r} is not of the form NAME=VALUE", word=word),
+                    hint=tr("Such as temperature=0.3; temperature=none leaves it to the service."),
                 )
             texts.setdefault(name, []).append(value)
         values = dict(self._session.sliders)
@@ -152,10 +156,16 @@ class SliderPanel:
         """Say what "Again" asks, and tell whether it can."""
         last = self._session.last_answer
         if last is None:
-            return "Again needs an answer: run a cell that asks something.", False
+            return tr("Again needs an answer: run a cell that asks something."), False
         if last.columns:
-            return f"Again needs one answer: cell [{last.number}] compared several.", False
-        return f"asks cell [{last.number}] again: {excerpt(last.request.text)}", True
+            return tr(
+                "Again needs one answer: cell [{number}] compared several.", number=last.number
+            ), False
+        return tr(
+            "asks cell [{number}] again: {excerpt}",
+            number=last.number,
+            excerpt=excerpt(last.request.text),
+        ), True
 
     def _on_values(self, change: dict[str, Any]) -> None:
         """Check values that the page sets; the page gets the old ones back for invalid ones."""
@@ -206,7 +216,8 @@ class SliderPanel:
         last = self._session.last_answer
         if last is None or last.columns:
             raise QianfanError(
-                "There is no answer to request again", hint="Run a cell that gets one first."
+                tr("There is no answer to request again"),
+                hint=tr("Run a cell that gets one first."),
             )
         self._again = None
         self._open().can_keep = False
@@ -228,16 +239,16 @@ class SliderPanel:
             return "Stopped."
         self._again = last, answer
         self._open().can_keep = True
-        return "Keep replaces the cell's answer with this one."
+        return tr("Keep replaces the cell's answer with this one.")
 
     def _keep(self) -> str:
         """Replace the last cell's answer by the new one."""
         if self._again is None:
-            raise QianfanError("There is no answer to keep", hint="Request one with Again.")
+            raise QianfanError(tr("There is no answer to keep"), hint=tr("Request one with Again."))
         last, again = self._again
         if last is not self._session.last_answer:
             raise QianfanError(
-                "Another cell has asked since", hint="Ask for its answer with Again."
+                tr("Another cell has asked since"), hint=tr("Ask for its answer with Again.")
             )
         record = last.replace_with(again, self._session.conversations)
         output = again.output()
@@ -248,18 +259,21 @@ class SliderPanel:
         self._again = None
         self._open().can_keep = False
         self._area.close()
-        return "Kept: the answer is below its cell now."
+        return tr("Kept: the answer is below its cell now.")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("values", nargs="*", metavar="NAME=VALUE", help="stop may come twice")
+    parser.add_argument("values", nargs="*", metavar="NAME=VALUE", help=tr("stop may come twice"))
 
 
 def _parameter(name: str) -> Parameter:
     if name not in SLIDER_PARAMETERS:
         hint = did_you_mean(name, SLIDER_PARAMETERS)
         raise ParameterError(
-            f"%qianfan params has no {name!r}",
-            hint=hint or f"There are: {', '.join(SLIDER_PARAMETERS)}.",
+            tr("%qianfan params has no {name!r}", name=name),
+            hint=hint
+            or tr(
+                "There are: {slider_parameters}.", slider_parameters=", ".join(SLIDER_PARAMETERS)
+            ),
         )
     return SLIDER_PARAMETERS[name]

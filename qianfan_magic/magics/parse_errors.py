@@ -6,6 +6,7 @@ import argparse
 import re
 
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import mark, tr
 from qianfan_magic.suggest import did_you_mean
 
 __all__ = ["closing_quote_error", "flags_of", "parse_error"]
@@ -15,13 +16,15 @@ _UNKNOWN = re.compile(r"unrecognized arguments: (?P<word>\S+)")
 _CHOICE = re.compile(r"argument (?P<argument>.+?): invalid choice: (?P<value>.+?) \(choose from")
 #: Other messages, each with what is shown in its place.
 _PLAINLY = {
-    r"argument (?P<argument>.+?): expected (one|at least one) argument": "{argument} needs a value",
-    r"argument (?P<argument>.+?): invalid int value: (?P<value>.+)": (
-        "{argument} is {value}, but must be a whole number"
+    r"argument (?P<argument>.+?): expected (one|at least one) argument": mark(
+        "{argument} needs a value"
     ),
-    r"the following arguments are required: (?P<argument>.+)": "{argument} is missing",
+    r"argument (?P<argument>.+?): invalid int value: (?P<value>.+)": (
+        mark("{argument} is {value}, but must be a whole number")
+    ),
+    r"the following arguments are required: (?P<argument>.+)": mark("{argument} is missing"),
     r"ambiguous option: (?P<word>\S+) could match (?P<flags>.+)": (
-        "{word} may stand for {flags}; write one of them in full"
+        mark("{word} may stand for {flags}; write one of them in full")
     ),
 }
 
@@ -38,27 +41,32 @@ def parse_error(parser: argparse.ArgumentParser, magic: str, message: str) -> Pa
     message
         The message of argparse.
     """
-    lists = f"{magic} -h lists the flags."
+    lists = tr("{magic} -h lists the flags.", magic=magic)
     if found := _CHOICE.match(message):
         return _choice_error(parser, magic, found["argument"], found["value"].strip("'\""))
     if not (found := _UNKNOWN.match(message)):
         for pattern, words in _PLAINLY.items():
             if other := re.match(pattern, message):
-                message = words.format_map(other.groupdict())
+                message = tr(words, **other.groupdict())
         return ParameterError(f"{magic}: {message}", hint=lists)
     word = found["word"]
     if word.startswith("-"):
         hint = did_you_mean(word, flags_of(parser))
-        return ParameterError(f"{magic} has no flag {word}", hint=_joined(hint, lists))
-    below = "The question goes into the lines below." * magic.startswith("%%")
-    return ParameterError(f"{magic} does not take {word!r} here", hint=_joined(lists, below))
+        return ParameterError(
+            tr("{magic} has no flag {word}", magic=magic, word=word), hint=_joined(hint, lists)
+        )
+    below = tr("The question goes into the lines below.") * magic.startswith("%%")
+    return ParameterError(
+        tr("{magic} does not take {word!r} here", magic=magic, word=word),
+        hint=_joined(lists, below),
+    )
 
 
 def closing_quote_error(magic: str) -> ParameterError:
     """Return the error for a line with a quote that is not closed."""
     return ParameterError(
-        f"{magic}: a quote in its line is not closed",
-        hint="""Close it; an apostrophe stands in double quotes, such as "it's".""",
+        tr("{magic}: a quote in its line is not closed", magic=magic),
+        hint=tr("""Close it; an apostrophe stands in double quotes, such as "it's"."""),
     )
 
 
@@ -69,11 +77,19 @@ def _choice_error(
     choices = [str(choice) for choice in action.choices or ()]
     close = did_you_mean(value, choices)
     if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  see flags_of
-        hint = _joined(close, f"{magic} help lists them.")
-        return ParameterError(f"{magic} has no subcommand {value!r}", hint=hint)
+        hint = _joined(close, tr("{magic} help lists them.", magic=magic))
+        return ParameterError(
+            tr("{magic} has no subcommand {value!r}", magic=magic, value=value), hint=hint
+        )
     return ParameterError(
-        f"{magic}: {argument} is {value!r}, but must be one of {', '.join(choices)}",
-        hint=close or f"{magic} -h lists the flags.",
+        tr(
+            "{magic}: {argument} is {value!r}, but must be one of {choices}",
+            magic=magic,
+            argument=argument,
+            value=value,
+            choices=", ".join(choices),
+        ),
+        hint=close or tr("{magic} -h lists the flags.", magic=magic),
     )
 
 

@@ -13,6 +13,7 @@ from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.conversation.turn import short_name
 from qianfan_magic.embedded import ENGINE_NAMES
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import tr
 from qianfan_magic.magics.arguments import check_name
 from qianfan_magic.magics.command import Command, add_output
 from qianfan_magic.magics.context import MagicContext
@@ -37,18 +38,21 @@ class ServiceCommands:
         self._context = context
         self.status = Command(
             "status",
-            "where requests go, how they are authenticated, and with which parameters",
+            tr("where requests go, how they are authenticated, and with which parameters"),
             self._status,
         )
         self.demo = Command(
             "demo",
-            "start the embedded server and use it: no key is needed, nothing leaves this computer",
+            tr(
+                "start the embedded server and use it: no key is needed, nothing leaves "
+                "this computer"
+            ),
             self._demo,
             _add_demo_arguments,
         )
         self.doctor = Command(
             "doctor",
-            "check settings, network and front end, and say what to do; --live asks a question",
+            tr("check settings, network and front end, and say what to do; --live asks a question"),
             self._doctor,
             _add_doctor_arguments,
         )
@@ -66,7 +70,7 @@ class ServiceCommands:
             "Credentials": self._credentials(client),
             "Chat": self._service(client, "chat"),
             "Completion": self._service(client, "completion"),
-            "Parameters": ", ".join(parameters) or "none: the service decides",
+            "Parameters": ", ".join(parameters) or tr("none: the service decides"),
             "Conversations": ", ".join(conversations),
         }
         publish(table_bundle((), [(f"{label}:", value) for label, value in rows.items() if value]))
@@ -74,12 +78,12 @@ class ServiceCommands:
     def _credentials(self, client: QianfanClient) -> str:
         """Say which credentials are used; their values are never shown."""
         if self._context.session.server is not None:
-            return "the embedded server's own"
+            return tr("the embedded server's own")
         settings = client.settings
         if settings.credentials.methods:
             return repr(settings.credentials)
         if settings.method(ApiVersion.V2) == KEYLESS:
-            return "none, and none needed: the server is on this computer"
+            return tr("none, and none needed: the server is on this computer")
         return "none"
 
     def _server(self, client: QianfanClient, version: ApiVersion) -> str:
@@ -88,7 +92,7 @@ class ServiceCommands:
         if version not in settings.versions:
             return "no credentials"
         if self._context.session.server is not None:
-            return "the embedded server on this computer"
+            return tr("the embedded server on this computer")
         return settings.url(version)
 
     def _service(self, client: QianfanClient, kind: Kind) -> str:
@@ -102,9 +106,15 @@ class ServiceCommands:
             for name in self._context.parameters()
             if name in BY_NAME and not service.takes(BY_NAME[name], kind)
         )
-        note = f"; does not take {untaken}" if untaken else ""
+        note = tr("; does not take {untaken}", untaken=untaken) if untaken else ""
         label = f": {service.label}" if service.label != service.name else ""
-        return f"{service.name} (version {service.version}){label}{note}"
+        return tr(
+            "{name} (version {version}){label}{note}",
+            name=service.name,
+            version=service.version,
+            label=label,
+            note=note,
+        )
 
     def _demo(self, arguments: argparse.Namespace) -> None:
         context, engine, seed = self._context, arguments.engine, arguments.seed
@@ -117,11 +127,17 @@ class ServiceCommands:
         default = context.default_service()
         card = default[0].card if default else None
         show(
-            f"The embedded server is running (engine: {engine}, seed: {seed}): no key "
-            "is needed, and nothing leaves this computer.\n"
-            + (f"It answers with {card.label}.\n" if card and card.label else "")
-            + "To use Qianfan itself, put your keys "
-            "into .env, remove this line and restart the kernel."
+            tr(
+                "The embedded server is running (engine: {engine}, seed: {seed}): no key "
+                "is needed, and nothing leaves this computer.\n",
+                engine=engine,
+                seed=seed,
+            )
+            + (tr("It answers with {label}.\n", label=card.label) if card and card.label else "")
+            + tr(
+                "To use Qianfan itself, put your keys "
+                "into .env, remove this line and restart the kernel."
+            )
         )
 
     def _doctor(self, arguments: argparse.Namespace) -> None:
@@ -146,11 +162,13 @@ def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=ENGINE_NAMES,
         default="scripted",
-        help="what generates the answers: a script, or a tiny real model",
+        help=tr("what generates the answers: a script, or a tiny real model"),
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same answers")
-    add_output(parser, "also bind the server, to see what it received")
+    parser.add_argument(
+        "--seed", type=int, default=0, help=tr("the same seed gives the same answers")
+    )
+    add_output(parser, tr("also bind the server, to see what it received"))
 
 
 def _add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--live", action="store_true", help="also ask one small real question")
+    parser.add_argument("--live", action="store_true", help=tr("also ask one small real question"))

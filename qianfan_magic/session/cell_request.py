@@ -15,6 +15,7 @@ from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun, ImageAttachment, Turn, with_images
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import tr
 from qianfan_magic.session.cell_options import CellOptions
 
 if TYPE_CHECKING:
@@ -277,8 +278,10 @@ def _unfinished_turn(conversation: Conversation) -> Turn:
     if last is None or not last.is_unfinished:
         state = "has no answer yet" if last is None else "ends with a whole answer"
         raise ParameterError(
-            f"--continue: the conversation {conversation.name!r} {state}",
-            hint="It continues an answer that was cut off at a limit, or stopped.",
+            tr(
+                "--continue: the conversation {name!r} {state}", name=conversation.name, state=state
+            ),
+            hint=tr("It continues an answer that was cut off at a limit, or stopped."),
         )
     return last
 

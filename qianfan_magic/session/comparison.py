@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from qianfan_magic.errors import QianfanError
+from qianfan_magic.language import mark, tr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["columns_output", "read_side_by_side"]
 
 #: The note below the answer that the user has chosen.
-KEPT = "The conversation goes on from here."
+KEPT = mark("The conversation goes on from here.")
 #: A column's index, with a chunk, with the error that ended it, or with None at its good end.
 _Event = tuple[int, "Chunk | BaseException | None"]
 
@@ -78,7 +79,7 @@ def columns_output(
 
     return Columns(
         [
-            (column.title, column.output([KEPT] * (number == kept)))
+            (column.title, column.output([tr(KEPT)] * (number == kept)))
             for number, column in enumerate(columns, 1)
         ],
         notes,

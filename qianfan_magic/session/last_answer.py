@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import tr
 from qianfan_magic.session.comparison import columns_output
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ class LastAnswer:
         """
         if self.after is not None and store.get(self.after.name) != self.after:
             raise ParameterError(
-                f"The conversation {self.after.name!r} has been continued since",
-                hint="Only the answer to its last question can be replaced.",
+                tr("The conversation {name!r} has been continued since", name=self.after.name),
+                hint=tr("Only the answer to its last question can be replaced."),
             )
         return self.add_to_conversation(answer, store)
 
@@ -124,19 +125,20 @@ def keep_column(
     columns = last.columns
     if not 1 <= number <= len(columns):
         raise ParameterError(
-            f"There is no column {number}", hint=f"There are the columns 1 to {len(columns)}."
+            tr("There is no column {number}", number=number),
+            hint=tr("There are the columns 1 to {count}.", count=len(columns)),
         )
     conversation = last.request.conversation
     if conversation is None:
         raise ParameterError(
-            "A completion has no conversation to continue",
-            hint="Compare in a chat: %%qianfan_chat --compare.",
+            tr("A completion has no conversation to continue"),
+            hint=tr("Compare in a chat: %%qianfan_chat --compare."),
         )
     column = columns[number - 1]
     if column.has_failed or not column.reply.text.strip():
         raise ParameterError(
-            f"Column {number} has no answer to continue from",
-            hint="%qianfan keep lists the columns.",
+            tr("Column {number} has no answer to continue from", number=number),
+            hint=tr("%qianfan keep lists the columns."),
         )
     record = last.replace_with(column, store)
     last.kept = number

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.api.structured import check_reply
 from qianfan_magic.errors import QianfanError, SchemaError
+from qianfan_magic.language import tr
 from qianfan_magic.masking import mask_known
 from qianfan_magic.session.answer_stream import AnswerStream
 from qianfan_magic.session.cell_request import CellRequest
@@ -87,7 +88,7 @@ class CellRunner:
         self._session.last_answer = last = LastAnswer(request, area, cell_number(self._shell))
         record = last.add_to_conversation(answer, self._session.conversations)
         has_code = request.format == "code" and not answer.interrupt
-        code_note = ["The code is in the next cell."] * has_code
+        code_note = [tr("The code is in the next cell.")] * has_code
         output = answer.output([*change_notes(request, record), *code_note])
         view.end(output, record)
         self._remember(last, output, record)
@@ -127,7 +128,12 @@ class CellRunner:
         self._bind(request, [column.error or reply for column, (reply, _) in pairs])
         for number, (column, (_, misfit)) in enumerate(zip(columns, checked, strict=True), 1):
             error = column.error or misfit
-            _raise(error and _with_column(error, f"Column {number} ({column.title})"))
+            _raise(
+                error
+                and _with_column(
+                    error, tr("Column {number} ({title})", number=number, title=column.title)
+                )
+            )
 
     def _start(self, request: CellRequest, title: str = "") -> AnswerStream:
         sender = RequestSender(self._client, request, self._session.answer_stats)
@@ -182,8 +188,10 @@ def _json_error(answer: AnswerStream) -> QianfanError | None:
         pretty(answer.reply.text)
     except ValueError as error:
         return QianfanError(
-            f"The answer is not JSON: {error}",
-            hint="It is shown as it arrived. Ask for JSON and nothing else, or use --format text.",
+            tr("The answer is not JSON: {error}", error=error),
+            hint=tr(
+                "It is shown as it arrived. Ask for JSON and nothing else, or use --format text."
+            ),
         )
     return None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qianfan_magic.api.catalogue.resolver import suggested_model
 from qianfan_magic.api.types import Chunk, Usage
 from qianfan_magic.errors import APIError
+from qianfan_magic.language import tr
 from qianfan_magic.masking import MaskedStream, mask_known
 from qianfan_magic.session.beginning import Beginning
 from qianfan_magic.session.usage import AnswerStats
@@ -95,7 +96,9 @@ class RequestSender:
                 if self._has_chunks or self._is_aborted or not error.is_too_long:
                     raise
                 if not self._shorten():
-                    error.hint = "It is too long even without the conversation: shorten the cell."
+                    error.hint = tr(
+                        "It is too long even without the conversation: shorten the cell."
+                    )
                     raise
             else:
                 return

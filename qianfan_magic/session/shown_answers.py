@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.turn import Turn, short_name
+from qianfan_magic.language import tr
 
 if TYPE_CHECKING:
     from qianfan_magic.session.last_answer import LastAnswer
@@ -81,7 +82,7 @@ class ShownAnswers:
             if is_dropped != answer.is_marked:
                 answer.is_marked = is_dropped
                 name = short_name(answer.conversation)
-                note = f"This turn is no longer in the conversation {name}."
+                note = tr("This turn is no longer in the conversation {name}.", name=name)
                 notes = (*answer.output.notes, *[note] * is_dropped)
                 answer.area.put(replace(answer.output, notes=notes).bundle(), answer.record)
 

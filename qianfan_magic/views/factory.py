@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qianfan_magic.conversation.turn import sent_cell_id
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import tr
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -182,7 +183,7 @@ def make_output_area(shell: InteractiveShell, live: str, into: str | None) -> Ou
     output = shell.user_ns.get(into)
     if not isinstance(output, Output):
         raise ParameterError(
-            f"--into: {into!r} is not an ipywidgets.Output of this notebook",
-            hint=f"Make one first: {into} = ipywidgets.Output(); display({into})",
+            tr("--into: {into!r} is not an ipywidgets.Output of this notebook", into=into),
+            hint=tr("Make one first: {into} = ipywidgets.Output(); display({into})", into=into),
         )
     return WidgetOutput(output)

@@ -13,6 +13,7 @@ import traitlets
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.types import Chunk
 from qianfan_magic.api.wire.search_results import read_search_results
+from qianfan_magic.language import mark
 from qianfan_magic.views.output_area import OutputArea
 from qianfan_magic.views.rendering.answer import NOTHING, PlainOutput
 from qianfan_magic.views.rendering.highlight import style_sheet
@@ -51,7 +52,7 @@ class LiveReply(TransientWidget):
     synchronised as a whole, so that the bytes sent would grow with the square of the answer.
     """
 
-    instead = "An answer is arriving; it needs a front end with widgets."
+    instead = mark("An answer is arriving; it needs a front end with widgets.")
     _esm = compact(_HERE / "reply.js")
     _css = "\n".join(
         [compact(STYLE_SHEET), compact(_HERE / "reply.css"), style_sheet(".qianfan-reply")]

@@ -9,11 +9,12 @@ from qianfan_magic.api.fenced_json import read_json
 from qianfan_magic.api.types import Reply
 from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
 from qianfan_magic.conversation.turn import CellRun, short_name
+from qianfan_magic.language import mark, tr, trn
 
 __all__ = ["left_out_note", "reply_notes", "rewound_notes", "unchanged_notes", "words_note"]
 
 #: Shown once, below the first answer that it concerns.
-UNORDERED = (
+UNORDERED = mark(
     "The saved notebook is no longer where it was when the kernel started: from now on, the "
     "order of the cells is the order in which they are run. Restart the kernel to find it again."
 )
@@ -22,13 +23,21 @@ MAX_NAMED = 3
 #: What the service means by some values of ``finish_reason``. Sources: the API documents of
 #: DeepSeek ("insufficient_system_resource") and GLM ("sensitive", "network_error").
 FINISH_REASONS = {
-    "error": "The service broke the answer off with an error (finish_reason error): it may be "
-    "incomplete.",
-    "network_error": "The service broke the answer off with an error (finish_reason "
-    "network_error): it may be incomplete.",
-    "sensitive": "The service found the answer unsafe and ended it (finish_reason sensitive).",
-    "insufficient_system_resource": "The service was too busy to finish the answer (finish_reason "
-    "insufficient_system_resource): run the cell again in a while.",
+    "error": mark(
+        "The service broke the answer off with an error (finish_reason error): it may be "
+        "incomplete."
+    ),
+    "network_error": mark(
+        "The service broke the answer off with an error (finish_reason "
+        "network_error): it may be incomplete."
+    ),
+    "sensitive": mark(
+        "The service found the answer unsafe and ended it (finish_reason sensitive)."
+    ),
+    "insufficient_system_resource": mark(
+        "The service was too busy to finish the answer (finish_reason "
+        "insufficient_system_resource): run the cell again in a while."
+    ),
 }
 
 
@@ -40,31 +49,32 @@ def reply_notes(reply: Reply) -> list[str]:
     """
     notes = []
     if reply.is_truncated:
-        notes.append("The answer was cut off at the service's limit.")
+        notes.append(tr("The answer was cut off at the service's limit."))
     if reply.is_safe is False:
-        notes.append("The service found the question unsafe (is_safe 0).")
+        notes.append(tr("The service found the question unsafe (is_safe 0)."))
     if reply.finish_reason in FINISH_REASONS:
-        notes.append(FINISH_REASONS[reply.finish_reason])
+        notes.append(tr(FINISH_REASONS[reply.finish_reason]))
     if reply.need_clear_history:
         notes.append(_unsafe_note(reply.ban_round))
     elif not reply.text.strip() and reply.tool_calls:
-        notes.append("The answer is empty: the model asks to call a tool instead.")
+        notes.append(tr("The answer is empty: the model asks to call a tool instead."))
     elif not reply.text.strip():
         only_reasoning = reply.reasoning and reply.is_truncated
-        more = " Thinking took all of it: raise --max-tokens, or lower --thinking-budget."
-        notes.append("The answer is empty." + more * bool(only_reasoning))
+        more = tr(" Thinking took all of it: raise --max-tokens, or lower --thinking-budget.")
+        notes.append(tr("The answer is empty.") + more * bool(only_reasoning))
     return notes
 
 
 def _unsafe_note(ban_round: int | None) -> str:
     # Baidu: ban_round is the index of the unsafe turn, from 1; -1 stands for the last question.
     if ban_round == -1:
-        return "The service found this question unsafe (ban_round -1): it is not kept."
+        return tr("The service found this question unsafe (ban_round -1): it is not kept.")
     if ban_round is None or ban_round < 1:
-        return "The service found the conversation unsafe: it is empty now."
-    return (
-        f"The service found turn {ban_round} of those sent unsafe (ban_round {ban_round}): it is "
-        "forgotten, with all turns after it."
+        return tr("The service found the conversation unsafe: it is empty now.")
+    return tr(
+        "The service found turn {ban_round} of those sent unsafe (ban_round {ban_round}): it is "
+        "forgotten, with all turns after it.",
+        ban_round=ban_round,
     )
 
 
@@ -74,15 +84,21 @@ def words_note(text: str) -> list[str]:
         has_words = read_json(text).has_words
     except ValueError:
         return []
-    return ["The answer has words around its JSON; only the JSON is shown."] * has_words
+    return [tr("The answer has words around its JSON; only the JSON is shown.")] * has_words
 
 
 def left_out_note(fit: Fit) -> list[str]:
     """Describe how many turns were not sent, and why; empty if all were."""
     if not fit.left_out:
         return []
-    turns = "turn was" if fit.left_out == 1 else f"{fit.left_out} turns were"
-    return [f"The oldest {turns} not sent: {fit.reason}."]
+    return [
+        trn(
+            "The oldest turn was not sent: {reason}.",
+            "The oldest {count} turns were not sent: {reason}.",
+            fit.left_out,
+            reason=fit.reason,
+        )
+    ]
 
 
 def rewound_notes(rewound: Rewound | None, others: Sequence[Rewound] = ()) -> list[str]:
@@ -97,9 +113,10 @@ def rewound_notes(rewound: Rewound | None, others: Sequence[Rewound] = ()) -> li
     """
     if rewound is None:
         return []
-    unordered = [UNORDERED] * rewound.is_unordered
+    unordered = [tr(UNORDERED)] * rewound.is_unordered
     elsewhere = [
-        f"In {short_name(other.conversation.name)}: {_rewound_note(other)}" for other in others
+        tr("In {name}: {note}", name=short_name(other.conversation.name), note=_rewound_note(other))
+        for other in others
     ]
     return [note for note in (_rewound_note(rewound), *elsewhere, *unordered) if note]
 
@@ -111,26 +128,40 @@ def unchanged_notes(conversations: Iterable[Conversation], run: CellRun) -> Iter
         numbers = [number for number, turn in turns if run.had_asked(turn)]
         if numbers:
             yield (
-                f"The conversation {short_name(conversation.name)} is unchanged: it still has "
-                f"{_turns(numbers)}, which this cell asked before."
+                tr(
+                    "The conversation {short_name} is unchanged: it still has "
+                    "{turns}, which this cell asked before.",
+                    short_name=short_name(conversation.name),
+                    turns=_turns(numbers),
+                )
             )
 
 
 def _rewound_note(rewound: Rewound) -> str:
     notes = []
     if rewound.replaced:
-        notes.append(f"Replaces {_turns(rewound.replaced)}, which this cell asked before.")
+        notes.append(
+            tr("Replaces {turns}, which this cell asked before.", turns=_turns(rewound.replaced))
+        )
     own = min(rewound.replaced, default=math.inf)
     for origin, dropped in (
-        ("of cells below, which ran before this one", [d for d in rewound.dropped if d[0] < own]),
-        ("that followed", [d for d in rewound.dropped if d[0] > own]),
-        ("of cells that are gone", rewound.gone),
+        (
+            tr("of cells below, which ran before this one"),
+            [d for d in rewound.dropped if d[0] < own],
+        ),
+        (tr("that followed"), [d for d in rewound.dropped if d[0] > own]),
+        (tr("of cells that are gone"), rewound.gone),
     ):
-        named = [f"turn {number} ({excerpt})" for number, excerpt in dropped[:MAX_NAMED]]
-        named += [f"{len(dropped) - MAX_NAMED} more"] * (len(dropped) > MAX_NAMED)
-        notes += [f"Dropped turns {origin}: {', '.join(named)}."] * bool(named)
+        named = [
+            tr("turn {number} ({excerpt})", number=number, excerpt=excerpt)
+            for number, excerpt in dropped[:MAX_NAMED]
+        ]
+        named += [tr("{count} more", count=len(dropped) - MAX_NAMED)] * (len(dropped) > MAX_NAMED)
+        dropped_note = tr("Dropped turns {origin}: {turns}.", origin=origin, turns=", ".join(named))
+        notes += [dropped_note] * bool(named)
     return " ".join(notes)
 
 
 def _turns(numbers: Sequence[int]) -> str:
-    return f"turn{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+    named = ", ".join(map(str, numbers))
+    return trn("turn {numbers}", "turns {numbers}", len(numbers), numbers=named)

@@ -11,6 +11,7 @@ from qianfan_magic.api.catalogue.parameter import Parameter
 from qianfan_magic.api.catalogue.parameters import EXCLUSIVE
 from qianfan_magic.api.catalogue.resolver import Service
 from qianfan_magic.api.types import Kind
+from qianfan_magic.language import mark, tr
 from qianfan_magic.views.rendering.answer import line_html, notes_html
 from qianfan_magic.views.rendering.math import IGNORED
 from qianfan_magic.views.rendering.state_line import value_text
@@ -27,7 +28,7 @@ MAX_SLIDER = 10_000
 #: What stands for a parameter that is not set.
 UNSET = "\N{EN DASH}"
 #: Columns of the table that the notebook keeps.
-HEADERS = ("parameter", "value", "default", "range")
+HEADERS = (mark("parameter"), mark("value"), mark("default"), mark("range"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Offer:
     @property
     def heading(self) -> str:
         """What the rows are, in one phrase."""
-        return f"Parameters for {self.model}" if self.model else "Parameters"
+        return tr("Parameters for {model}", model=self.model) if self.model else tr("Parameters")
 
     def state(self) -> dict[str, Any]:
         """Return what the panel needs: ``heading``, ``model``, and two lists of rows."""
@@ -93,7 +94,7 @@ class Offer:
         Its ``kind`` is ``texts``, ``choice`` (with ``choices``), ``number`` or ``slider`` (both
         with ``minimum`` and ``step``, a slider also with ``maximum``).
         """
-        control: dict[str, Any] = {"name": row.name, "range": row.range, "help": row.help}
+        control: dict[str, Any] = {"name": row.name, "range": row.range, "help": tr(row.help)}
         if row.name in self.defaults:
             control["default"] = self.defaults[row.name]
         if row.type is list:
@@ -132,9 +133,12 @@ class Offer:
         ]
         headers = [name for name in HEADERS if any(row[name] for row in rows)]
         cells = [[row[name] for name in headers] for row in rows]
-        heading = f"{self.heading} ({UNSET}: the service decides)"
+        table = rows_html([tr(name) for name in headers], cells)
+        heading = tr("{heading} ({unset}: the service decides)", heading=self.heading, unset=UNSET)
         names = ", ".join(row.name for row in self.others)
-        others = f"{self.model} does not take: {names}." if names else ""
+        others = (
+            tr("{model} does not take: {names}.", model=self.model, names=names) if names else ""
+        )
         stressed = [text for text in (self.advice(values), note) if text]
         notes = [*[others] * bool(others), *stressed]
         # A script replaces the content of this element, in which the table stands directly.
@@ -142,7 +146,7 @@ class Offer:
         below = (line_html(others) if others else "") + notes_html(stressed)
         return {
             "text/html": f'<div class="{classes}" style="{inline("edge")}">\n'
-            f"<p>{escape(heading)}</p>\n{rows_html(headers, cells)}{below}\n</div>",
+            f"<p>{escape(heading)}</p>\n{table}{below}\n</div>",
             "text/plain": "\n".join([heading, *plain_lines((), cells), *notes]),
         }
 
@@ -151,12 +155,19 @@ class Offer:
         sentences = []
         unsent = ", ".join(row.name for row in self.others if row.name in values)
         if unsent:
-            sentences.append(f"Set, but not sent to {self.model}: {unsent}.")
+            sentences.append(
+                tr("Set, but not sent to {model}: {unsent}.", model=self.model, unsent=unsent)
+            )
         if {"temperature", "top_p"} <= values.keys():
             # Baidu's documents.
             sentences.append(
-                "The service recommends that you set only one of temperature and top_p."
+                tr("The service recommends that you set only one of temperature and top_p.")
             )
         if values.keys() >= EXCLUSIVE:
-            sentences.append(f"{' and '.join(sorted(EXCLUSIVE))} exclude each other: unset one.")
+            sentences.append(
+                tr(
+                    "{names} exclude each other: unset one.",
+                    names=tr(" and ").join(sorted(EXCLUSIVE)),
+                )
+            )
         return " ".join(sentences)

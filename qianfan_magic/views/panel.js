@@ -63,17 +63,24 @@ function part(tag, className, text = "") {
   return element;
 }
 
-const LOST = "The kernel was restarted or shut down: run this cell again.";
+// Translations of the messages of this script; empty in English. Set before anything is shown.
+let translations = {};
+
+// Translates a message and fills in its names in braces.
+function tr(message, values = {}) {
+  return (translations[message] ?? message).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
 
 // Puts the controls of a model into an element; `onLost` is called when its kernel is gone.
 function mount(host, model, onLost) {
   host.replaceChildren();
+  translations = model.get("translations");
   // Keeps JupyterLab's shortcuts (arrow keys select another cell) from acting on what is typed
   // here.
   host.setAttribute("data-lm-suppress-shortcuts", "true");
   host.addEventListener("keydown", (event) => event.stopPropagation());
   const controls = part("form", "qianfan-controls");
-  controls.setAttribute("aria-label", "Parameters of every cell from the next one on");
+  controls.setAttribute("aria-label", tr("Parameters of every cell from the next one on"));
   controls.noValidate = true; // the kernel checks values, and says what is wrong with one
   controls.addEventListener("submit", (event) => event.preventDefault());
   const all = part("fieldset", "qianfan-fieldset"); // disabled, it disables all that is in it
@@ -83,9 +90,9 @@ function mount(host, model, onLost) {
   const message = part("p", "qianfan-message");
   for (const element of [advice, message]) element.setAttribute("role", "status");
   const question = part("p", "qianfan-question");
-  const again = button("Again", "Ask this question once more, with these values");
+  const again = button(tr("Again"), tr("Ask this question once more, with these values"));
   again.classList.add("qianfan-primary");
-  const keep = button("Keep", "Replace the cell's answer with the new one");
+  const keep = button(tr("Keep"), tr("Replace the cell's answer with the new one"));
   again.addEventListener("click", () => {
     again.disabled = true;
     model.send({ click: "again" });
@@ -120,7 +127,7 @@ function mount(host, model, onLost) {
   const showReply = () => embed(model, answer);
   const lose = () => {
     all.disabled = true;
-    message.textContent = LOST;
+    message.textContent = tr("The kernel was restarted or shut down: run this cell again.");
     message.classList.add("qianfan-error");
     removeListeners();
     onLost();
@@ -175,15 +182,16 @@ function makeTable(table, model) {
   const head = part("div", "qianfan-row qianfan-head");
   head.append(
     part("span", "qianfan-heading", heading),
-    part("span", "qianfan-default", "default"),
-    part("span", "qianfan-set", "set"),
+    part("span", "qianfan-default", tr("default")),
+    part("span", "qianfan-set", tr("set")),
   );
   const rows = [...taken, ...others].map((row) => makeRow(row, model));
   const elements = rows.map((row) => row.element);
   table.replaceChildren(head, ...elements.slice(0, taken.length));
   if (others.length) {
     const folded = part("details", "");
-    const summary = part("summary", "", `${others.length} more, which ${name} does not take`);
+    const more = tr("{count} more, which {name} does not take", { count: others.length, name });
+    const summary = part("summary", "", more);
     folded.append(summary, ...elements.slice(taken.length));
     table.append(folded);
   }
@@ -202,15 +210,16 @@ function makeRow(row, model) {
   const inputs = makeInputs(row);
   const label = part("label", "qianfan-name", row.name);
   inputs[0].id = label.htmlFor = `qianfan-control-${(labels += 1)}`;
-  inputs.slice(1).forEach((input) => input.setAttribute("aria-label", `${row.name}, as a number`));
+  const asNumber = tr("{name}, as a number", { name: row.name });
+  inputs.slice(1).forEach((input) => input.setAttribute("aria-label", asNumber));
   const controls = part("div", "qianfan-inputs");
   controls.append(...inputs);
   const isSet = part("input", "qianfan-set");
   isSet.type = "checkbox";
-  isSet.title = "Whether it is set; otherwise the service decides";
-  isSet.setAttribute("aria-label", `set ${row.name}`);
+  isSet.title = tr("Whether it is set; otherwise the service decides");
+  isSet.setAttribute("aria-label", tr("set {name}", { name: row.name }));
   const range = part("span", "qianfan-range", row.range);
-  const fallback = part("span", "qianfan-default", String(row.default ?? "service"));
+  const fallback = part("span", "qianfan-default", String(row.default ?? tr("service")));
   element.append(label, controls, range, fallback, isSet);
 
   function save(value) {
@@ -243,7 +252,10 @@ function makeRow(row, model) {
     // A slider cannot be empty; without this a screen reader would read its position as the value.
     if (inputs[0].type !== "range") return;
     if (set) inputs[0].removeAttribute("aria-valuetext");
-    else inputs[0].setAttribute("aria-valuetext", `default: ${row.default ?? "the service decides"}`);
+    else {
+      const value = row.default ?? tr("the service decides");
+      inputs[0].setAttribute("aria-valuetext", tr("default: {value}", { value }));
+    }
   }
   function show(values, errors) {
     markSet(row.name in values);
@@ -259,13 +271,13 @@ function makeInputs(row) {
   if (row.kind === "texts") {
     const text = part("input", "qianfan-texts");
     text.type = "text";
-    text.placeholder = "texts, with | between them";
+    text.placeholder = tr("texts, with | between them");
     return [text];
   }
   if (row.kind === "choice") {
     const select = part("select", "qianfan-choice");
     for (const value of ["", ...row.choices]) select.append(part("option", "", String(value)));
-    select.options[0].text = "default";
+    select.options[0].text = tr("default");
     select.options[0].value = "";
     return [select];
   }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import traitlets
 
+from qianfan_magic.language import mark
 from qianfan_magic.views.rendering.style import STYLE_SHEET
 from qianfan_magic.views.widget import TransientWidget, compact
 
@@ -48,7 +49,7 @@ class Panel(TransientWidget):
         Model id of the widget that shows the answer to "Again"; empty if there is none.
     """
 
-    instead = "Sliders; they need a front end with widgets."
+    instead = mark("Sliders; they need a front end with widgets.")
     _esm = compact(_HERE / "panel.js")
     _css = compact(STYLE_SHEET) + compact(_HERE / "panel.css")
     offer = traitlets.Dict().tag(sync=True)

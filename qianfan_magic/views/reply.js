@@ -16,6 +16,7 @@ export default () => {
   }
 
   function render({ model, el }) {
+    translations = model.get("translations");
     const titles = model.get("titles");
     const typeset = typesetter(model);
     el.classList.add("qianfan-reply", "jp-RenderedHTMLCommon");
@@ -26,7 +27,7 @@ export default () => {
       .map((service, i) => new Column(service, titles[i], parameters[i], typeset));
     el.append(...columns.map((column) => column.element));
     el.style.setProperty("--most", model.get("most_in_a_row"));
-    const stop = stopButton(model, titles.length ? "Stop all" : "Stop");
+    const stop = stopButton(model, titles.length ? tr("Stop all") : tr("Stop"));
     if (stop) (titles.length ? el : columns[0].state).append(stop);
 
     function show(message) {
@@ -48,6 +49,14 @@ export default () => {
   return { initialize, render };
 };
 
+// Translations of the messages of this script; empty in English. Set before anything is shown.
+let translations = {};
+
+// Translates a message and fills in its names in braces.
+function tr(message, values = {}) {
+  return (translations[message] ?? message).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
 class Column {
   constructor(service, title, parameters, typeset) {
     this.service = service;
@@ -57,7 +66,7 @@ class Column {
     this.element = part("section", "qianfan-column");
     this.body = part("div", "qianfan-body");
     this.state = part("div", "qianfan-state");
-    this.status = part("span", "qianfan-waiting", joinParts(service, "waiting …"));
+    this.status = part("span", "qianfan-waiting", joinParts(service, tr("waiting …")));
     this.status.setAttribute("role", "status"); // screen readers announce its changes
     this.figures = part("span", "qianfan-figures");
     this.state.append(this.status, this.figures);
@@ -74,7 +83,7 @@ class Column {
     if (!hasAnswer) return;
     if (this.thoughts?.open && !this.answered) this.thoughts.open = this.pinned;
     this.answered = true;
-    this.setStatus(joinParts(this.service, "streaming"));
+    this.setStatus(joinParts(this.service, tr("streaming")));
     if (typeof frame.more === "string") {
       this.open = "";
       appendText(this.body, frame.more);
@@ -100,7 +109,7 @@ class Column {
       this.thoughts = part("details", "qianfan-thoughts");
       this.thoughts.open = true;
       this.pinned = false;
-      const summary = part("summary", "qianfan-unfold", "Thinking");
+      const summary = part("summary", "qianfan-unfold", tr("Thinking"));
       summary.addEventListener("click", () => (this.pinned = !this.thoughts.open));
       this.thoughts.append(summary, part("div", "qianfan-thought"));
       this.body.before(this.thoughts);
@@ -198,7 +207,7 @@ function stopButton(model, label) {
   if (typeof kernel?.interrupt !== "function" || isVsCode) return null;
   const button = part("button", "qianfan-stop", label);
   button.type = "button";
-  button.title = "Ends the cell; what has arrived is kept";
+  button.title = tr("Ends the cell; what has arrived is kept");
   button.addEventListener("click", () => {
     button.disabled = true;
     kernel.interrupt();
@@ -332,7 +341,7 @@ function addCopyButtons(root) {
     // The button's label comes from reply.css, so that it is not part of the code's text.
     const button = part("button", "qianfan-copy");
     button.type = "button";
-    button.setAttribute("aria-label", "Copy the code");
+    button.setAttribute("aria-label", tr("Copy the code"));
     const language = block.querySelector("code")?.className.match(/language-(\S+)/)?.[1];
     if (language) button.dataset.language = language;
     button.addEventListener("click", () => copy(block.textContent, button));

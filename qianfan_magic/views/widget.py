@@ -8,7 +8,12 @@ from pathlib import Path
 import anywidget
 import traitlets
 
+from qianfan_magic.language import current_language, tr
+
 __all__ = ["TransientWidget", "compact"]
+
+#: The messages of a script.
+_MESSAGE = re.compile(r'\btr\("((?:[^"\\]|\\.)*)"')
 
 #: Comments of CSS, and lines of JavaScript that are comments.
 _COMMENT = re.compile(r"/\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
@@ -24,14 +29,24 @@ class TransientWidget(anywidget.AnyWidget):
     ----------
     instead
         What is shown where there are no widgets.
+    translations
+        What the script shows instead of its English messages.
     """
 
     instead = ""
+    translations = traitlets.Dict().tag(sync=True)
     layout = traitlets.Any(None).tag(sync=True)  # ipywidgets' own trait makes a Layout
 
     def __repr__(self) -> str:
         """Return the words that front ends without widgets show."""
-        return self.instead
+        return tr(self.instead)
+
+    @traitlets.default("translations")
+    def _translate_script(self) -> dict[str, str]:
+        """Return the messages of the script in the current language; empty for English."""
+        if current_language() == "en":
+            return {}
+        return {message: tr(message) for message in _MESSAGE.findall(str(self._esm))}
 
 
 def compact(path: Path) -> str:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 from support.hand_server import HandServer
-from support.jupyterlab import SCREENSHOTS, set_pace
+from support.jupyterlab import SCREENSHOTS, SETUP, set_pace
 
 from qianfan_magic.embedded.engines.reasoning import BAT_AND_BALL, CHICKENS
 
@@ -185,6 +185,20 @@ def test_what_is_shown_fits_and_is_accessible(run: OpenAndRun) -> None:
         expect(notebook.output(number)).to_contain_text(text)
     notebook.wait_idle()
     assert take_pictures(notebook, dict(enumerate(SHOWN, 2))) == []
+
+
+def test_panel_and_notes_are_chinese(lab: Lab, open_notebook: OpenAndRun) -> None:
+    # Under pytest all is in English.
+    chinese = "import os\ndel os.environ['PYTEST_VERSION']\nos.environ['QIANFAN_LANGUAGE'] = 'zh'\n"
+    ask = "%%qianfan_chat --max-tokens 20\n请介绍长城"
+    params, help_line = "%qianfan params temperature=0.5", "%qianfan help"
+    path = lab.write("language.ipynb", chinese + SETUP, ask, params, help_line)
+    notebook = open_notebook(path)
+    notebook.run_all()
+    expect(notebook.output(2).get_by_role("button", name="再问一次")).to_be_enabled()
+    notebook.wait_idle()
+    expect(notebook.output(1)).to_contain_text("回答达到服务的长度上限")
+    assert take_pictures(notebook, {1: "zh-note", 2: "zh-params", 3: "zh-help"}) == []
 
 
 def test_animation_of_an_arriving_answer_is_small(run: OpenAndRun) -> None:

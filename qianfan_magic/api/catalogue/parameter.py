@@ -11,12 +11,18 @@ from typing import Any
 
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import mark, tr
 
 __all__ = ["Parameter", "Support", "plain_json", "with_escapes"]
 
 #: Names of the types in messages.
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-_WORDS |= {object: "what JSON can carry"}
+_WORDS = {
+    bool: mark("true or false"),
+    int: mark("a whole number"),
+    float: mark("a number"),
+    str: mark("text"),
+}
+_WORDS |= {object: mark("what JSON can carry")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +113,21 @@ class Parameter:
     def range(self) -> str:
         """The allowed values in words, such as ``a number in (0, 1]``."""
         if self.choices:
-            return " or ".join(self.choices)
+            return tr(" or ").join(self.choices)
         if self.type is list:
-            return f"at most {self.most_items} texts of 1 to {self.longest} characters"
+            return tr(
+                "at most {most_items} texts of 1 to {longest} characters",
+                most_items=self.most_items,
+                longest=self.longest,
+            )
+        kind = tr(_WORDS[self.type])
         if self.maximum is not None:
             opening = "(" if self.above else "["
-            return f"{_WORDS[self.type]} in {opening}{self.minimum:.12g}, {self.maximum:.12g}]"
+            interval = f"{opening}{self.minimum:.12g}, {self.maximum:.12g}]"
+            return tr("{kind} in {interval}", kind=kind, interval=interval)
         if self.minimum is not None:
-            return f"{_WORDS[self.type]} from {self.minimum:g}"
-        return _WORDS[self.type]
+            return tr("{kind} from {minimum:g}", kind=kind, minimum=self.minimum)
+        return kind
 
     def check(self, value: Any) -> Any:
         """Check a value and convert it to plain JSON.
@@ -179,8 +191,13 @@ class Parameter:
     def _range_error(self, value: Any) -> ParameterError:
         flag = f" ({self.flags[-1]})" if self.flags else ""
         return ParameterError(
-            f"{self.name} is {_excerpt(value)}, but must be {self.range}",
-            hint=f"{self.name}{flag}: {self.help}",
+            tr(
+                "{name} is {excerpt}, but must be {range}",
+                name=self.name,
+                excerpt=_excerpt(value),
+                range=self.range,
+            ),
+            hint=f"{self.name}{flag}: {tr(self.help)}",
         )
 
 
@@ -193,7 +210,7 @@ def _excerpt(value: Any) -> str:
     try:
         return f"{value!r:.80}"
     except ValueError:  # Python refuses to convert an int of more than 4,300 digits to text
-        return "a number of thousands of digits"
+        return tr("a number of thousands of digits")
 
 
 def _plain_float(value: Any) -> float | None:

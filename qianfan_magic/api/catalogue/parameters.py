@@ -16,6 +16,7 @@ from typing import Any
 from qianfan_magic.api.catalogue.parameter import Parameter, Support
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import mark, tr
 from qianfan_magic.suggest import did_you_mean
 
 __all__ = [
@@ -43,7 +44,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         minimum=0,
         above=True,
         maximum=1,
-        help="higher is more random, lower more predictable; set only one of temperature and top_p",
+        help=mark(
+            "higher is more random, lower more predictable; set only one of temperature and top_p"
+        ),
     ),
     Parameter(
         name="top_p",
@@ -51,7 +54,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--top-p",),
         minimum=0,
         maximum=1,
-        help="higher gives more varied text; set only one of temperature and top_p",
+        help=mark("higher gives more varied text; set only one of temperature and top_p"),
     ),
     Parameter(
         name="top_k",
@@ -59,7 +62,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--top-k",),
         minimum=1,
         support={ApiVersion.V1: Support()},
-        help="the next token is drawn from this many of the likeliest ones",
+        help=mark("the next token is drawn from this many of the likeliest ones"),
     ),
     Parameter(
         name="penalty_score",
@@ -68,7 +71,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         support={ApiVersion.V1: Support(), ApiVersion.V2: CHAT},
         minimum=1,
         maximum=2,
-        help="higher repeats less",
+        help=mark("higher repeats less"),
     ),
     Parameter(
         name="stop",
@@ -76,7 +79,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--stop",),
         most_items=4,
         longest=20,
-        help=r"the answer stops at this text (\n: a line feed); may be given up to four times",
+        help=mark(
+            r"the answer stops at this text (\n: a line feed); may be given up to four times"
+        ),
     ),
     Parameter(
         name="max_tokens",
@@ -87,7 +92,7 @@ PARAMETERS: tuple[Parameter, ...] = (
             ApiVersion.V2: Support(),
         },
         minimum=1,
-        help="largest length of the answer in tokens; version 1: 2 to 2048, chat models only",
+        help=mark("largest length of the answer in tokens; version 1: 2 to 2048, chat models only"),
     ),
     Parameter(
         name="max_completion_tokens",
@@ -95,7 +100,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--max-completion-tokens",),
         support={ApiVersion.V2: CHAT},
         minimum=1,
-        help="largest length of thoughts and answer together, in tokens; instead of max_tokens",
+        help=mark(
+            "largest length of thoughts and answer together, in tokens; instead of max_tokens"
+        ),
     ),
     Parameter(
         name="seed",
@@ -104,7 +111,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         support={ApiVersion.V2: CHAT},
         minimum=1,
         maximum=2_147_483_646,
-        help="the same seed gives the same answer, as far as the model can",
+        help=mark("the same seed gives the same answer, as far as the model can"),
     ),
     Parameter(
         name="frequency_penalty",
@@ -113,7 +120,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         support={ApiVersion.V2: CHAT},
         minimum=-2,
         maximum=2,
-        help="higher avoids words the more often they have occurred",
+        help=mark("higher avoids words the more often they have occurred"),
     ),
     Parameter(
         name="presence_penalty",
@@ -122,14 +129,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         support={ApiVersion.V2: CHAT},
         minimum=-2,
         maximum=2,
-        help="higher avoids words that have occurred at all",
+        help=mark("higher avoids words that have occurred at all"),
     ),
     Parameter(
         name="enable_thinking",
         type=bool,
         flags=("--enable-thinking",),
         support={ApiVersion.V2: CHAT},
-        help="whether the model thinks before it answers, if it can",
+        help=mark("whether the model thinks before it answers, if it can"),
     ),
     Parameter(
         name="thinking_budget",
@@ -137,7 +144,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--thinking-budget",),
         support={ApiVersion.V2: CHAT},
         minimum=100,
-        help="largest number of tokens for thinking",
+        help=mark("largest number of tokens for thinking"),
     ),
     Parameter(
         name="reasoning_effort",
@@ -146,14 +153,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         support={ApiVersion.V2: CHAT},
         # No "none": `%qianfan params NAME=none` unsets a parameter.
         choices=("minimal", "low", "medium", "high", "xhigh", "max"),
-        help="how long the model thinks, if it lets you choose; no model has all levels",
+        help=mark("how long the model thinks, if it lets you choose; no model has all levels"),
     ),
     Parameter(
         name="web_search",
         type=bool,
         flags=("--web-search",),
         support={ApiVersion.V2: CHAT},
-        help="whether the model may search the web and cite what it finds, if it can",
+        help=mark("whether the model may search the web and cite what it finds, if it can"),
     ),
     Parameter(
         name="search_mode",
@@ -161,7 +168,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         flags=("--search-mode",),
         choices=("auto", "required"),
         support={ApiVersion.V2: CHAT},
-        help="with --web-search: whether the model decides when to search, or has to",
+        help=mark("with --web-search: whether the model decides when to search, or has to"),
     ),
     Parameter(
         name="search_number",
@@ -170,58 +177,58 @@ PARAMETERS: tuple[Parameter, ...] = (
         minimum=1,
         maximum=28,
         support={ApiVersion.V2: CHAT},
-        help="with --web-search: largest number of sources",
+        help=mark("with --web-search: largest number of sources"),
     ),
     Parameter(
         name="suffix",
         type=str,
         flags=("--suffix",),
         support={ApiVersion.V2: COMPLETION},
-        help="text that follows the completion, so that the model fills the middle",
+        help=mark("text that follows the completion, so that the model fills the middle"),
     ),
     Parameter(
         name="user_id",
         type=str,
         support={ApiVersion.V1: Support(), ApiVersion.V2: Support(wire="user")},
         flags=("--user-id",),
-        help="your own ID for the person who asks, so that misuse can be traced",
+        help=mark("your own ID for the person who asks, so that misuse can be traced"),
     ),
     Parameter(
         name="system",
         type=str,
         support={ApiVersion.V1: CHAT, ApiVersion.V2: CHAT},
-        help="how the model is to behave in the whole conversation; newer chat models only",
+        help=mark("how the model is to behave in the whole conversation; newer chat models only"),
     ),
     Parameter(
         name="response_format",
         type=str,
         support={ApiVersion.V1: CHAT, ApiVersion.V2: CHAT},
         choices=("text", "json_object"),
-        help="the form of the answer; newer chat models only",
+        help=mark("the form of the answer; newer chat models only"),
     ),
     Parameter(
         name="disable_search",
         type=bool,
         support={ApiVersion.V1: CHAT},
-        help="answer without searching the web; newer chat models only",
+        help=mark("answer without searching the web; newer chat models only"),
     ),
     Parameter(
         name="enable_citation",
         type=bool,
         support={ApiVersion.V1: CHAT},
-        help="number the sources of a web search; newer chat models only",
+        help=mark("number the sources of a web search; newer chat models only"),
     ),
     Parameter(
         name="tools",
         type=object,
         support={ApiVersion.V2: CHAT},
-        help="functions that the model may call, as version 2's document describes them",
+        help=mark("functions that the model may call, as version 2's document describes them"),
     ),
     Parameter(
         name="tool_choice",
         type=object,
         support={ApiVersion.V2: CHAT},
-        help='which tools the model may call: "none", "auto", "required", or one of them',
+        help=mark('which tools the model may call: "none", "auto", "required", or one of them'),
     ),
 )
 #: Options of sending a request, which are not part of its body.
@@ -232,7 +239,7 @@ SENDING: tuple[Parameter, ...] = (
         flags=("--timeout",),
         minimum=0,
         maximum=86_400,
-        help="seconds to wait for the next byte; 0: no limit",
+        help=mark("seconds to wait for the next byte; 0: no limit"),
     ),
     Parameter(
         name="retries",
@@ -240,7 +247,7 @@ SENDING: tuple[Parameter, ...] = (
         flags=("--retries",),
         minimum=1,
         maximum=100,
-        help="number of attempts, while nothing of the answer has arrived",
+        help=mark("number of attempts, while nothing of the answer has arrived"),
     ),
 )
 #: The rows of the table by name.
@@ -296,9 +303,11 @@ def check_parameters(
         checked[wire] = parameter.within(version).check(value)
     if checked.keys() >= EXCLUSIVE:
         raise ParameterError(
-            "max_tokens and max_completion_tokens exclude each other",
-            hint="max_completion_tokens limits thoughts and answer together; max_tokens is for "
-            "models that do not know it. Leave one out.",
+            tr("max_tokens and max_completion_tokens exclude each other"),
+            hint=tr(
+                "max_completion_tokens limits thoughts and answer together; max_tokens is for "
+                "models that do not know it. Leave one out."
+            ),
         )
     return checked
 
@@ -311,13 +320,22 @@ def is_supported(parameter: Parameter, kind: Kind, version: ApiVersion) -> bool:
 
 def _unsupported(parameter: Parameter, kind: Kind, version: ApiVersion) -> ParameterError:
     supporting = [
-        f"{' and '.join(support.kinds)} services of version {number} of the API"
+        tr(
+            "{kinds} services of version {number} of the API",
+            kinds=" and ".join(support.kinds),
+            number=number,
+        )
         for number, support in parameter.support.items()
     ]
     return ParameterError(
-        f"{parameter.name} is a parameter of {', and of '.join(supporting)}; "
-        f"this is a {kind} service of version {version}",
-        hint=f"Leave {parameter.name} out.",
+        tr(
+            "{name} is a parameter of {supporting}; this is a {kind} service of version {version}",
+            name=parameter.name,
+            supporting=", and of ".join(supporting),
+            kind=kind,
+            version=version,
+        ),
+        hint=tr("Leave {name} out.", name=parameter.name),
     )
 
 
@@ -326,7 +344,8 @@ def _unknown(name: str) -> ParameterError:
     wire_names = {s.wire: row.name for row in PARAMETERS for s in row.support.values() if s.wire}
     hint = did_you_mean(wire_names.get(name, name), BY_NAME)
     return ParameterError(
-        f"There is no parameter {name!r}", hint=hint or f"There are: {', '.join(BY_NAME)}."
+        tr("There is no parameter {name!r}", name=name),
+        hint=hint or tr("There are: {by_name}.", by_name=", ".join(BY_NAME)),
     )
 
 
@@ -346,14 +365,22 @@ def check_text(text: Any, what: str) -> str:
         If it is not a str, is blank, or contains a lone surrogate, which UTF-8 cannot encode.
     """
     if not isinstance(text, str):
-        raise ParameterError(f"{what} is {type(text).__name__}, but must be text (str)")
+        raise ParameterError(
+            tr("{what} is {name}, but must be text (str)", what=what, name=type(text).__name__)
+        )
     if not text.strip():
-        raise ParameterError(f"{what} is empty", hint="Write what you want to ask into the cell.")
+        raise ParameterError(
+            tr("{what} is empty", what=what), hint=tr("Write what you want to ask into the cell.")
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ParameterError(
-            f"{what} holds half of a character (a lone surrogate) at position {error.start}",
-            hint="It was cut or decoded wrongly; remove it, or read its file as UTF-8.",
+            tr(
+                "{what} holds half of a character (a lone surrogate) at position {start}",
+                what=what,
+                start=error.start,
+            ),
+            hint=tr("It was cut or decoded wrongly; remove it, or read its file as UTF-8."),
         ) from None
     return text

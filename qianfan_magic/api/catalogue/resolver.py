@@ -12,6 +12,7 @@ from qianfan_magic.api.catalogue.parameters import is_supported
 from qianfan_magic.api.config.credentials import needed_variables
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
+from qianfan_magic.language import tr
 from qianfan_magic.suggest import did_you_mean
 
 __all__ = [
@@ -223,9 +224,13 @@ class Catalogue:
             raise _no_such_model(model, self.cards)
         if known[0].version != ApiVersion.V1:
             raise ParameterError(
-                f"-e {endpoint} is a service of version 1 of the API, and {known[0].name} a model "
-                "of version 2",
-                hint="Leave one of them out: -m alone uses version 2.",
+                tr(
+                    "-e {endpoint} is a service of version 1 of the API, and {name} a model "
+                    "of version 2",
+                    endpoint=endpoint,
+                    name=known[0].name,
+                ),
+                hint=tr("Leave one of them out: -m alone uses version 2."),
             )
         if kind not in known[0].kinds:
             raise _other_kind(known[0])
@@ -237,8 +242,8 @@ class Catalogue:
             raise _no_such_model(model, self.cards)
         if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
             raise ParameterError(
-                f"The model {model!r} is not one name",
-                hint="Such as ernie-5.1; %qianfan models lists them.",
+                tr("The model {model!r} is not one name", model=model),
+                hint=tr("Such as ernie-5.1; %qianfan models lists them."),
             )
         return Service(model, version=ApiVersion.V2)
 
@@ -248,8 +253,8 @@ def _preset(cards: Sequence[Card], versions: Collection[ApiVersion]) -> Service:
     card = next((card for card in reversed(cards) if card.version in versions), cards[-1])
     if card.version == ApiVersion.V1 and not card.endpoint:
         raise ParameterError(
-            f"{card.name} has no preset address: whoever publishes it chooses one",
-            hint=f"Name the address too: -m {card.name} -e NAME.",
+            tr("{name} has no preset address: whoever publishes it chooses one", name=card.name),
+            hint=tr("Name the address too: -m {name} -e NAME.", name=card.name),
         )
     only_v1 = bool(versions) and ApiVersion.V2 not in versions
     if card.version == ApiVersion.V1 or (card.endpoint and only_v1):
@@ -259,16 +264,23 @@ def _preset(cards: Sequence[Card], versions: Collection[ApiVersion]) -> Service:
 
 def _undecided(card: Card) -> SettingsError:
     return SettingsError(
-        f"There are no credentials, and both versions of the API have {card.name}",
-        hint=f"Put into .env, for version 1: {needed_variables(ApiVersion.V1)}; "
-        f"for version 2: {needed_variables(ApiVersion.V2)}; "
-        "or try %qianfan demo, which needs no key.",
+        tr("There are no credentials, and both versions of the API have {name}", name=card.name),
+        hint=tr(
+            "Put into .env, for version 1: {needed_variables}; "
+            "for version 2: {needed_variables_2}; "
+            "or try %qianfan demo, which needs no key.",
+            needed_variables=needed_variables(ApiVersion.V1),
+            needed_variables_2=needed_variables(ApiVersion.V2),
+        ),
     )
 
 
 def _other_kind(card: Card) -> ParameterError:
     magic = "%%qianfan_chat" if "chat" in card.kinds else "%%qianfan_complete"
-    return ParameterError(f"{card.name} is a {card.kinds[0]} model", hint=f"Use it with {magic}.")
+    return ParameterError(
+        tr("{name} is a {value} model", name=card.name, value=card.kinds[0]),
+        hint=tr("Use it with {magic}.", magic=magic),
+    )
 
 
 def suggested_model(model: object, cards: Iterable[Card]) -> str:
@@ -280,10 +292,18 @@ def suggested_model(model: object, cards: Iterable[Card]) -> str:
 
 def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
     return ParameterError(
-        f"The catalogue has no model {model!r}, so it is unknown which version of the API serves "
-        "it",
-        hint=f"{suggested_model(model, cards)}Version 1: name its endpoint, -e NAME. Version 2: it "
-        f"needs {needed_variables(ApiVersion.V2)}. %qianfan models lists the catalogue.",
+        tr(
+            "The catalogue has no model {model!r}, so it is unknown which version of the "
+            "API serves "
+            "it",
+            model=model,
+        ),
+        hint=tr(
+            "{suggested_model}Version 1: name its endpoint, -e NAME. Version 2: it "
+            "needs {needed_variables}. %qianfan models lists the catalogue.",
+            suggested_model=suggested_model(model, cards),
+            needed_variables=needed_variables(ApiVersion.V2),
+        ),
     )
 
 
@@ -298,9 +318,11 @@ def check_endpoint(endpoint: str) -> str:
     """
     if not isinstance(endpoint, str) or not _ENDPOINT.fullmatch(endpoint):
         raise ParameterError(
-            f"The endpoint {endpoint!r} is not one name",
-            hint="It is the last part of the service's address, such as ngxxxol8_test1: "
-            "letters, digits, '_', '-' and single dots.",
+            tr("The endpoint {endpoint!r} is not one name", endpoint=endpoint),
+            hint=tr(
+                "It is the last part of the service's address, such as ngxxxol8_test1: "
+                "letters, digits, '_', '-' and single dots."
+            ),
         )
     return endpoint
 
@@ -308,9 +330,12 @@ def check_endpoint(endpoint: str) -> str:
 def _nothing_named(kind: Kind) -> ParameterError:
     variable = "QIANFAN_CHAT_ENDPOINT" if kind == "chat" else "QIANFAN_COMPLETE_ENDPOINT"
     return ParameterError(
-        "No service is named: there is neither an endpoint nor a model",
-        hint=f"Add -m MODEL (version 2: -m ernie-5.1) or -e NAME (version 1), set QIANFAN_MODEL "
-        f"or {variable} in .env, or try %qianfan demo, which needs no key.",
+        tr("No service is named: there is neither an endpoint nor a model"),
+        hint=tr(
+            "Add -m MODEL (version 2: -m ernie-5.1) or -e NAME (version 1), set QIANFAN_MODEL "
+            "or {variable} in .env, or try %qianfan demo, which needs no key.",
+            variable=variable,
+        ),
     )
 
 
@@ -324,7 +349,12 @@ def check_length(characters: int, card: Card | None) -> None:
     """
     if card and card.max_characters and characters > card.max_characters:
         raise ParameterError(
-            f"The text has {characters:,} characters, and {card.name} takes "
-            f"at most {card.max_characters:,}",
-            hint="Shorten it, or choose a model that takes more.",
+            tr(
+                "The text has {characters:,} characters, and {name} takes "
+                "at most {max_characters:,}",
+                characters=characters,
+                name=card.name,
+                max_characters=card.max_characters,
+            ),
+            hint=tr("Shorten it, or choose a model that takes more."),
         )

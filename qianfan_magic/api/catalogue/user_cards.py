@@ -12,6 +12,7 @@ from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Catalogue, check_endpoint
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
+from qianfan_magic.language import tr
 from qianfan_magic.suggest import did_you_mean
 
 __all__ = ["FIELDS", "FILE", "read_cards", "read_file"]
@@ -52,7 +53,7 @@ def read_cards(models: Any, source: str) -> list[Card]:
     [('tutor', 2), ('ours', 1)]
     """
     if not isinstance(models, Mapping):
-        raise ParameterError(f"{source} is not a table of models", hint=_EXAMPLE)
+        raise ParameterError(tr("{source} is not a table of models", source=source), hint=_EXAMPLE)
     if not models:  # the default of %config: the package's cards are not needed yet
         return []
     catalogue = Catalogue()
@@ -87,7 +88,8 @@ def read_file(folder: Path) -> list[Card]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise SettingsError(
-            f"{FILE} cannot be read: {reason}", hint="Correct or move it."
+            tr("{file} cannot be read: {reason}", file=FILE, reason=reason),
+            hint=tr("Correct or move it."),
         ) from None
     # Imported late: most folders have no such file.
     import tomllib
@@ -97,11 +99,17 @@ def read_file(folder: Path) -> list[Card]:
     except ParameterError as error:
         raise SettingsError(error.message, hint=error.hint) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{FILE} is not TOML: {error}", hint="Correct that line.") from None
+        raise SettingsError(
+            tr("{file} is not TOML: {error}", file=FILE, error=error), hint=tr("Correct that line.")
+        ) from None
     except RecursionError:
-        raise SettingsError(f"{FILE} is not TOML: nested too deeply", hint="Correct it.") from None
+        raise SettingsError(
+            tr("{file} is not TOML: nested too deeply", file=FILE), hint="Correct it."
+        ) from None
     except ValueError:  # int() refuses more than 4,300 digits
-        raise SettingsError(f"{FILE} holds a number that is too long", hint="Correct it.") from None
+        raise SettingsError(
+            tr("{file} holds a number that is too long", file=FILE), hint="Correct it."
+        ) from None
 
 
 def _models(document: Mapping[str, Any]) -> Any:
@@ -112,8 +120,8 @@ def _models(document: Mapping[str, Any]) -> Any:
         others += [f"[qianfan.{name}]" for name in table if name != "models"]
     if others:
         raise ParameterError(
-            f"{FILE} has {others[0]}, an unknown table",
-            hint="Models belong in the table [qianfan.models].",
+            tr("{file} has {value}, an unknown table", file=FILE, value=others[0]),
+            hint=tr("Models belong in the table [qianfan.models]."),
         )
     return table.get("models", {}) if isinstance(table, Mapping) else table
 
@@ -121,14 +129,18 @@ def _models(document: Mapping[str, Any]) -> Any:
 def _card(name: Any, entry: Any, catalogue: Catalogue, source: str) -> Card:
     label = f"{source}: the model {name!r}"
     if not isinstance(name, str) or not name.strip():
-        raise ParameterError(f"{label} has no name", hint=_EXAMPLE)
+        raise ParameterError(tr("{label} has no name", label=label), hint=_EXAMPLE)
     fields = {"model": entry} if isinstance(entry, str) else entry
     if not isinstance(fields, Mapping) or not fields:
-        raise ParameterError(f"{label} is neither a name nor a table", hint=_EXAMPLE)
+        raise ParameterError(
+            tr("{label} is neither a name nor a table", label=label), hint=_EXAMPLE
+        )
     for field in fields:
         if field not in FIELDS:
             hint = did_you_mean(str(field), FIELDS) or f"There are: {', '.join(FIELDS)}."
-            raise ParameterError(f"{label} has the unknown field {field!r}", hint=hint)
+            raise ParameterError(
+                tr("{label} has the unknown field {field!r}", label=label, field=field), hint=hint
+            )
     try:
         return replace(_base_card(name, fields, catalogue), **_limits(fields))
     except _InvalidField as error:
@@ -144,7 +156,7 @@ def _base_card(name: str, fields: Mapping[str, Any], catalogue: Catalogue) -> Ca
     model = fields.get("model", name)
     cards = catalogue.named(model)
     if not isinstance(model, str) or not (MODEL_NAME.fullmatch(model) or cards):
-        raise _InvalidField(f"{model!r:.40} is not the name of a model")
+        raise _InvalidField(tr("{model!r:.40} is not the name of a model", model=model))
     if fields.get("endpoint") is not None:
         return _endpoint_card(name, fields["endpoint"], cards)
     if not cards:
@@ -209,7 +221,14 @@ def _limits(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in limits.items():
         is_allowed, words = _CHECKS[name]
         if not is_allowed(value):
-            raise _InvalidField(f"{name} is {value!r:.40}, but must be {words}")
+            raise _InvalidField(
+                tr(
+                    "{name} is {value!r:.40}, but must be {words}",
+                    name=name,
+                    value=value,
+                    words=words,
+                )
+            )
     if "kind" in limits:
         limits["kinds"] = _kinds(limits.pop("kind"))
     return limits

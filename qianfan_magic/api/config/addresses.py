@@ -10,6 +10,8 @@ import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from qianfan_magic.language import tr
+
 __all__ = [
     "DEFAULT_ROOT",
     "is_baidu",
@@ -50,11 +52,16 @@ def read_address(text: str) -> str:
     """
     parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"must be an address such as {DEFAULT_ROOT}")
+        raise ValueError(tr("must be an address such as {default_root}", default_root=DEFAULT_ROOT))
     if re.search(r"[?#\s]", text):
-        raise ValueError(f"must be an address such as {DEFAULT_ROOT}, without a query")
+        raise ValueError(
+            tr(
+                "must be an address such as {default_root}, without a query",
+                default_root=DEFAULT_ROOT,
+            )
+        )
     if parts.username or parts.password:
-        raise ValueError("must hold no user name or password")
+        raise ValueError(tr("must hold no user name or password"))
     return text.rstrip("/")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import SettingsError
+from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import remember
 
 __all__ = [
@@ -88,22 +89,22 @@ class AuthenticationMethod:
 
 #: Every authentication method; of two for the same version, the first takes precedence.
 AUTHENTICATION_METHODS = (
-    AuthenticationMethod(("access_token",), "an access token", (ApiVersion.V1,)),
+    AuthenticationMethod(("access_token",), mark("an access token"), (ApiVersion.V1,)),
     AuthenticationMethod(
         ("bearer_token",),
-        "an API key of version 2",
+        mark("an API key of version 2"),
         (ApiVersion.V2,),
         suggested_for=(ApiVersion.V2,),
     ),
     AuthenticationMethod(
         ("access_key", "secret_key"),
-        "an access key and its secret key",
+        mark("an access key and its secret key"),
         (ApiVersion.V1, ApiVersion.V2),
         suggested_for=(ApiVersion.V2,),
     ),
     AuthenticationMethod(
         ("ak", "sk"),
-        "an API Key and its Secret Key",
+        mark("an API Key and its Secret Key"),
         (ApiVersion.V1,),
         suggested_for=(ApiVersion.V1,),
     ),
@@ -206,13 +207,16 @@ def _check_key(variable: str, value: str) -> None:
     bearer_variable = CREDENTIAL_VARIABLES["bearer_token"]
     if value.startswith(BEARER_PREFIX) and variable != bearer_variable:
         raise SettingsError(
-            f"{variable} holds an API key of version 2 of the API",
-            hint=f"It belongs in {bearer_variable}, and needs no second key.",
+            tr("{variable} holds an API key of version 2 of the API", variable=variable),
+            hint=tr(
+                "It belongs in {bearer_variable}, and needs no second key.",
+                bearer_variable=bearer_variable,
+            ),
         )
     if not (value.isascii() and value.isprintable() and " " not in value):
         raise SettingsError(
-            f"{variable} holds a character that no key has",
-            hint="Copy the key once more, without spaces around or in it.",
+            tr("{variable} holds a character that no key has", variable=variable),
+            hint=tr("Copy the key once more, without spaces around or in it."),
         )
 
 
@@ -222,8 +226,8 @@ def _check_whole(method: AuthenticationMethod, values: Mapping[str, Any]) -> Non
     present = [CREDENTIAL_VARIABLES[name] for name in method.fields if values[name]]
     if present and missing:
         raise SettingsError(
-            f"{present[0]} is set, but {missing[0]} is not",
-            hint=f"They work only together: set {missing[0]} too, in .env or here.",
+            tr("{value} is set, but {value_2} is not", value=present[0], value_2=missing[0]),
+            hint=tr("They work only together: set {value} too, in .env or here.", value=missing[0]),
         )
 
 
@@ -236,7 +240,7 @@ def needed_variables(version: ApiVersion) -> str:
     'QIANFAN_API_KEY, or QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY'
     """
     suggested = [m for m in AUTHENTICATION_METHODS if version in m.suggested_for]
-    return ", or ".join(" and ".join(method.variables) for method in suggested)
+    return ", or ".join(tr(" and ").join(method.variables) for method in suggested)
 
 
 def choose_credentials(values: Mapping[str, str], environ: Mapping[str, str]) -> Credentials:
@@ -280,9 +284,9 @@ def one_way(credentials: Credentials) -> Credentials:
     """
     methods = [method for method in credentials.methods if method in _V1_METHODS]
     if len(methods) > 1:
-        described = " as well as ".join(" with ".join(m.variables) for m in methods)
+        described = tr(" as well as ").join(tr(" with ").join(m.variables) for m in methods)
         raise SettingsError(
-            f"There are contradictory credentials: {described}",
-            hint="Keep the credentials of one method and remove the others.",
+            tr("There are contradictory credentials: {described}", described=described),
+            hint=tr("Keep the credentials of one method and remove the others."),
         )
     return credentials

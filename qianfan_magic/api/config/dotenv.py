@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 from qianfan_magic.errors import SettingsError
+from qianfan_magic.language import tr
 
 __all__ = ["DOT_ENV_VARIABLE", "find_dot_env", "read_dot_env"]
 
@@ -43,7 +44,11 @@ def find_dot_env(folder: Path, environ: Mapping[str, str]) -> Path | None:
     if named:
         if not os.path.isfile(named):  # noqa: PTH113  Path.is_file raises for a name that is too long
             raise SettingsError(
-                f"{DOT_ENV_VARIABLE} names a file that is not there", hint="Correct or unset it."
+                tr(
+                    "{dot_env_variable} names a file that is not there",
+                    dot_env_variable=DOT_ENV_VARIABLE,
+                ),
+                hint=tr("Correct or unset it."),
             )
         return Path(named)
     candidates = (parent / ".env" for parent in (folder, *folder.parents))
@@ -71,8 +76,10 @@ def read_dot_env(path: Path) -> dict[str, str]:
             blank = re.match(r"\s*", binding.original.string)
             line = binding.original.line + (blank[0].count("\n") if blank else 0)
             raise SettingsError(
-                f"Line {line} of {path.name} is not of the form NAME=value",
-                hint="Compare it with .env.example.",
+                tr(
+                    "Line {line} of {name} is not of the form NAME=value", line=line, name=path.name
+                ),
+                hint=tr("Compare it with .env.example."),
             )
     # interpolate: a key may contain "${", which is not meant as a variable.
     values = dotenv_values(stream=StringIO(text), interpolate=False)
@@ -83,8 +90,15 @@ def _read_text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
-        raise SettingsError(f"The file {path.name} {problem}", hint="Save it as UTF-8.") from None
+        problem = (
+            tr("is not UTF-8") if isinstance(error, UnicodeDecodeError) else tr("cannot be read")
+        )
+        raise SettingsError(
+            tr("The file {name} {problem}", name=path.name, problem=problem),
+            hint=tr("Save it as UTF-8."),
+        ) from None
     if "\0" in text:  # UTF-16 without a byte order mark
-        raise SettingsError(f"The file {path.name} is not UTF-8", hint="Save it as UTF-8.")
+        raise SettingsError(
+            tr("The file {name} is not UTF-8", name=path.name), hint=tr("Save it as UTF-8.")
+        )
     return text

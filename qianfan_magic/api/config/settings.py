@@ -34,6 +34,7 @@ from qianfan_magic.api.config.credentials import (
 from qianfan_magic.api.config.dotenv import find_dot_env, read_dot_env
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.errors import SettingsError
+from qianfan_magic.language import LANGUAGES, choose_language, tr
 from qianfan_magic.masking import remember
 
 __all__ = [
@@ -66,7 +67,9 @@ MAX_SECONDS = 86_400
 
 def _attempts(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_ATTEMPTS:
-        raise ValueError(f"must be a whole number from 1 to {MAX_ATTEMPTS}")
+        raise ValueError(
+            tr("must be a whole number from 1 to {max_attempts}", max_attempts=MAX_ATTEMPTS)
+        )
     return int(text)
 
 
@@ -76,7 +79,9 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1
     if not 0 <= seconds <= MAX_SECONDS:  # also refuses NaN
-        raise ValueError(f"must be a number of seconds from 0 to {MAX_SECONDS}")
+        raise ValueError(
+            tr("must be a number of seconds from 0 to {max_seconds}", max_seconds=MAX_SECONDS)
+        )
     return seconds
 
 
@@ -84,13 +89,13 @@ def _boolean(text: str) -> bool:
     words = {"true": True, "1": True, "yes": True, "on": True}
     words |= {"false": False, "0": False, "no": False, "off": False}
     if text.lower() not in words:
-        raise ValueError("must be true or false")
+        raise ValueError(tr("must be true or false"))
     return words[text.lower()]
 
 
 def _header_value(text: str) -> str:
     if not (text.isascii() and text.isprintable() and " " not in text):
-        raise ValueError("holds a character that no header can carry")
+        raise ValueError(tr("holds a character that no header can carry"))
     return text
 
 
@@ -98,12 +103,18 @@ def _folder(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:  # "~name", and there is no such user
-        raise ValueError("names the home folder of nobody") from None
+        raise ValueError(tr("names the home folder of nobody")) from None
 
 
 def _live(text: str) -> str:
     if text.lower() not in {"auto", "on", "off"}:
-        raise ValueError("must be auto, on or off")
+        raise ValueError(tr("must be auto, on or off"))
+    return text.lower()
+
+
+def _language(text: str) -> str:
+    if text.lower() not in LANGUAGES:
+        raise ValueError(tr("must be auto, en or zh"))
     return text.lower()
 
 
@@ -149,6 +160,8 @@ class Settings:
         The default of completions instead of `model`: most models of version 2 only chat.
     live
         ``auto``, ``on`` or ``off``: whether answers are shown while they arrive.
+    language
+        ``auto``, ``en`` or ``zh``: the language of messages.
 
     Examples
     --------
@@ -183,6 +196,7 @@ class Settings:
     model: str | None = variable_field("QIANFAN_MODEL", None, str)
     complete_model: str | None = variable_field("QIANFAN_COMPLETE_MODEL", None, str)
     live: str = variable_field("QIANFAN_LIVE", "auto", _live)
+    language: str = variable_field("QIANFAN_LANGUAGE", "auto", _language)
 
     def __post_init__(self) -> None:
         read_variable("QIANFAN_APP_ID", self.app_id or "")
@@ -317,6 +331,8 @@ def build_settings(
         VARIABLES[name]: read_variable(name, texts[name]) for name in VARIABLES if name in texts
     }
     keys = {name: values.pop(name) for name in CREDENTIAL_VARIABLES if name in values}
+    # First of all, since the messages of the errors below are in it, too.
+    choose_language(values.get("language", "auto"))
     return Settings(credentials=credentials or choose_credentials(keys, environ), **values)
 
 
@@ -336,8 +352,12 @@ def named_once(values: Mapping[str, str]) -> dict[str, str]:
         source = sources.setdefault(name, alias)
         if _normalised(name, renamed.setdefault(name, text)) != _normalised(name, text):
             raise SettingsError(
-                f"{source} and {alias} are names of the same setting, and differ",
-                hint=f"Remove one of them; {name} is enough.",
+                tr(
+                    "{source} and {alias} are names of the same setting, and differ",
+                    source=source,
+                    alias=alias,
+                ),
+                hint=tr("Remove one of them; {name} is enough.", name=name),
             )
     return renamed
 
@@ -375,7 +395,7 @@ def read_variable(variable: str, text: str) -> Any:
         return _VARIABLE_FIELDS[name].metadata["parse"](text)
     except ValueError as error:
         raise SettingsError(
-            f"{_names_of(name)} {error}", hint="Correct it in .env or in the environment."
+            f"{_names_of(name)} {error}", hint=tr("Correct it in .env or in the environment.")
         ) from None
 
 

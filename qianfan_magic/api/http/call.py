@@ -27,6 +27,7 @@ from qianfan_magic.errors import (
     TokenExpiredError,
     short_interrupt,
 )
+from qianfan_magic.language import tr
 from qianfan_magic.masking import log
 
 __all__ = ["Call"]
@@ -112,9 +113,9 @@ class Call:
         if ended:
             return
         raise StreamError(
-            "The stream ended before the answer did" if arrived else "The stream was empty",
+            tr("The stream ended before the answer did") if arrived else tr("The stream was empty"),
             partial="".join(arrived),
-            hint="Run the cell again.",
+            hint=tr("Run the cell again."),
         )
 
     def _attempt(self) -> tuple[list[Chunk], Generator[Chunk]]:
@@ -156,7 +157,7 @@ class Call:
 
     def _check_not_aborted(self) -> None:
         if self._aborted:
-            raise StreamError("The request was aborted")
+            raise StreamError(tr("The request was aborted"))
 
     def _retrying(self) -> tenacity.Retrying:
         return tenacity.Retrying(
@@ -215,8 +216,8 @@ def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[C
                 chunk = read_chunk(payload, chunk, whole=whole)
             except ValueError as error:
                 raise StreamError(
-                    f"The answer violates the protocol: {error}",
-                    hint=f"Is {ADDRESS} the service itself?",
+                    tr("The answer violates the protocol: {error}", error=error),
+                    hint=tr("Is {address} the service itself?", address=ADDRESS),
                 ) from None
             text, reasoning = chunk.text, chunk.reasoning
             if splitter is not None:

@@ -35,6 +35,7 @@ from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.api.wire.encoding import encode_body
 from qianfan_magic.errors import SettingsError, TokenExpiredError
+from qianfan_magic.language import tr
 
 __all__ = ["Connection", "no_credentials_error", "user_cache"]
 
@@ -261,9 +262,12 @@ def _read_models(response: requests.Response) -> list[str]:
 def no_credentials_error(version: ApiVersion) -> SettingsError:
     """Make the error for missing credentials, which names the variables to set."""
     return SettingsError(
-        f"There are no credentials for version {version} of the API",
-        hint="Put into a file .env beside the notebook (see .env.example): "
-        f"{needed_variables(version)}; or try %qianfan demo, which needs no key.",
+        tr("There are no credentials for version {version} of the API", version=version),
+        hint=tr(
+            "Put into a file .env beside the notebook (see .env.example): "
+            "{needed_variables}; or try %qianfan demo, which needs no key.",
+            needed_variables=needed_variables(version),
+        ),
     )
 
 

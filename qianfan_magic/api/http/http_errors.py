@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError, LocationValueError, ReadTimeoutError, 
 
 from qianfan_magic.api.wire.error_codes import api_error
 from qianfan_magic.errors import QianfanError, TransportError
+from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import Cause
 
 __all__ = [
@@ -54,41 +55,48 @@ class _Failure(NamedTuple):
 _FAILURES = (
     _Failure(
         (requests.exceptions.SSLError, SSLError),
-        "The server's certificate is not accepted",
-        "Set REQUESTS_CA_BUNDLE to your network's certificate file, or, only if you know why, "
-        "QIANFAN_SSL_VERIFICATION_ENABLED=false.",
+        mark("The server's certificate is not accepted"),
+        mark(
+            "Set REQUESTS_CA_BUNDLE to your network's certificate file, or, only if you know why, "
+            "QIANFAN_SSL_VERIFICATION_ENABLED=false."
+        ),
         retryable=False,
     ),
     _Failure(
         # The settings accept http and https only, so an unknown scheme is the proxy's.
         (requests.exceptions.InvalidProxyURL, requests.exceptions.InvalidSchema),
-        "The address of the proxy is invalid, or its kind is not supported",
-        "Check QIANFAN_PROXY, HTTP_PROXY and HTTPS_PROXY: http://host:port; socks5 needs PySocks.",
+        mark("The address of the proxy is invalid, or its kind is not supported"),
+        mark(
+            "Check QIANFAN_PROXY, HTTP_PROXY and HTTPS_PROXY: http://host:port; socks5 needs "
+            "PySocks."
+        ),
         retryable=False,
     ),
     _Failure(
         (requests.exceptions.ProxyError,),
-        "The proxy cannot be reached",
-        "Check QIANFAN_PROXY and HTTPS_PROXY.",
+        mark("The proxy cannot be reached"),
+        mark("Check QIANFAN_PROXY and HTTPS_PROXY."),
         retryable=True,
     ),
     _Failure(
         (requests.Timeout, TimeoutError, ReadTimeoutError),
-        "The server did not answer in time",
-        "Try again, or wait longer: --timeout SECONDS.",
+        mark("The server did not answer in time"),
+        mark("Try again, or wait longer: --timeout SECONDS."),
         retryable=True,
     ),
     _Failure(
         (requests.exceptions.InvalidURL, LocationValueError, UnicodeError),
-        "The address of the server or of the proxy is invalid",
-        f"Check {ADDRESS}, and QIANFAN_PROXY or HTTPS_PROXY if there is one.",
+        mark("The address of the server or of the proxy is invalid"),
+        mark("Check {address}, and QIANFAN_PROXY or HTTPS_PROXY if there is one."),
         retryable=False,
     ),
     _Failure(
         (Exception,),
-        "No connection to the server, or it was lost",
-        f"Check the network, {ADDRESS}, and QIANFAN_PROXY or HTTPS_PROXY if there is one; "
-        "%qianfan doctor looks at them.",
+        mark("No connection to the server, or it was lost"),
+        mark(
+            "Check the network, {address}, and QIANFAN_PROXY or HTTPS_PROXY if there is one; "
+            "%qianfan doctor looks at them."
+        ),
         retryable=True,
     ),
 )
@@ -103,7 +111,8 @@ def transport_error(error: Exception) -> TransportError:
         for row in _FAILURES
         if isinstance(inner, row.exceptions) or isinstance(error, row.exceptions)
     )
-    failure = TransportError(row.message, hint=row.hint, retryable=row.retryable)
+    hint = tr(row.hint, address=ADDRESS)
+    failure = TransportError(tr(row.message), hint=hint, retryable=row.retryable)
     failure.__cause__ = Cause.of(error)
     return failure
 
@@ -118,11 +127,16 @@ def unexpected_response_error(response: requests.Response, description: str) -> 
     description
         What is unexpected about it.
     """
-    media_type = content_type(response) or "no content type"
+    media_type = content_type(response) or tr("no content type")
     return TransportError(
-        f"The answer is not Qianfan's (HTTP {response.status_code}{_reason(response)}, "
-        f"{media_type}, {description})",
-        hint="Is its address the service itself, and not a login page or a proxy?",
+        tr(
+            "The answer is not Qianfan's (HTTP {status_code}{reason}, {media_type}, {description})",
+            status_code=response.status_code,
+            reason=_reason(response),
+            media_type=media_type,
+            description=description,
+        ),
+        hint=tr("Is its address the service itself, and not a login page or a proxy?"),
         retryable=response.status_code in RETRIED_STATUSES,
         retry_after=retry_after(response),
     )
@@ -138,11 +152,15 @@ def content_type(response: requests.Response) -> str:
 
 
 _STATUS_HINTS: dict[int, str] = {
-    HTTPStatus.UNAUTHORIZED: "Check the keys in your .env.",
-    HTTPStatus.FORBIDDEN: "Check the keys in your .env, and that they may use this service.",
-    HTTPStatus.NOT_FOUND: f"Is {ADDRESS} right? It is the root, such as http://localhost:8000/v1; "
-    "%qianfan doctor tries it.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Wait a minute: you are sending requests faster than allowed.",
+    HTTPStatus.UNAUTHORIZED: mark("Check the keys in your .env."),
+    HTTPStatus.FORBIDDEN: mark("Check the keys in your .env, and that they may use this service."),
+    HTTPStatus.NOT_FOUND: mark(
+        "Is {address} right? It is the root, such as http://localhost:8000/v1; %qianfan doctor "
+        "tries it."
+    ),
+    HTTPStatus.TOO_MANY_REQUESTS: mark(
+        "Wait a minute: you are sending requests faster than allowed."
+    ),
 }
 
 
@@ -150,8 +168,8 @@ def status_error(response: requests.Response) -> TransportError:
     """Make the error for an HTTP status that comes without an error of the service."""
     status = response.status_code
     return TransportError(
-        f"The server answered HTTP {status}{_reason(response)}",
-        hint=_STATUS_HINTS.get(status, f"Is {ADDRESS} right?"),
+        tr("The server answered HTTP {status}{reason}", status=status, reason=_reason(response)),
+        hint=tr(_STATUS_HINTS.get(status, mark("Is {address} right?")), address=ADDRESS),
         retryable=status in RETRIED_STATUSES,
         retry_after=retry_after(response),
     )

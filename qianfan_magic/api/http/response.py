@@ -31,6 +31,7 @@ from qianfan_magic.api.types import DONE
 from qianfan_magic.api.wire import Wire
 from qianfan_magic.api.wire.sse import END, EventDecoder
 from qianfan_magic.errors import QianfanError, StreamError, TransportError
+from qianfan_magic.language import tr
 from qianfan_magic.masking import Cause
 
 __all__ = ["Body", "open_body", "raise_for_error", "read_object", "read_payloads"]
@@ -202,9 +203,11 @@ def _odd_payload(
         return None
     if payload is None:
         raise StreamError(
-            "The stream violates the protocol: "
-            f"{len(text):,} characters that are not a JSON object",
-            hint=f"Is {ADDRESS} the service itself?",
+            tr(
+                "The stream violates the protocol: {count:,} characters that are not a JSON object",
+                count=len(text),
+            ),
+            hint=tr("Is {address} the service itself?", address=ADDRESS),
         )
     return payload
 
@@ -223,7 +226,7 @@ def _events(body: Body, decoder: EventDecoder, grace: Grace) -> Iterator[str]:
                 is_cut = True
                 break
     except ValueError as error:
-        failure = StreamError(f"The stream violates the protocol: {error}")
+        failure = StreamError(tr("The stream violates the protocol: {error}", error=error))
     except (HTTPError, OSError) as error:
         is_cut = grace.has_begun
         failure = None if is_cut else _broken_stream_error(error)
@@ -256,8 +259,9 @@ def _raw_chunks(response: requests.Response) -> Iterator[bytes]:
 def _broken_stream_error(error: Exception) -> StreamError:
     timed_out = isinstance(error, ReadTimeoutError | TimeoutError)
     failure = StreamError(
-        "The stream fell silent" if timed_out else "The connection was lost in the stream",
-        hint="Run the cell again" + ("; --timeout SECONDS waits longer." if timed_out else "."),
+        tr("The stream fell silent") if timed_out else tr("The connection was lost in the stream"),
+        hint=tr("Run the cell again")
+        + (tr("; --timeout SECONDS waits longer.") if timed_out else "."),
         retryable=True,
     )
     failure.__cause__ = Cause.of(error)
@@ -350,8 +354,8 @@ def _read_body(response: requests.Response, pieces: Iterable[bytes]) -> bytes:
         if len(body) > _MAX_BODY:
             response.close()
             raise TransportError(
-                f"The answer is larger than {_MAX_BODY:,} bytes",
-                hint=f"Is {ADDRESS} the service itself?",
+                tr("The answer is larger than {max_body:,} bytes", max_body=_MAX_BODY),
+                hint=tr("Is {address} the service itself?", address=ADDRESS),
             )
     return bytes(body)
 

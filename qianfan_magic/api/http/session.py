@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from qianfan_magic.api.http.http_errors import ADDRESS, transport_error
 from qianfan_magic.errors import QianfanError, TransportError
+from qianfan_magic.language import tr
 from qianfan_magic.masking import Cause, guard_logs, log
 
 __all__ = ["CONNECT_TIMEOUT", "HttpSession", "prepare", "send"]
@@ -88,8 +89,8 @@ def send(
         failure = transport_error(error)
     except OSError as error:  # requests itself raises it for a missing CA bundle
         failure = TransportError(
-            "The file of certificates cannot be read",
-            hint="Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.",
+            tr("The file of certificates cannot be read"),
+            hint=tr("Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE."),
         )
         failure.__cause__ = Cause.of(error)
     else:
@@ -99,8 +100,11 @@ def send(
             return response
         response.close()
         failure = TransportError(
-            f"The server redirects to {_host(response.headers['Location'])}, which is not followed",
-            hint=f"If you trust that address, set it: {ADDRESS}.",
+            tr(
+                "The server redirects to {host}, which is not followed",
+                host=_host(response.headers["Location"]),
+            ),
+            hint=tr("If you trust that address, set it: {address}.", address=ADDRESS),
         )
     raise failure
 

@@ -12,6 +12,7 @@ from qianfan_magic.api.http.tokens import MAX_LIFETIME, check_token
 from qianfan_magic.api.wire import v1
 from qianfan_magic.api.wire.error_codes import token_error
 from qianfan_magic.errors import TransportError
+from qianfan_magic.language import tr
 
 __all__ = ["read_bearer", "read_token"]
 
@@ -44,7 +45,7 @@ def read_token(response: requests.Response) -> tuple[str, float]:
         return check_token(payload.get("access_token")), lifetime
     except (ValueError, TypeError, OverflowError):
         problem = "The token endpoint answered without a token"
-    raise TransportError(problem, hint="Is QIANFAN_BASE_URL the service itself?")
+    raise TransportError(problem, hint=tr("Is QIANFAN_BASE_URL the service itself?"))
 
 
 def read_bearer(response: requests.Response) -> tuple[str, float]:
@@ -69,7 +70,7 @@ def read_bearer(response: requests.Response) -> tuple[str, float]:
         return check_token(payload["token"]), _credible(lifetime)
     except (ValueError, TypeError, KeyError, OverflowError):
         problem = "IAM answered without a bearer token"
-    raise TransportError(problem, hint="Is QIANFAN_IAM_BASE_URL right?")
+    raise TransportError(problem, hint=tr("Is QIANFAN_IAM_BASE_URL right?"))
 
 
 def _is_busy(response: requests.Response) -> bool:

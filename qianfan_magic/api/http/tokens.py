@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from qianfan_magic.api.http.json_cache import JsonCache
+from qianfan_magic.language import tr
 from qianfan_magic.masking import log, remember
 
 __all__ = [
@@ -175,7 +176,7 @@ class TokenSource:
 def check_token(value: object) -> str:
     """Return a token that can be sent in a URL or header, or raise a ValueError."""
     if not (isinstance(value, str) and value and value.isascii() and value.isprintable()):
-        raise ValueError("not a token")
+        raise ValueError(tr("not a token"))
     return value
 
 

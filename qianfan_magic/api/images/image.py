@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.api.images.metadata import strip_jpeg, strip_png
 from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.language import mark, tr
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -48,7 +49,7 @@ _JPEG_QUALITY = 90
 _MAX_NAME = 80
 
 #: Default hint of errors.
-_ACCEPTED = (
+_ACCEPTED = mark(
     "-i takes a PIL image, a matplotlib figure, an IPython Image, bytes, or a path: of a PNG, "
     "JPEG, WebP, GIF, BMP or TIFF."
 )
@@ -152,8 +153,8 @@ def make_image(name: str, content: bytes | PILImage, *, max_bytes: int = MAX_BYT
         except QianfanError:
             raise
         except Exception as error:  # noqa: BLE001  Pillow raises anything for a damaged file
-            problem = f"the picture is damaged or cut off ({type(error).__name__})"
-            hint = "Does it open in other programs? Save it again."
+            problem = tr("the picture is damaged or cut off ({name})", name=type(error).__name__)
+            hint = tr("Does it open in other programs? Save it again.")
             raise image_error(name, problem, hint) from None
 
 
@@ -163,16 +164,16 @@ def pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise QianfanError(
-            "-i needs the package Pillow",
-            hint="Install it with: python -m pip install 'qianfan-magic[images]'",
+            tr("-i needs the package Pillow"),
+            hint=tr("Install it with: python -m pip install 'qianfan-magic[images]'"),
         ) from None
     return Image
 
 
-def image_error(name: str, problem: str, hint: str = _ACCEPTED) -> ParameterError:
+def image_error(name: str, problem: str, hint: str = "") -> ParameterError:
     """Make the error for an image of ``-i``, by default with the hint what ``-i`` takes."""
     shown = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
-    return ParameterError(f"-i {shown}: {problem}", hint=hint)
+    return ParameterError(f"-i {shown}: {problem}", hint=hint or tr(_ACCEPTED))
 
 
 def _make(name: str, content: bytes | PILImage, max_bytes: int) -> Image:
@@ -180,7 +181,7 @@ def _make(name: str, content: bytes | PILImage, max_bytes: int) -> Image:
     source = _open(name, content) if isinstance(content, bytes) else content
     pixels = source.width * source.height
     if not pixels:
-        raise image_error(name, "the picture has no pixels")
+        raise image_error(name, tr("the picture has no pixels"))
     if pixels > MAX_PIXELS:
         raise _too_many_pixels(name)
     source.load()
@@ -197,20 +198,20 @@ def _make(name: str, content: bytes | PILImage, max_bytes: int) -> Image:
 
 def _open(name: str, data: bytes) -> PILImage:
     if len(data) > MAX_BYTES_READ:
-        problem = f"there are more than {MAX_BYTES_READ:,} bytes"
-        raise image_error(name, problem, "Save it smaller first.")
+        problem = tr("there are more than {max_bytes_read:,} bytes", max_bytes_read=MAX_BYTES_READ)
+        raise image_error(name, problem, tr("Save it smaller first."))
     library = pillow()
     try:
         return library.open(io.BytesIO(data), formats=_FORMATS)  # type: ignore[no-any-return]
     except library.DecompressionBombError:
         raise _too_many_pixels(name) from None
     except library.UnidentifiedImageError:
-        raise image_error(name, "this is not a picture, or its beginning is damaged") from None
+        raise image_error(name, tr("this is not a picture, or its beginning is damaged")) from None
 
 
 def _too_many_pixels(name: str) -> ParameterError:
-    problem = f"the picture has more than {MAX_PIXELS:,} pixels"
-    return image_error(name, problem, "Scale it down, or cut out what the question is about.")
+    problem = tr("the picture has more than {max_pixels:,} pixels", max_pixels=MAX_PIXELS)
+    return image_error(name, problem, tr("Scale it down, or cut out what the question is about."))
 
 
 def _rotation(image: PILImage) -> Transpose | None:

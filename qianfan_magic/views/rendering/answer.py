@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from qianfan_magic.api.types import SearchResult
+from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import mask_known
 from qianfan_magic.views.rendering.citations import plain_citations, sources_html, sources_lines
 from qianfan_magic.views.rendering.formats import body, plain
@@ -34,6 +35,8 @@ __all__ = [
     "wrap_answer",
 ]
 
+#: How an answer ended.
+STATES = (mark("done"), mark("stopped"), mark("broken off"))
 #: Empty metadata; immutable, since it is a default argument.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 #: Headings in plain text of the reasoning, and of the answer after it.
@@ -119,7 +122,7 @@ class AnswerOutput:
 
     @property
     def _head(self) -> str:
-        return join_parts(self.service, self.state, tokens_text(self.tokens))
+        return join_parts(self.service, tr(self.state), tokens_text(self.tokens))
 
     def bundle(self) -> dict[str, str]:
         """Make the MIME bundle.
@@ -192,7 +195,7 @@ def folded(text: str) -> str:
     """
     return (
         f'<details class="qianfan-thoughts" style="{inline("thoughts")}">'
-        f'<summary style="{inline("unfold")}">Thinking</summary>\n'
+        f'<summary style="{inline("unfold")}">{tr("Thinking")}</summary>\n'
         f'<div style="{inline("thought")}">{escape(text)}</div>\n</details>'
     )
 

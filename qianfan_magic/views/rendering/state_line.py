@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qianfan_magic.language import tr, trn
 from qianfan_magic.masking import mask_known
 from qianfan_magic.views.rendering.invisible import escape_invisible
 
@@ -51,7 +52,7 @@ def tokens_text(count: int, sign: str = "") -> str:
     >>> tokens_text(1), tokens_text(1200, "≈ ")
     ('1 token', '≈ 1,200 tokens')
     """
-    return f"{sign}{count:,} token{'s' * (count != 1)}" if count else ""
+    return trn("{sign}{count:,} token", "{sign}{count:,} tokens", count, sign=sign) if count else ""
 
 
 def pace_text(first: float, count: int, seconds: float, sign: str = "") -> str:
@@ -78,8 +79,8 @@ def pace_text(first: float, count: int, seconds: float, sign: str = "") -> str:
     milliseconds = round(first * 1000)
     after = f"{first:.1f} s" if milliseconds >= SECOND else f"{milliseconds} ms"
     has_rate = count and seconds >= SHORTEST
-    rate = f"{sign}{count / seconds:,.0f} tokens/s" if has_rate else ""
-    return join_parts(f"first token after {after}", rate)
+    rate = tr("{sign}{rate:,.0f} tokens/s", sign=sign, rate=count / seconds) if has_rate else ""
+    return join_parts(tr("first token after {after}", after=after), rate)
 
 
 def parameters_text(parameters: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from html import escape
 
 from qianfan_magic.conversation.conversation import Conversation, Fit
 from qianfan_magic.conversation.turn import Turn, short_name
+from qianfan_magic.language import tr
 from qianfan_magic.views.rendering.answer import for_display, line_html, notes_html, wrap_answer
 from qianfan_magic.views.rendering.citations import sources_html, sources_lines
 from qianfan_magic.views.rendering.invisible import escape_invisible
@@ -26,8 +27,10 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
     fit
         Which of its turns are sent with the next question; a line marks where the others end.
     """
-    title = (
-        f"Conversation {escape_invisible(short_name(conversation.name))}: {conversation.counted}"
+    title = tr(
+        "Conversation {escape_invisible}: {counted}",
+        escape_invisible=escape_invisible(short_name(conversation.name)),
+        counted=conversation.counted,
     )
     system = f"System: {for_display(conversation.system)}" if conversation.system else ""
     heads = [line for line in (title, system) if line]
@@ -35,7 +38,9 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
     plain = list(heads)
     for number, turn in enumerate(conversation.turns, 1):
         if number == fit.left_out + 1 > 1:
-            cut = f"Cut here: the turns above are no longer sent, since {fit.reason}."
+            cut = tr(
+                "Cut here: the turns above are no longer sent, since {reason}.", reason=fit.reason
+            )
             html.append(notes_html([cut]))
             plain.append(f"--- {cut}")
         # Only the answer is Markdown; a question is shown as it was typed.
@@ -52,7 +57,7 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
             html.append(f'<div style="{inline("line")}">\n{sources}\n</div>')
             plain.append("\n".join(sources_lines(turn.sources)))
     if conversation.turns and fit.left_out == len(conversation.turns):
-        cut = f"No turn is sent any more, since {fit.reason}."
+        cut = tr("No turn is sent any more, since {reason}.", reason=fit.reason)
         html.append(notes_html([cut]))
         plain.append(cut)
     return {"text/html": wrap_answer("\n".join(html)), "text/plain": "\n\n".join(plain)}

@@ -75,6 +75,7 @@ READ = [
     ("QIANFAN_MODEL", "ernie-5.1", "model", "ernie-5.1"),
     ("QIANFAN_COMPLETE_MODEL", "StarCoder", "complete_model", "StarCoder"),
     ("QIANFAN_LIVE", "OFF", "live", "off"),
+    ("QIANFAN_LANGUAGE", "EN", "language", "en"),
 ]
 
 
@@ -361,6 +362,7 @@ BAD = [
     ("QIANFAN_DISABLE_CACHE", "hush"),
     ("QIANFAN_LIVE", "hush"),
     ("QIANFAN_LIVE", "true"),
+    ("QIANFAN_LANGUAGE", "fr"),
 ]
 
 

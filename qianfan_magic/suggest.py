@@ -37,7 +37,7 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
         by_lower.setdefault(one.lower(), one)
     close = difflib.get_close_matches(name.lower(), by_lower, most)
     return (
-        tr("Did you mean {value}?", value=", ".join(by_lower[one] for one in close))
+        tr("Did you mean {names}?", names=", ".join(by_lower[one] for one in close))
         if close
         else ""
     )

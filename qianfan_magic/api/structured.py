@@ -224,7 +224,7 @@ def _from_document(source: Mapping[str, Any]) -> Schema:
     except jsonschema.SchemaError as error:
         place = _place(error.absolute_path)
         raise ParameterError(
-            tr("schema is not valid at {place}: {value}", place=place, value=error.message)
+            tr("schema is not valid at {place}: {problem}", place=place, problem=error.message)
         ) from None
     # Without a registry, jsonschema would fetch what the schema refers to.
     registry = import_module("referencing").Registry()
@@ -278,7 +278,9 @@ def _references(node: Any, *, is_map: bool = False) -> Iterator[str]:
 def _misfit(path: Iterable[str | int], message: str) -> SchemaError:
     place = _place(path)
     return SchemaError(
-        tr("The answer does not fit the schema at {place}: {value}", place=place, value=message),
+        tr(
+            "The answer does not fit the schema at {place}: {problem}", place=place, problem=message
+        ),
         hint=tr("Its text is kept. Ask again, or say in the question what is expected there."),
         place=place,
     )

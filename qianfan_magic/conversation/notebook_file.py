@@ -85,9 +85,9 @@ def read_outputs(path: Path) -> list[Output]:
     except OSError as error:
         raise QianfanError(
             tr(
-                "The notebook {path!r} cannot be read: {strerror}",
+                "The notebook {path!r} cannot be read: {reason}",
                 path=str(path),
-                strerror=error.strerror,
+                reason=error.strerror,
             ),
             hint=tr(
                 "Save it, or give its path: %qianfan restore NOTEBOOK.ipynb. A kernel knows the "

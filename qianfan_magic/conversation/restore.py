@@ -256,12 +256,12 @@ def _gaps(numbers: Sequence[int]) -> Iterable[str]:
     """Yield a line for each gap in a sequence of turn numbers."""
     for number, following in pairwise(numbers):
         if following == number + 2:
-            yield tr("turn {value} is missing from the notebook.", value=number + 1)
+            yield tr("turn {number} is missing from the notebook.", number=number + 1)
         elif following > number + 2:
             yield tr(
-                "turns {value} to {value_2} are missing from the notebook.",
-                value=number + 1,
-                value_2=following - 1,
+                "turns {first} to {last} are missing from the notebook.",
+                first=number + 1,
+                last=following - 1,
             )
 
 

@@ -272,12 +272,12 @@ def _variants(parsed: argparse.Namespace) -> dict[str, dict[str, Any]]:
     if not 2 <= len(set(texts)) == len(texts) <= MAX_COLUMNS:  # noqa: PLR2004  one is no comparison
         raise ParameterError(
             tr(
-                "--compare {compare!r} has {count} values, {count_2} of them "
-                "different, but must have 2 to {max_columns} different ones",
+                "--compare {compare!r} has {count} values, {different} of them "
+                "different, but must have 2 to {most} different ones",
                 compare=parsed.compare,
                 count=len(texts),
-                count_2=len(set(texts)),
-                max_columns=MAX_COLUMNS,
+                different=len(set(texts)),
+                most=MAX_COLUMNS,
             ),
             hint=tr("Such as --compare {name}=first,second.", name=name),
         )

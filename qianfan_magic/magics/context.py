@@ -239,7 +239,7 @@ class MagicContext:
             return read_schema(self.shell.user_ns[name])
         except ParameterError as error:
             raise ParameterError(
-                tr("--schema {name}: {value}", name=name, value=error.message), hint=error.hint
+                tr("--schema {name}: {problem}", name=name, problem=error.message), hint=error.hint
             ) from None
 
     def _images(self, options: CellOptions) -> list[ImageAttachment]:

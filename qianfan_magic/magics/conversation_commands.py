@@ -168,7 +168,7 @@ class ConversationCommands:
             if name not in loaded:
                 raise ParameterError(
                     tr("{file!r} has no conversation {name!r}", file=arguments.file, name=name),
-                    hint=tr("It has: {sorted}.", sorted=", ".join(sorted(loaded))),
+                    hint=tr("It has: {names}.", names=", ".join(sorted(loaded))),
                 )
             loaded = {name: loaded[name]}
         replaced = [existing for existing in self._store if existing.name in loaded]
@@ -238,7 +238,7 @@ class ConversationCommands:
             names = sorted({"default", *self._store.names})
             raise ParameterError(
                 tr("There is no conversation {name!r}", name=name),
-                hint=tr("There are: {map}.", map=", ".join(map(short_name, names))),
+                hint=tr("There are: {names}.", names=", ".join(map(short_name, names))),
             )
         return self._store.get(name)
 

@@ -81,13 +81,16 @@ class InspectCommands:
                 self._session.listed_models = listed
             except QianfanError as error:
                 notes.append(
-                    tr("The list of version 2 could not be requested: {value}", value=error.message)
+                    tr(
+                        "The list of version 2 could not be requested: {problem}",
+                        problem=error.message,
+                    )
                 )
         else:
             notes.append(
                 tr(
-                    "The model list of version 2 needs credentials: {needed_variables}.",
-                    needed_variables=needed_variables(ApiVersion.V2),
+                    "The model list of version 2 needs credentials: {variables}.",
+                    variables=needed_variables(ApiVersion.V2),
                 )
             )
         cards = _served_cards(client, listed)

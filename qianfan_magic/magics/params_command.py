@@ -271,9 +271,6 @@ def _parameter(name: str) -> Parameter:
         hint = did_you_mean(name, SLIDER_PARAMETERS)
         raise ParameterError(
             tr("%qianfan params has no {name!r}", name=name),
-            hint=hint
-            or tr(
-                "There are: {slider_parameters}.", slider_parameters=", ".join(SLIDER_PARAMETERS)
-            ),
+            hint=hint or tr("There are: {names}.", names=", ".join(SLIDER_PARAMETERS)),
         )
     return SLIDER_PARAMETERS[name]

@@ -345,7 +345,7 @@ def _unknown(name: str) -> ParameterError:
     hint = did_you_mean(wire_names.get(name, name), BY_NAME)
     return ParameterError(
         tr("There is no parameter {name!r}", name=name),
-        hint=hint or tr("There are: {by_name}.", by_name=", ".join(BY_NAME)),
+        hint=hint or tr("There are: {names}.", names=", ".join(BY_NAME)),
     )
 
 

@@ -266,11 +266,11 @@ def _undecided(card: Card) -> SettingsError:
     return SettingsError(
         tr("There are no credentials, and both versions of the API have {name}", name=card.name),
         hint=tr(
-            "Put into .env, for version 1: {needed_variables}; "
-            "for version 2: {needed_variables_2}; "
+            "Put into .env, for version 1: {first}; "
+            "for version 2: {second}; "
             "or try %qianfan demo, which needs no key.",
-            needed_variables=needed_variables(ApiVersion.V1),
-            needed_variables_2=needed_variables(ApiVersion.V2),
+            first=needed_variables(ApiVersion.V1),
+            second=needed_variables(ApiVersion.V2),
         ),
     )
 
@@ -278,7 +278,7 @@ def _undecided(card: Card) -> SettingsError:
 def _other_kind(card: Card) -> ParameterError:
     magic = "%%qianfan_chat" if "chat" in card.kinds else "%%qianfan_complete"
     return ParameterError(
-        tr("{name} is a {value} model", name=card.name, value=card.kinds[0]),
+        tr("{name} is a {kind} model", name=card.name, kind=card.kinds[0]),
         hint=tr("Use it with {magic}.", magic=magic),
     )
 
@@ -299,10 +299,10 @@ def _no_such_model(model: object, cards: Iterable[Card]) -> ParameterError:
             model=model,
         ),
         hint=tr(
-            "{suggested_model}Version 1: name its endpoint, -e NAME. Version 2: it "
-            "needs {needed_variables}. %qianfan models lists the catalogue.",
-            suggested_model=suggested_model(model, cards),
-            needed_variables=needed_variables(ApiVersion.V2),
+            "{suggestion}Version 1: name its endpoint, -e NAME. Version 2: it "
+            "needs {variables}. %qianfan models lists the catalogue.",
+            suggestion=suggested_model(model, cards),
+            variables=needed_variables(ApiVersion.V2),
         ),
     )
 

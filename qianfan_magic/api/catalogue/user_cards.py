@@ -120,7 +120,7 @@ def _models(document: Mapping[str, Any]) -> Any:
         others += [f"[qianfan.{name}]" for name in table if name != "models"]
     if others:
         raise ParameterError(
-            tr("{file} has {value}, an unknown table", file=FILE, value=others[0]),
+            tr("{file} has {table}, an unknown table", file=FILE, table=others[0]),
             hint=tr("Models belong in the table [qianfan.models]."),
         )
     return table.get("models", {}) if isinstance(table, Mapping) else table

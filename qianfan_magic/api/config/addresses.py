@@ -52,12 +52,12 @@ def read_address(text: str) -> str:
     """
     parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(tr("must be an address such as {default_root}", default_root=DEFAULT_ROOT))
+        raise ValueError(tr("must be an address such as {example}", example=DEFAULT_ROOT))
     if re.search(r"[?#\s]", text):
         raise ValueError(
             tr(
-                "must be an address such as {default_root}, without a query",
-                default_root=DEFAULT_ROOT,
+                "must be an address such as {example}, without a query",
+                example=DEFAULT_ROOT,
             )
         )
     if parts.username or parts.password:

@@ -209,8 +209,8 @@ def _check_key(variable: str, value: str) -> None:
         raise SettingsError(
             tr("{variable} holds an API key of version 2 of the API", variable=variable),
             hint=tr(
-                "It belongs in {bearer_variable}, and needs no second key.",
-                bearer_variable=bearer_variable,
+                "It belongs in {variable}, and needs no second key.",
+                variable=bearer_variable,
             ),
         )
     if not (value.isascii() and value.isprintable() and " " not in value):
@@ -226,8 +226,10 @@ def _check_whole(method: AuthenticationMethod, values: Mapping[str, Any]) -> Non
     present = [CREDENTIAL_VARIABLES[name] for name in method.fields if values[name]]
     if present and missing:
         raise SettingsError(
-            tr("{value} is set, but {value_2} is not", value=present[0], value_2=missing[0]),
-            hint=tr("They work only together: set {value} too, in .env or here.", value=missing[0]),
+            tr("{present} is set, but {missing} is not", present=present[0], missing=missing[0]),
+            hint=tr(
+                "They work only together: set {missing} too, in .env or here.", missing=missing[0]
+            ),
         )
 
 

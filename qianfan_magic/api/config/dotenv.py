@@ -45,8 +45,8 @@ def find_dot_env(folder: Path, environ: Mapping[str, str]) -> Path | None:
         if not os.path.isfile(named):  # noqa: PTH113  Path.is_file raises for a name that is too long
             raise SettingsError(
                 tr(
-                    "{dot_env_variable} names a file that is not there",
-                    dot_env_variable=DOT_ENV_VARIABLE,
+                    "{variable} names a file that is not there",
+                    variable=DOT_ENV_VARIABLE,
                 ),
                 hint=tr("Correct or unset it."),
             )

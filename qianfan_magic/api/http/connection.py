@@ -265,8 +265,8 @@ def no_credentials_error(version: ApiVersion) -> SettingsError:
         tr("There are no credentials for version {version} of the API", version=version),
         hint=tr(
             "Put into a file .env beside the notebook (see .env.example): "
-            "{needed_variables}; or try %qianfan demo, which needs no key.",
-            needed_variables=needed_variables(version),
+            "{variables}; or try %qianfan demo, which needs no key.",
+            variables=needed_variables(version),
         ),
     )
 

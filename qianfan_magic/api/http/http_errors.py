@@ -130,8 +130,8 @@ def unexpected_response_error(response: requests.Response, description: str) -> 
     media_type = content_type(response) or tr("no content type")
     return TransportError(
         tr(
-            "The answer is not Qianfan's (HTTP {status_code}{reason}, {media_type}, {description})",
-            status_code=response.status_code,
+            "The answer is not Qianfan's (HTTP {status}{reason}, {media_type}, {description})",
+            status=response.status_code,
             reason=_reason(response),
             media_type=media_type,
             description=description,

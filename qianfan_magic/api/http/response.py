@@ -354,7 +354,7 @@ def _read_body(response: requests.Response, pieces: Iterable[bytes]) -> bytes:
         if len(body) > _MAX_BODY:
             response.close()
             raise TransportError(
-                tr("The answer is larger than {max_body:,} bytes", max_body=_MAX_BODY),
+                tr("The answer is larger than {most:,} bytes", most=_MAX_BODY),
                 hint=tr("Is {address} the service itself?", address=ADDRESS),
             )
     return bytes(body)

@@ -198,7 +198,7 @@ def _make(name: str, content: bytes | PILImage, max_bytes: int) -> Image:
 
 def _open(name: str, data: bytes) -> PILImage:
     if len(data) > MAX_BYTES_READ:
-        problem = tr("there are more than {max_bytes_read:,} bytes", max_bytes_read=MAX_BYTES_READ)
+        problem = tr("there are more than {most:,} bytes", most=MAX_BYTES_READ)
         raise image_error(name, problem, tr("Save it smaller first."))
     library = pillow()
     try:
@@ -210,7 +210,7 @@ def _open(name: str, data: bytes) -> PILImage:
 
 
 def _too_many_pixels(name: str) -> ParameterError:
-    problem = tr("the picture has more than {max_pixels:,} pixels", max_pixels=MAX_PIXELS)
+    problem = tr("the picture has more than {most:,} pixels", most=MAX_PIXELS)
     return image_error(name, problem, tr("Scale it down, or cut out what the question is about."))
 
 

@@ -100,7 +100,7 @@ def _read_file(name: str, path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES_READ + 1)
     except OSError as error:
-        problem = tr("the file cannot be read: {strerror}", strerror=error.strerror)
+        problem = tr("the file cannot be read: {reason}", reason=error.strerror)
         raise image_error(name, problem, tr("May you read it?")) from None
 
 

@@ -28,9 +28,9 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
         Which of its turns are sent with the next question; a line marks where the others end.
     """
     title = tr(
-        "Conversation {escape_invisible}: {counted}",
-        escape_invisible=escape_invisible(short_name(conversation.name)),
-        counted=conversation.counted,
+        "Conversation {name}: {turns}",
+        name=escape_invisible(short_name(conversation.name)),
+        turns=conversation.counted,
     )
     system = f"System: {for_display(conversation.system)}" if conversation.system else ""
     heads = [line for line in (title, system) if line]

@@ -18,7 +18,7 @@ from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.api.wire.error_codes import CODES
 
 project = "qianfan_magic"
-author = "The qianfan_magic developers"
+author = copyright = "the qianfan_magic authors"  # noqa: A001  Sphinx's own name
 version = release = __version__
 root_doc = "docs/index"
 include_patterns = ["docs/*.md", "notebooks/**.ipynb"]

@@ -234,7 +234,7 @@ def _describe_failure(server: Server, error: TransportError) -> Finding:
     cause = str(error.__cause__ or "")
     known = next((failure for failure in _FAILURES if re.search(failure.pattern, cause)), None)
     # A proxy that is not reached says "refused" too, but that is not the server's address.
-    if known and "proxy" not in error.message:
+    if known and not re.match("ProxyError|InvalidProxyURL|InvalidSchema", cause):
         message, hint = known.message, known.hint.format(variable=server.variable)
     else:
         message, hint = error.message, error.hint.replace(ADDRESS, server.variable)

@@ -318,11 +318,15 @@ def is_supported(parameter: Parameter, kind: Kind, version: ApiVersion) -> bool:
     return support is not None and kind in support.kinds
 
 
+#: Names of the kinds of services in messages.
+_KIND_NAMES: dict[Kind, str] = {"chat": mark("chat"), "completion": mark("completion")}
+
+
 def _unsupported(parameter: Parameter, kind: Kind, version: ApiVersion) -> ParameterError:
     supporting = [
         tr(
             "{kinds} services of version {number} of the API",
-            kinds=" and ".join(support.kinds),
+            kinds=tr(" and ").join(tr(_KIND_NAMES[kind]) for kind in support.kinds),
             number=number,
         )
         for number, support in parameter.support.items()
@@ -331,8 +335,8 @@ def _unsupported(parameter: Parameter, kind: Kind, version: ApiVersion) -> Param
         tr(
             "{name} is a parameter of {supporting}; this is a {kind} service of version {version}",
             name=parameter.name,
-            supporting=", and of ".join(supporting),
-            kind=kind,
+            supporting=tr(", and of ").join(supporting),
+            kind=tr(_KIND_NAMES[kind]),
             version=version,
         ),
         hint=tr("Leave {name} out.", name=parameter.name),

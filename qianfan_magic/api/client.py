@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -20,6 +20,7 @@ from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Request
 from qianfan_magic.api.options import ChatOptions, CompletionOptions
 from qianfan_magic.api.structured import Schema, check_reply, read_schema
+from qianfan_magic.api.tools import declarations, named_choice, read_tools, results
 from qianfan_magic.api.types import Chunk, Kind, Message, Reply
 from qianfan_magic.api.wire import WIRES, reply_builder
 from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
@@ -29,6 +30,8 @@ __all__ = ["QianfanClient", "exposed_message"]
 
 #: Number of requests that `QianfanClient.map` sends at the same time by default.
 MAP_WORKERS = 4
+#: Largest number of requests that `QianfanClient.run` sends.
+MAX_ROUNDS = 100
 #: Options that are not part of a request's body.
 _NOT_IN_BODY = {"endpoint", "model", "schema", *(parameter.name for parameter in SENDING)}
 
@@ -151,6 +154,60 @@ class QianfanClient:
         """Have a model continue a text, and yield its chunks as `stream_chat` does."""
         return self.start("completion", prompt, options).chunks()
 
+    def run(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Callable[..., Any]],
+        max_rounds: int = 8,
+        **options: Any,
+    ) -> Reply:
+        """Send messages, let the model call functions, and return its answer.
+
+        The functions are described to the model by their signatures, annotations and docstrings.
+        Each call that it asks for is checked against that description and made, in order, in this
+        thread; its result goes back to the model, as does an exception of the function.
+
+        Parameters
+        ----------
+        messages
+            As in `chat`.
+        tools
+            The functions, also ``async def``. No other function is ever called.
+        max_rounds
+            Largest number of requests, from 1 to 100.
+        **options
+            For every request, as in `chat`.
+
+        Raises
+        ------
+        ParameterError
+            If a function cannot be described; the message names the argument.
+        QianfanError
+            If the model asks for calls in the last round, too; else as `chat` does.
+        """
+        if not 1 <= max_rounds <= MAX_ROUNDS:
+            message = tr(
+                "max_rounds is {rounds}, but must be from 1 to {most}",
+                rounds=max_rounds,
+                most=MAX_ROUNDS,
+            )
+            raise ParameterError(message)
+        toolbox, conversation = read_tools(tools), [*messages]
+        described = [dict(tool.declaration) for tool in toolbox.values()]
+        for _ in range(max_rounds):
+            reply = self._reply("chat", conversation, {**options, "tools": described})
+            if not reply.tool_calls:
+                return reply
+            conversation += results(reply, toolbox)
+        raise QianfanError(
+            tr(
+                "The model still asks for calls of functions after {rounds} rounds",
+                rounds=max_rounds,
+            ),
+            hint=tr("Raise max_rounds, or ask for less at once."),
+        )
+
     def map(
         self,
         prompts: Iterable[str | Sequence[Message]],
@@ -269,6 +326,10 @@ class QianfanClient:
         wire, settings = WIRES[service.version], self.settings
         base_url = settings.url(service.version)
         parameters = {k: value for k, value in options.items() if k not in _NOT_IN_BODY}
+        if isinstance(parameters.get("tools"), list | tuple):
+            parameters["tools"] = declarations(parameters["tools"])
+        if "tool_choice" in parameters:
+            parameters["tool_choice"] = named_choice(parameters["tool_choice"])
         schema = _schema(options)
         if schema:
             content = schema.messages(kind, content, service)
@@ -329,7 +390,9 @@ class QianfanClient:
         with closing(call.chunks()) as chunks:
             for chunk in chunks:
                 builder.add(chunk)
-        return builder.build() if schema is None else check_reply(builder.build(), schema)
+        reply = builder.build()
+        # A reply that asks for calls of functions is no answer yet.
+        return reply if schema is None or reply.tool_calls else check_reply(reply, schema)
 
     def _reply_or_error(
         self, prompt: str | Sequence[Message], options: dict[str, Any]

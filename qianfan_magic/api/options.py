@@ -6,6 +6,7 @@ test compares the two, since a type checker cannot read a table.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypedDict
 
 __all__ = ["ChatOptions", "CompletionOptions"]
@@ -35,7 +36,8 @@ class ChatOptions(_CommonOptions, total=False):
     """The options of a chat request.
 
     ``schema`` is a JSON schema (a dict), a pydantic model or a dataclass that the answer has to
-    fit; see `qianfan_magic.api.structured`.
+    fit; see `qianfan_magic.api.structured`. ``tools`` are functions, or declarations as in
+    OpenAI's API; ``tool_choice`` may be the name of one.
     """
 
     max_completion_tokens: int | None
@@ -53,7 +55,7 @@ class ChatOptions(_CommonOptions, total=False):
     response_format: Literal["text", "json_object"] | None
     disable_search: bool | None
     enable_citation: bool | None
-    tools: list[dict[str, Any]] | None
+    tools: Sequence[Callable[..., Any] | dict[str, Any]] | None
     tool_choice: str | dict[str, Any] | None
 
 

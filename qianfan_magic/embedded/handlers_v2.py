@@ -8,6 +8,7 @@ from typing import Any
 
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.embedded import responses_v2
+from qianfan_magic.embedded.engines import tool_calls
 from qianfan_magic.embedded.faults import ServiceError
 from qianfan_magic.embedded.handlers import BaseHandler, ServiceHandler
 from qianfan_magic.embedded.request import ServerRequest
@@ -135,7 +136,10 @@ class V2ServiceHandler(V2Handler, ServiceHandler):
     def answer(self, request: ServerRequest) -> responses_v2.AnswerV2:
         """Return the engine's answer, after its reasoning if the model thinks."""
         reasoning = self.state.reasoning(request) if request.thinks else ""
-        return responses_v2.AnswerV2(request, self.state.engine(request), reasoning)
+        if calls := tool_calls.calls(request):
+            return responses_v2.AnswerV2(request, "", reasoning, calls)
+        text = tool_calls.answer(request) if request.tool_results else self.state.engine(request)
+        return responses_v2.AnswerV2(request, text, reasoning)
 
     def empty_answer(self, request: ServerRequest) -> responses_v2.AnswerV2:
         """Return the answer that a model is about to generate."""

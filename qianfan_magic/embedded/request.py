@@ -44,6 +44,10 @@ class ServerRequest:
         Whether the model reasons before it answers (version 2).
     prefix
         Beginning of the answer, from which the model is to go on (version 2).
+    tools
+        The functions that the model may call, as the request declares them (version 2).
+    tool_results
+        The results of the calls that the last answer asked for; empty before.
     """
 
     card: Card
@@ -58,6 +62,8 @@ class ServerRequest:
     schema: dict[str, Any] | None = None
     thinks: bool = False
     prefix: str = ""
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_results: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
@@ -77,9 +77,17 @@ class AnswerV2(Answer):
         ``max_completion_tokens`` does.
     text, reasoning
         The engine's answer and reasoning.
+    calls
+        Functions to call in place of an answer: name and arguments, JSON as text.
     """
 
-    def __init__(self, request: ServerRequest, text: str, reasoning: str) -> None:
+    def __init__(
+        self,
+        request: ServerRequest,
+        text: str,
+        reasoning: str,
+        calls: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(request)
         parameters = request.parameters
         for stop in parameters.get("stop", []):
@@ -93,7 +101,18 @@ class AnswerV2(Answer):
         self._text, text_is_truncated = truncate(text, max_tokens)
         is_truncated = reasoning_is_truncated or text_is_truncated
         self._finish_reason = "length" if is_truncated else "stop"
+        self._calls: list[dict[str, Any]] = [
+            {
+                "id": f"call_{self._id}_{number}",
+                "type": "function",
+                "function": {"name": name, "arguments": arguments},
+            }
+            for number, (name, arguments) in enumerate(calls)
+        ]
+        if self._calls and not is_truncated:
+            self._finish_reason = "tool_calls"
         self._completion_tokens = estimate_tokens(self._text) + self._reasoning_tokens
+        self._completion_tokens += sum(estimate_tokens(arguments) for _, arguments in calls)
         self._search_results = _search(parameters)
         if not is_truncated:
             self._text += "".join(f"^[{row['index']}]^" for row in self._search_results)
@@ -114,7 +133,9 @@ class AnswerV2(Answer):
         end = {"finish_reason": self._finish_reason, "flag": 0}
         if self._request.kind == "completion":
             return self._payload({"text": self._text, **end}) | {"usage": self._usage()}
-        message = {"role": "assistant", "content": self._text}
+        message: dict[str, Any] = {"role": "assistant", "content": self._text}
+        if self._calls:
+            message["tool_calls"] = self._calls
         if self._request.thinks:
             message["reasoning_content"] = self._reasoning
         payload = self._payload({"message": message, **end}) | {"usage": self._usage()}
@@ -157,10 +178,21 @@ class AnswerV2(Answer):
         if self._reasoning:
             pieces = self._split(self._reasoning)
             deltas += ({"content": None, "reasoning_content": piece} for piece in pieces)
-        if self._text or not deltas:
+        if self._text or not (deltas or self._calls):
             deltas += ({"content": piece} for piece in self._split(self._text))
+        deltas += self._call_deltas()
         deltas[0]["role"] = "assistant"
         return deltas
+
+    def _call_deltas(self) -> Iterator[dict[str, Any]]:
+        """Yield the calls: of each its name first, then its arguments in pieces."""
+        for index, call in enumerate(self._calls):
+            function = call["function"]
+            begun = {**call, "index": index, "function": {**function, "arguments": ""}}
+            yield {"content": None, "tool_calls": [begun]}
+            for piece in self._split(function["arguments"]):
+                more = {"index": index, "function": {"arguments": piece}}
+                yield {"content": None, "tool_calls": [more]}
 
     def _payload(self, choice: dict[str, Any], suffix: str = "") -> dict[str, Any]:
         is_chat = self._request.kind == "chat"

@@ -81,7 +81,7 @@ def parse_request(
     include_usage = _read_stream_options(body, stream=stream)
     schema = _read_schema(body.get("response_format"))
     if kind == "chat":
-        texts = _read_messages(body.get("messages"), card)
+        texts = _read_messages(body.get("messages"), card) | {"tools": _read_tools(body)}
         body = _to_table(body, card)
     else:
         texts = {"messages": (read_text(body.get("prompt"), "prompt", CODES),)}
@@ -128,6 +128,18 @@ def _read_stream_options(body: dict[str, Any], *, stream: bool) -> bool:
     if not isinstance(options, dict):
         raise ServiceError(CODES.invalid, "the type of stream_options must be object")
     return read_bool(options, "include_usage", CODES)
+
+
+def _read_tools(body: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Validate ``tools``; return the functions that they declare."""
+    tools = body.get("tools") or []
+    if not isinstance(tools, list):
+        raise ServiceError(CODES.invalid, "the type of tools is wrong")
+    functions = [tool.get("function") if isinstance(tool, dict) else None for tool in tools]
+    for function in functions:
+        if not (isinstance(function, dict) and isinstance(function.get("name"), str)):
+            raise ServiceError(CODES.invalid, "tools must be functions with a name")
+    return tuple(function for function in functions if function)
 
 
 def _read_schema(value: Any) -> dict[str, Any] | None:
@@ -208,7 +220,18 @@ def _read_messages(value: Any, card: Card) -> dict[str, Any]:
         "messages": texts[1:] if has_system else texts,
         "images": contents[-1][1],
         "prefix": prefix,
+        "tool_results": _tool_results(messages, texts),
     }
+
+
+def _tool_results(messages: list[dict[str, Any]], texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the texts of the messages of tools at the end."""
+    count = 0
+    while messages[-1 - count]["role"] == "tool":
+        count += 1
+        if count == len(messages):
+            raise ServiceError(_MESSAGE_CODES.invalid, "a tool message follows a call")
+    return texts[len(texts) - count :]
 
 
 def _read_prefix(message: dict[str, Any], card: Card) -> bool:

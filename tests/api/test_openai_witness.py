@@ -228,3 +228,28 @@ def test_rate_limit_is_retried_after_the_time_that_the_server_names(server, conn
     server.fail(Fault(status=429, error_code=code, headers=later, path="/v2/"))
     assert ask(connect(retries=1)).choices[0].message.content
     assert len(server.seen) == start + 2
+
+
+def test_calls_of_functions_arrive_whole_and_in_pieces(client):
+    properties = {"x": {"type": "number"}, "y": {"type": "number"}}
+    function = {"name": "add", "parameters": {"type": "object", "properties": properties}}
+    asked = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "Add 3 and 4"}],
+        "tools": [{"type": "function", "function": function}],
+    }
+    [choice] = client.chat.completions.create(**asked).choices
+    [call] = choice.message.tool_calls
+    assert choice.finish_reason == "tool_calls"
+    assert json.loads(call.function.arguments) == {"x": 3, "y": 4}
+    pieces = [
+        piece.function
+        for chunk in client.chat.completions.create(**asked, stream=True)
+        for piece in chunk.choices[0].delta.tool_calls or []
+    ]
+    assert pieces[0].name == "add"
+    assert json.loads("".join(piece.arguments for piece in pieces)) == {"x": 3, "y": 4}
+    told = {"role": "tool", "tool_call_id": call.id, "content": "7"}
+    messages = [*asked["messages"], choice.message, told]
+    [choice] = client.chat.completions.create(**asked | {"messages": messages}).choices
+    assert choice.message.content == "The result is 7."

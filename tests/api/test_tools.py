@@ -1,0 +1,214 @@
+"""Functions that a model may call: how they are described, called, and told of."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from qianfan_magic import ParameterError, QianfanClient, QianfanError, Reply
+from qianfan_magic.api.tools import MAX_RESULT, declarations, read_tools, results
+from qianfan_magic.embedded.server import EmbeddedServer
+
+
+@dataclass
+class Place:
+    city: str
+    country: str = "China"
+
+
+def weather(
+    place: Place, unit: Literal["C", "F"] = "C", days: int | None = None
+) -> dict[str, object]:
+    """Look up the weather.
+
+    Of the next days, too.
+
+    Parameters
+    ----------
+    place
+        Where.
+    days
+        How many days.
+    """
+    return {"city": place.city, "country": place.country, "unit": unit, "days": days}
+
+
+def add(x: float, y: float) -> float:
+    """Add two numbers.
+
+    Args:
+        x: The first.
+        y: The second.
+    """
+    return x + y
+
+
+async def wait(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "waited"
+
+
+def call(function, arguments: str) -> str:
+    return read_tools([function])[function.__name__].call(arguments)
+
+
+def ask(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with EmbeddedServer() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    with QianfanClient(server.settings()) as made:
+        yield made
+
+
+# --- describing
+
+
+def test_function_is_described_by_its_signature_and_docstring():
+    [declared] = declarations([weather])
+    function = declared["function"]
+    assert function["name"] == "weather"
+    assert function["description"] == "Look up the weather.\n\nOf the next days, too."
+    schema = function["parameters"]
+    assert schema["required"] == ["place"]
+    assert schema["properties"]["days"]["description"] == "How many days."
+    assert schema["properties"]["unit"]["enum"] == ["C", "F"]
+    assert schema["$defs"]["Place"]["required"] == ["city"]
+    assert declarations([add])[0]["function"]["parameters"]["properties"]["y"]["description"] == (
+        "The second."
+    )
+
+
+def test_argument_that_cannot_be_described_is_named():
+    def untyped(x): ...
+
+    def many(*cities: str): ...
+
+    def strange(stream: QianfanClient): ...
+
+    def unknown(x: Missing): ...  # type: ignore[name-defined]  # noqa: F821
+
+    for function, words in (
+        (untyped, "argument x of untyped has no type"),
+        (many, "argument cities of many has no name"),
+        (strange, "argument stream of strange has a type"),
+        (unknown, "annotations of unknown cannot be read"),
+        (lambda: 1, "not a function with a name"),
+        ("weather", "not a function with a name"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            read_tools([function])
+
+
+def test_two_functions_of_one_name_are_refused():
+    with pytest.raises(ParameterError, match="named add"):
+        read_tools([add, add])
+
+
+def test_missing_package_is_named_with_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "docstring_parser", None)
+    with pytest.raises(ParameterError) as caught:
+        read_tools([add])
+    assert "docstring_parser" in caught.value.message
+    assert "qianfan-magic[tools]" in caught.value.hint
+
+
+# --- calling
+
+
+def test_arguments_arrive_as_the_annotations_say():
+    assert call(weather, '{"place": {"city": "Xi\'an"}}') == (
+        '{"city":"Xi\'an","country":"China","unit":"C","days":null}'
+    )
+
+
+def test_arguments_that_do_not_fit_are_told_to_the_model():
+    for arguments, words in (
+        ('{"x": 1}', "y: Field required"),
+        ('{"x": 1, "y": "much"}', "y: Input should be a valid number"),
+        ('{"x": 1, "y": 2, "z": 3}', "z: Extra inputs are not permitted"),
+        ("{", "Invalid JSON"),
+    ):
+        assert call(add, arguments).startswith("Error: ValueError: "), arguments
+        assert words in call(add, arguments), arguments
+
+
+def test_exception_is_told_to_the_model_but_not_an_interrupt():
+    def divide(x: int) -> float:
+        return 1 / x
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    assert call(divide, '{"x": 0}') == "Error: ZeroDivisionError: division by zero"
+    with pytest.raises(KeyboardInterrupt):
+        call(stop, "")
+
+
+def test_async_function_is_awaited_with_and_without_a_running_loop():
+    async def in_a_loop() -> str:
+        return call(wait, '{"seconds": 0}')
+
+    assert call(wait, '{"seconds": 0}') == asyncio.run(in_a_loop()) == "waited"
+
+
+def test_long_result_is_cut_with_a_note():
+    def read() -> str:
+        return "x" * (MAX_RESULT + 1)
+
+    assert call(read, "").endswith(f"x\n({MAX_RESULT:,} of {MAX_RESULT + 1:,} characters)")
+
+
+def test_function_that_was_not_given_is_never_called():
+    asked = {"id": "1", "type": "function", "function": {"name": "exec", "arguments": "{}"}}
+    [_, told] = results(Reply(text="", tool_calls=(asked,)), read_tools([add]))
+    assert told == {
+        "role": "tool",
+        "tool_call_id": "1",
+        "content": "Error: there is no function 'exec'",
+    }
+
+
+# --- the client
+
+
+def test_chat_returns_the_calls_that_the_model_asks_for(client):
+    reply = client.chat(ask("Add 3 and 4"), tools=[add, weather])
+    [asked] = reply.tool_calls
+    assert asked["function"] == {"name": "add", "arguments": '{"x": 3, "y": 4}'}
+    assert reply.finish_reason == "tool_calls"
+
+
+def test_choice_names_a_function(client):
+    reply = client.chat(ask("Hello 5 6"), tools=[weather, add], tool_choice="add")
+    assert [asked["function"]["name"] for asked in reply.tool_calls] == ["add"]
+
+
+def test_run_returns_the_answer_after_the_calls(client, server):
+    reply = client.run(ask("Add 3 and 4, please"), tools=[add, wait])
+    assert reply.text == "The result is 7.0."
+    assert b'"role": "tool", "content": "7.0"' in server.seen[-1].body
+
+
+def test_run_that_does_not_end_is_an_error(client):
+    with pytest.raises(QianfanError, match="after 1 rounds"):
+        client.run(ask("Add 3 and 4"), tools=[add], max_rounds=1)
+    with pytest.raises(ParameterError, match="must be from 1 to 100"):
+        client.run(ask("Add 3 and 4"), tools=[add], max_rounds=0)
+
+
+def test_schema_is_checked_of_the_answer_alone(client):
+    schema = {"type": "object", "properties": {"sum": {"type": "number"}}}
+    with pytest.raises(QianfanError, match="not JSON"):  # what the scripted answer is
+        client.run(ask("Add 3 and 4"), tools=[add], schema=schema)

@@ -6,7 +6,6 @@ catalogue to what gettext reads. `tests/test_language.py` fails until all have b
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -36,13 +35,6 @@ def read() -> Catalog:
         return read_po(file, locale="zh")
 
 
-def compiled(catalogue: Catalog) -> bytes:
-    """Return what gettext reads."""
-    written = BytesIO()
-    write_mo(written, catalogue)
-    return written.getvalue()
-
-
 def main() -> None:
     """Update the catalogue and compile it."""
     catalogue = read()
@@ -53,7 +45,8 @@ def main() -> None:
         message.locations = sorted({(file, None) for file, _ in message.locations})
     with CATALOGUE.open("wb") as file:
         write_po(file, catalogue, width=100, omit_header=False, include_previous=False)
-    CATALOGUE.with_suffix(".mo").write_bytes(compiled(read()))
+    with CATALOGUE.with_suffix(".mo").open("wb") as file:
+        write_mo(file, read())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from qianfan_magic.api.types import Message, Reply
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.language import tr
+from qianfan_magic.masking import mask_known
 
 __all__ = ["Tool", "declarations", "named_choice", "read_tools", "results"]
 
@@ -63,7 +64,7 @@ class Tool:
             value = self.function(**self.read(arguments))
             value = _finished(value) if inspect.isawaitable(value) else value
         except Exception as error:  # noqa: BLE001  whatever the function raises, the model is told
-            return f"Error: {type(error).__name__}: {error}"
+            return mask_known(f"Error: {type(error).__name__}: {error}")
         text = _as_text(value)
         if len(text) > MAX_RESULT:
             text = f"{text[:MAX_RESULT]}\n({MAX_RESULT:,} of {len(text):,} characters)"

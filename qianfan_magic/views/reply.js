@@ -338,8 +338,9 @@ function addCopyButtons(root) {
   const blocks = root.matches("pre") ? [root] : root.querySelectorAll("pre");
   for (const block of blocks) {
     if (block.querySelector(".qianfan-copy")) continue;
-    // The button's label comes from reply.css, so that it is not part of the code's text.
+    // The button's label is shown by reply.css, so that it is not part of the code's text.
     const button = part("button", "qianfan-copy");
+    Object.assign(button.dataset, { copy: tr("Copy"), copied: tr("Copied") });
     button.type = "button";
     button.setAttribute("aria-label", tr("Copy the code"));
     const language = block.querySelector("code")?.className.match(/language-(\S+)/)?.[1];

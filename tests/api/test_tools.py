@@ -12,6 +12,7 @@ import pytest
 from qianfan_magic import ParameterError, QianfanClient, QianfanError, Reply
 from qianfan_magic.api.tools import MAX_RESULT, declarations, read_tools, results
 from qianfan_magic.embedded.server import EmbeddedServer
+from qianfan_magic.masking import remember
 
 
 @dataclass
@@ -154,6 +155,15 @@ def test_exception_is_told_to_the_model_but_not_an_interrupt():
     assert call(divide, '{"x": 0}') == "Error: ZeroDivisionError: division by zero"
     with pytest.raises(KeyboardInterrupt):
         call(stop, "")
+
+
+def test_exception_that_quotes_a_known_key_is_masked():
+    remember("a-key-of-the-user")
+
+    def fail() -> None:
+        raise ValueError("a-key-of-the-user is wrong")
+
+    assert call(fail, "") == "Error: ValueError: *** is wrong"
 
 
 def test_async_function_is_awaited_with_and_without_a_running_loop():

@@ -12,7 +12,7 @@ from qianfan_magic.api.fenced_json import last_json_block
 __all__ = ["document", "schema_in"]
 
 #: Deepest level that is filled; below it lists are empty and optional properties left out.
-DEEPEST = 8
+DEEPEST = 5
 #: Number of items of a list whose schema does not say.
 ITEMS = 3
 #: Values by a word in the name of the property, in order for the items of a list.

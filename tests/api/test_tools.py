@@ -221,7 +221,9 @@ def test_run_that_does_not_end_is_an_error(client):
         client.run(ask("Add 3 and 4"), tools=[add], max_rounds=0)
 
 
-def test_schema_is_checked_of_the_answer_alone(client):
+def test_schema_is_checked_of_the_answer_alone(client, server):
     schema = {"type": "object", "properties": {"sum": {"type": "number"}}}
+    before = len(server.seen)
     with pytest.raises(QianfanError, match="not JSON"):  # what the scripted answer is
         client.run(ask("Add 3 and 4"), tools=[add], schema=schema)
+    assert len(server.seen) == before + 2  # the first reply asked for a call

@@ -20,7 +20,7 @@ from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Request
 from qianfan_magic.api.options import ChatOptions, CompletionOptions
 from qianfan_magic.api.structured import Schema, check_reply, read_schema
-from qianfan_magic.api.tools import declarations, named_choice, read_tools, results
+from qianfan_magic.api.tools import declarations, make_calls, named_choice, read_tools
 from qianfan_magic.api.types import Chunk, Kind, Message, Reply
 from qianfan_magic.api.wire import WIRES, reply_builder
 from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
@@ -199,7 +199,7 @@ class QianfanClient:
             reply = self._reply("chat", conversation, {**options, "tools": described})
             if not reply.tool_calls:
                 return reply
-            conversation += results(reply, toolbox)
+            conversation += make_calls(reply, toolbox)
         raise QianfanError(
             tr(
                 "The model still asks for calls of functions after {rounds} rounds",
@@ -417,9 +417,10 @@ def _warn_of_exposed_keys(settings: Settings) -> None:
 
 def exposed_message(url: str) -> str:
     """Say that a key is sent to an address unencrypted, and what to do."""
-    return (
-        f"Your key is sent to {url} unencrypted, so that others in the network can read it; "
-        "use https, or a key that is valid for this server alone."
+    return tr(
+        "Your key is sent to {url} unencrypted, so that others in the network can read it; "
+        "use https, or a key that is valid for this server alone.",
+        url=url,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from qianfan_magic.api.catalogue.parameter import plain_json
 from qianfan_magic.api.catalogue.resolver import Service
+from qianfan_magic.api.extras import import_extra
 from qianfan_magic.api.fenced_json import JsonAnswer, read_json
 from qianfan_magic.api.types import Kind, Reply
 from qianfan_magic.api.wire.messages import begins_answer
@@ -173,7 +174,7 @@ def read_schema(source: Any) -> Schema:
 
 
 def _from_class(source: type) -> Schema:
-    pydantic = _import("pydantic")
+    pydantic = import_extra("pydantic", "schema")
     try:
         adapter = pydantic.TypeAdapter(source)
         document = _without_other_properties(adapter.json_schema())
@@ -214,7 +215,7 @@ def _without_other_properties(node: Any, *, is_map: bool = False) -> Any:
 
 
 def _from_document(source: Mapping[str, Any]) -> Schema:
-    jsonschema = _import("jsonschema")
+    jsonschema = import_extra("jsonschema", "schema")
     document = plain_json(dict(source))
     if document is None:
         raise ParameterError(tr("schema holds what JSON cannot carry"))
@@ -299,13 +300,3 @@ def _step(step: str | int) -> str:
 
 def _name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_")[:LONGEST_NAME] or "answer"
-
-
-def _import(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        raise ParameterError(
-            tr("A schema needs the package {name}, which is not installed", name=name),
-            hint=tr("Install it: pip install 'qianfan-magic[schema]'"),
-        ) from None

@@ -11,15 +11,15 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, get_type_hints
 
+from qianfan_magic.api.extras import import_extra
 from qianfan_magic.api.types import Message, Reply
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.language import tr
-from qianfan_magic.masking import mask_known
+from qianfan_magic.masking import mask
 
-__all__ = ["Tool", "declarations", "named_choice", "read_tools", "results"]
+__all__ = ["Tool", "declarations", "make_calls", "named_choice", "read_tools"]
 
 #: Largest number of characters of a result that the model gets.
 MAX_RESULT = 20_000
@@ -64,7 +64,7 @@ class Tool:
             value = self.function(**self.read(arguments))
             value = _finished(value) if inspect.isawaitable(value) else value
         except Exception as error:  # noqa: BLE001  whatever the function raises, the model is told
-            return mask_known(f"Error: {type(error).__name__}: {error}")
+            return mask(f"Error: {type(error).__name__}: {error}")
         text = _as_text(value)
         if len(text) > MAX_RESULT:
             text = f"{text[:MAX_RESULT]}\n({MAX_RESULT:,} of {len(text):,} characters)"
@@ -117,7 +117,7 @@ def named_choice(choice: Any) -> Any:
     return choice
 
 
-def results(reply: Reply, tools: Mapping[str, Tool]) -> list[Message]:
+def make_calls(reply: Reply, tools: Mapping[str, Tool]) -> list[Message]:
     """Make the calls that a reply asks for, in order; return the messages that tell the model.
 
     A name that is not among the tools is never called; the model is told that there is none.
@@ -139,7 +139,7 @@ def _read_tool(function: Callable[..., Any]) -> Tool:
             tr("{function:.80} is not a function with a name", function=repr(function)),
             hint=tr("Define it with def."),
         )
-    pydantic, parser = _import("pydantic"), _import("docstring_parser")
+    pydantic, parser = import_extra("pydantic", "tools"), import_extra("docstring_parser", "tools")
     documented = parser.parse(inspect.getdoc(function) or "")
     descriptions = {row.arg_name: row.description for row in documented.params}
     arguments = _arguments(function, name)
@@ -172,7 +172,7 @@ def _read_tool(function: Callable[..., Any]) -> Tool:
 
 def _arguments(function: Callable[..., Any], name: str) -> dict[str, tuple[Any, Any]]:
     """Return the annotation and the default of each argument; `...` stands for no default."""
-    pydantic = _import("pydantic")
+    pydantic = import_extra("pydantic", "tools")
     try:
         hints = get_type_hints(function, include_extras=True)
     except (NameError, TypeError) as error:
@@ -225,18 +225,8 @@ def _finished(value: Awaitable[Any]) -> Any:
 def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    core = _import("pydantic_core")
+    core = import_extra("pydantic_core", "tools")
     try:
         return str(core.to_json(value).decode())
     except core.PydanticSerializationError:
         return str(value)
-
-
-def _import(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        raise ParameterError(
-            tr("A function as a tool needs the package {name}, which is not installed", name=name),
-            hint=tr("Install it: pip install 'qianfan-magic[tools]'"),
-        ) from None

@@ -100,8 +100,8 @@ def load_conversations(path: Path) -> list[Conversation]:
 
 def _why(error: Exception) -> str:
     if isinstance(error, UnicodeError):
-        return "a text in it holds half of a character (a lone surrogate)"
-    return getattr(error, "strerror", None) or "there can be no such file"
+        return tr("a text in it holds half of a character (a lone surrogate)")
+    return getattr(error, "strerror", None) or tr("there can be no such file")
 
 
 def _read(written: Any) -> list[Conversation]:

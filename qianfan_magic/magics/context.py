@@ -222,7 +222,7 @@ class MagicContext:
         if options.continues and not text.strip():
             return ""
         filled = interpolate(text, self.shell.user_ns) if options.fill else text
-        return check_text(filled, "The cell")
+        return check_text(filled, tr("The cell"))
 
     def _schema(self, name: str | None) -> Schema | None:
         """Read the schema in a variable of the notebook."""

@@ -15,7 +15,7 @@ from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun, ImageAttachment, Turn, with_images
 from qianfan_magic.errors import ParameterError
-from qianfan_magic.language import tr
+from qianfan_magic.language import mark, tr
 from qianfan_magic.session.cell_options import CellOptions
 
 if TYPE_CHECKING:
@@ -276,11 +276,11 @@ class CellRequest:
 def _unfinished_turn(conversation: Conversation) -> Turn:
     last = conversation.turns[-1] if conversation.turns else None
     if last is None or not last.is_unfinished:
-        state = "has no answer yet" if last is None else "ends with a whole answer"
+        problem = mark("--continue: the conversation {name!r} ends with a whole answer")
+        if last is None:
+            problem = mark("--continue: the conversation {name!r} has no answer yet")
         raise ParameterError(
-            tr(
-                "--continue: the conversation {name!r} {state}", name=conversation.name, state=state
-            ),
+            tr(problem, name=conversation.name),
             hint=tr("It continues an answer that was cut off at a limit, or stopped."),
         )
     return last

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from IPython.display import display
 
 from qianfan_magic.conversation.record import record_beside
+from qianfan_magic.language import mark, tr
 from qianfan_magic.views.rendering.answer import NOTHING
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 #: The note below the table of an older panel.
-RETIRED = "The panel of a later cell has the controls."
+RETIRED = mark("The panel of a later cell has the controls.")
 
 
 class OutputArea(Protocol):
@@ -176,7 +177,7 @@ class PanelTable:
         """Leave a table of the values without controls: a newer panel has them."""
         with self._lock:
             self._values, self._is_retired = dict(values), True
-            self._area.put(self._offer.bundle(self._values, note=RETIRED))
+            self._area.put(self._offer.bundle(self._values, note=tr(RETIRED)))
 
     def _put(self) -> None:
         if not self._is_retired:

@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 from qianfan_magic import ParameterError, QianfanClient, QianfanError, Reply
-from qianfan_magic.api.tools import MAX_RESULT, declarations, read_tools, results
+from qianfan_magic.api.tools import MAX_RESULT, declarations, make_calls, read_tools
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.masking import remember
 
@@ -185,7 +185,7 @@ def test_long_result_is_cut_with_a_note():
 
 def test_function_that_was_not_given_is_never_called():
     asked = {"id": "1", "type": "function", "function": {"name": "exec", "arguments": "{}"}}
-    [_, told] = results(Reply(text="", tool_calls=(asked,)), read_tools([add]))
+    [_, told] = make_calls(Reply(text="", tool_calls=(asked,)), read_tools([add]))
     assert told == {
         "role": "tool",
         "tool_call_id": "1",

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from qianfan_magic.api.types import ApiVersion, Kind
+from qianfan_magic.language import tr
 
 __all__ = [
     "CHAT",
@@ -166,8 +167,9 @@ def ended_hint(card: Card | None, today: date) -> str:
     """
     if card is None or card.ends is None or today < card.ends:
         return ""
-    use = f": use {card.successor}" if card.successor else ""
-    return f"The service no longer offers {card.name} since {card.ends}{use}. "
+    ended = tr("The service no longer offers {name} since {day}", name=card.name, day=card.ends)
+    use = tr(": use {name}", name=card.successor) if card.successor else ""
+    return f"{ended}{use}. "
 
 
 def _card(row: Mapping[str, Any], sources: Mapping[str, Any]) -> Card:

@@ -12,7 +12,7 @@ from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Catalogue, check_endpoint
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
-from qianfan_magic.language import tr
+from qianfan_magic.language import mark, tr
 from qianfan_magic.suggest import did_you_mean
 
 __all__ = ["FIELDS", "FILE", "read_cards", "read_file"]
@@ -53,7 +53,9 @@ def read_cards(models: Any, source: str) -> list[Card]:
     [('tutor', 2), ('ours', 1)]
     """
     if not isinstance(models, Mapping):
-        raise ParameterError(tr("{source} is not a table of models", source=source), hint=_EXAMPLE)
+        raise ParameterError(
+            tr("{source} is not a table of models", source=source), hint=tr(_EXAMPLE)
+        )
     if not models:  # the default of %config: the package's cards are not needed yet
         return []
     catalogue = Catalogue()
@@ -61,7 +63,7 @@ def read_cards(models: Any, source: str) -> list[Card]:
 
 
 #: Hint of every error in a table of models.
-_EXAMPLE = (
+_EXAMPLE = mark(
     'Such as {"tutor": "ernie-5.1", "ours": {"endpoint": "ngxxxol8_test1", "kind": "chat", '
     '"max_characters": 4800}}.'
 )
@@ -86,7 +88,7 @@ def read_file(folder: Path) -> list[Card]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        reason = getattr(error, "strerror", None) or tr("it is not UTF-8")
         raise SettingsError(
             tr("{file} cannot be read: {reason}", file=FILE, reason=reason),
             hint=tr("Correct or move it."),
@@ -104,11 +106,11 @@ def read_file(folder: Path) -> list[Card]:
         ) from None
     except RecursionError:
         raise SettingsError(
-            tr("{file} is not TOML: nested too deeply", file=FILE), hint="Correct it."
+            tr("{file} is not TOML: nested too deeply", file=FILE), hint=tr("Correct it.")
         ) from None
     except ValueError:  # int() refuses more than 4,300 digits
         raise SettingsError(
-            tr("{file} holds a number that is too long", file=FILE), hint="Correct it."
+            tr("{file} holds a number that is too long", file=FILE), hint=tr("Correct it.")
         ) from None
 
 
@@ -127,24 +129,26 @@ def _models(document: Mapping[str, Any]) -> Any:
 
 
 def _card(name: Any, entry: Any, catalogue: Catalogue, source: str) -> Card:
-    label = f"{source}: the model {name!r}"
+    label = tr("{source}: the model {name!r}", source=source, name=name)
     if not isinstance(name, str) or not name.strip():
-        raise ParameterError(tr("{label} has no name", label=label), hint=_EXAMPLE)
+        raise ParameterError(tr("{label} has no name", label=label), hint=tr(_EXAMPLE))
     fields = {"model": entry} if isinstance(entry, str) else entry
     if not isinstance(fields, Mapping) or not fields:
         raise ParameterError(
-            tr("{label} is neither a name nor a table", label=label), hint=_EXAMPLE
+            tr("{label} is neither a name nor a table", label=label), hint=tr(_EXAMPLE)
         )
     for field in fields:
         if field not in FIELDS:
-            hint = did_you_mean(str(field), FIELDS) or f"There are: {', '.join(FIELDS)}."
+            hint = did_you_mean(str(field), FIELDS) or tr(
+                "There are: {names}.", names=", ".join(FIELDS)
+            )
             raise ParameterError(
                 tr("{label} has the unknown field {field!r}", label=label, field=field), hint=hint
             )
     try:
         return replace(_base_card(name, fields, catalogue), **_limits(fields))
     except _InvalidField as error:
-        raise ParameterError(f"{label}: {error}", hint=_EXAMPLE) from None
+        raise ParameterError(f"{label}: {error}", hint=tr(_EXAMPLE)) from None
 
 
 class _InvalidField(Exception):  # noqa: N818  becomes a ParameterError that names the card
@@ -197,14 +201,14 @@ def _are_defaults(value: Any) -> bool:
 
 #: By field: a check of its value, and the allowed values in words.
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "kind": (lambda value: bool(_kinds(value)), "chat, completion, or a list of both"),
-    "max_characters": (_is_count, "a whole number from 1"),
-    "max_tokens": (_is_count, "a whole number from 1"),
+    "kind": (lambda value: bool(_kinds(value)), mark("chat, completion, or a list of both")),
+    "max_characters": (_is_count, mark("a whole number from 1")),
+    "max_tokens": (_is_count, mark("a whole number from 1")),
     **dict.fromkeys(
         ("sees", "json", "schema", "search", "prefix", "effort"),
-        (lambda value: isinstance(value, bool), "true or false"),
+        (lambda value: isinstance(value, bool), mark("true or false")),
     ),
-    "defaults": (_are_defaults, "a table of parameters with valid values"),
+    "defaults": (_are_defaults, mark("a table of parameters with valid values")),
     "thinks": (lambda value: value in THINKS, f"one of {', '.join(map(repr, THINKS))}"),
 }
 
@@ -226,7 +230,7 @@ def _limits(fields: Mapping[str, Any]) -> dict[str, Any]:
                     "{name} is {value!r:.40}, but must be {words}",
                     name=name,
                     value=value,
-                    words=words,
+                    words=tr(words),
                 )
             )
     if "kind" in limits:

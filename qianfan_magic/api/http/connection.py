@@ -35,14 +35,12 @@ from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.api.wire.encoding import encode_body
 from qianfan_magic.errors import SettingsError, TokenExpiredError
-from qianfan_magic.language import tr
+from qianfan_magic.language import mark, tr
 
 __all__ = ["Connection", "no_credentials_error", "user_cache"]
 
 #: Hint for an access token of the settings, which cannot be renewed.
-_REFUSED_HINT = (
-    f"Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set {needed_variables(ApiVersion.V1)}."
-)
+_REFUSED_HINT = mark("Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set {variables}.")
 
 
 class Connection:
@@ -186,7 +184,8 @@ class Connection:
     def _auth_v1(self) -> QianfanAuth:
         keys = self._settings.credentials
         if keys.access_token:
-            return AccessTokenAuth(StaticToken(keys.access_token, _REFUSED_HINT))
+            hint = tr(_REFUSED_HINT, variables=needed_variables(ApiVersion.V1))
+            return AccessTokenAuth(StaticToken(keys.access_token, hint))
         if keys.access_key and keys.secret_key:
             return SignatureAuth(keys.access_key, keys.secret_key)
         if keys.ak and keys.sk:

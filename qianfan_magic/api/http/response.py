@@ -313,7 +313,7 @@ def read_object(
     else:
         if isinstance(value, dict):
             return value
-        failure = unexpected_response_error(response, "JSON, but not an object")
+        failure = unexpected_response_error(response, tr("JSON, but not an object"))
     raise failure
 
 

@@ -134,6 +134,6 @@ def _without_query(url: str) -> str:
 def _host(location: str) -> str:
     """Return the host of a redirect; the rest of its URL may contain secrets."""
     try:
-        return urlsplit(location).netloc.rpartition("@")[2] or "another address"
+        return urlsplit(location).netloc.rpartition("@")[2] or tr("another address")
     except ValueError:
-        return "an invalid address"
+        return tr("an invalid address")

@@ -44,7 +44,7 @@ def read_token(response: requests.Response) -> tuple[str, float]:
         lifetime = _credible(float(payload.get("expires_in", "")))
         return check_token(payload.get("access_token")), lifetime
     except (ValueError, TypeError, OverflowError):
-        problem = "The token endpoint answered without a token"
+        problem = tr("The token endpoint answered without a token")
     raise TransportError(problem, hint=tr("Is QIANFAN_BASE_URL the service itself?"))
 
 
@@ -69,7 +69,7 @@ def read_bearer(response: requests.Response) -> tuple[str, float]:
         lifetime = (_time(payload["expireTime"]) - created).total_seconds()
         return check_token(payload["token"]), _credible(lifetime)
     except (ValueError, TypeError, KeyError, OverflowError):
-        problem = "IAM answered without a bearer token"
+        problem = tr("IAM answered without a bearer token")
     raise TransportError(problem, hint=tr("Is QIANFAN_IAM_BASE_URL right?"))
 
 

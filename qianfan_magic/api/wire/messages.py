@@ -55,7 +55,7 @@ def no_prefix(name: str) -> ParameterError:
 
 def check_content(content: Any, number: int) -> str:
     """Return content that is text, of the message with this number; raise as `check_text` does."""
-    return check_text(content, f"The content of message {number}")
+    return check_text(content, tr("The content of message {number}", number=number))
 
 
 def check_prompt(prompt: Any, card: Card | None) -> str:
@@ -66,5 +66,5 @@ def check_prompt(prompt: Any, card: Card | None) -> str:
     ParameterError
         As `check_text` and `check_length` do.
     """
-    check_length(len(check_text(prompt, "The prompt")), card)
+    check_length(len(check_text(prompt, tr("The prompt"))), card)
     return str(prompt)

@@ -206,9 +206,11 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _no_question(messages: list[dict[str, Any]]) -> ParameterError:
-    role = f"has the role {messages[-1]['role']!r}" if messages else "is the answer's beginning"
+    problem = tr("The last message is the answer's beginning")
+    if messages:
+        problem = tr("The last message has the role {role!r}", role=messages[-1]["role"])
     return ParameterError(
-        tr("The last message {role}", role=role),
+        problem,
         hint=tr(
             "The last message is the user's question, or the result of a tool; after it there may "
             'be the beginning of the answer, {"role": "assistant", "content": …, "prefix": True}.'
@@ -255,7 +257,7 @@ def _check_parts(parts: list[Any], number: int) -> None:
         )
     for part in parts:
         if "text" in part:
-            check_text(part["text"], f"A text of message {number}")
+            check_text(part["text"], tr("A text of message {number}", number=number))
 
 
 def _check_card(messages: list[dict[str, Any]], card: Card | None) -> None:
@@ -272,7 +274,7 @@ def _check_card(messages: list[dict[str, Any]], card: Card | None) -> None:
 
 
 def _no_pictures(card: Card, *, is_earlier: bool) -> ParameterError:
-    hint = "Use a model that accepts pictures: %qianfan models lists them"
+    hint = tr("Use a model that accepts pictures: %qianfan models lists them")
     if is_earlier:
         return ParameterError(
             tr("{name} accepts no pictures, and an earlier message has one", name=card.name),

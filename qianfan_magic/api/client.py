@@ -20,8 +20,18 @@ from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Request
 from qianfan_magic.api.options import ChatOptions, CompletionOptions
 from qianfan_magic.api.structured import Schema, check_reply, read_schema
-from qianfan_magic.api.tools import declarations, make_calls, named_choice, read_tools
-from qianfan_magic.api.types import Chunk, Kind, Message, Reply
+from qianfan_magic.api.tools import (
+    DEFAULT_ROUNDS,
+    asked_calls,
+    check_rounds,
+    declarations,
+    later_choice,
+    make_call,
+    named_choice,
+    read_tools,
+    rounds_error,
+)
+from qianfan_magic.api.types import Chunk, Kind, Message, Reply, ToolRound
 from qianfan_magic.api.wire import WIRES, reply_builder
 from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
 from qianfan_magic.language import tr
@@ -30,8 +40,6 @@ __all__ = ["QianfanClient", "exposed_message"]
 
 #: Number of requests that `QianfanClient.map` sends at the same time by default.
 MAP_WORKERS = 4
-#: Largest number of requests that `QianfanClient.run` sends.
-MAX_ROUNDS = 100
 #: Options that are not part of a request's body.
 _NOT_IN_BODY = {"endpoint", "model", "schema", *(parameter.name for parameter in SENDING)}
 
@@ -159,7 +167,7 @@ class QianfanClient:
         messages: Sequence[Message],
         *,
         tools: Sequence[Callable[..., Any]],
-        max_rounds: int = 8,
+        max_rounds: int = DEFAULT_ROUNDS,
         **options: Any,
     ) -> Reply:
         """Send messages, let the model call functions, and return its answer.
@@ -186,27 +194,19 @@ class QianfanClient:
         QianfanError
             If the model asks for calls in the last round, too; else as `chat` does.
         """
-        if not 1 <= max_rounds <= MAX_ROUNDS:
-            message = tr(
-                "max_rounds is {rounds}, but must be from 1 to {most}",
-                rounds=max_rounds,
-                most=MAX_ROUNDS,
-            )
-            raise ParameterError(message)
+        check_rounds(max_rounds, "max_rounds")
         toolbox, conversation = read_tools(tools), [*messages]
         described = [dict(tool.declaration) for tool in toolbox.values()]
+        choice = options.pop("tool_choice", None)
         for _ in range(max_rounds):
-            reply = self._reply("chat", conversation, {**options, "tools": described})
+            more = {"tools": described, "tool_choice": choice}
+            reply = self._reply("chat", conversation, {**options, **more})
             if not reply.tool_calls:
                 return reply
-            conversation += make_calls(reply, toolbox)
-        raise QianfanError(
-            tr(
-                "The model still asks for calls of functions after {rounds} rounds",
-                rounds=max_rounds,
-            ),
-            hint=tr("Raise max_rounds, or ask for less at once."),
-        )
+            made = [make_call(call, toolbox).call for call in asked_calls(reply)]
+            conversation += ToolRound(tuple(made), reply.text).messages()
+            choice = later_choice(choice)
+        raise rounds_error(max_rounds, tr("Raise max_rounds, or ask for less at once."))
 
     def map(
         self,
@@ -326,9 +326,11 @@ class QianfanClient:
         wire, settings = WIRES[service.version], self.settings
         base_url = settings.url(service.version)
         parameters = {k: value for k, value in options.items() if k not in _NOT_IN_BODY}
+        if parameters.get("tools") and not service.can_call:
+            raise _no_calls(service.name, self.catalogue)
         if isinstance(parameters.get("tools"), list | tuple):
             parameters["tools"] = declarations(parameters["tools"])
-        if "tool_choice" in parameters:
+        if parameters.get("tool_choice") is not None:
             parameters["tool_choice"] = named_choice(parameters["tool_choice"])
         schema = _schema(options)
         if schema:
@@ -421,6 +423,17 @@ def exposed_message(url: str) -> str:
         "Your key is sent to {url} unencrypted, so that others in the network can read it; "
         "use https, or a key that is valid for this server alone.",
         url=url,
+    )
+
+
+def _no_calls(name: str, catalogue: Catalogue) -> ParameterError:
+    able = [card.name for card in catalogue.cards if card.tools]
+    return ParameterError(
+        tr("{name} asks for no calls of functions (--tool; in Python, tools)", name=name),
+        hint=tr(
+            "Ask a model of version 2, or of version 1 one that does: {able}.",
+            able=", ".join(able),
+        ),
     )
 
 

@@ -8,24 +8,43 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
 from qianfan_magic.api.extras import import_extra
-from qianfan_magic.api.types import Message, Reply
-from qianfan_magic.errors import ParameterError
+from qianfan_magic.api.types import Reply, ToolCall
+from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.language import tr
-from qianfan_magic.masking import mask
+from qianfan_magic.masking import mask, mask_known
 
-__all__ = ["Tool", "declarations", "make_calls", "named_choice", "read_tools"]
+__all__ = [
+    "CHOICES",
+    "DEFAULT_ROUNDS",
+    "MadeCall",
+    "Tool",
+    "asked_calls",
+    "check_rounds",
+    "declarations",
+    "later_choice",
+    "make_call",
+    "named_choice",
+    "read_tools",
+    "refused",
+    "rounds_error",
+]
 
 #: Largest number of characters of a result that the model gets.
 MAX_RESULT = 20_000
 #: The names that OpenAI's API accepts.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_CHOICES = frozenset({"auto", "none", "required"})
+#: Values of ``tool_choice`` that are not the name of a function.
+CHOICES = ("auto", "none", "required")
+#: Largest number of requests for one answer, by default and at most.
+DEFAULT_ROUNDS, MAX_ROUNDS = 8, 100
 _UNNAMED = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.VAR_POSITIONAL,
@@ -55,24 +74,32 @@ class Tool:
     function: Callable[..., Any]
     read: Callable[[str], dict[str, Any]]
 
-    def call(self, arguments: str) -> str:
-        """Call the function; return its result, or what went wrong, as text for the model.
 
-        A str is passed on as it is, anything else as JSON. `KeyboardInterrupt` is not caught.
-        """
-        try:
-            value = self.function(**self.read(arguments))
-            value = _finished(value) if inspect.isawaitable(value) else value
-        except Exception as error:  # noqa: BLE001  whatever the function raises, the model is told
-            return mask(f"Error: {type(error).__name__}: {error}")
-        text = _as_text(value)
-        if len(text) > MAX_RESULT:
-            text = f"{text[:MAX_RESULT]}\n({MAX_RESULT:,} of {len(text):,} characters)"
-        return text
+@dataclass(frozen=True, slots=True)
+class MadeCall:
+    """A call that was made, or refused.
+
+    Attributes
+    ----------
+    call
+        The call with its result, as the model is told.
+    value
+        What the function returned; None if it failed or was not called.
+    """
+
+    call: ToolCall
+    value: Any = None
 
 
-def read_tools(functions: Iterable[Callable[..., Any]]) -> dict[str, Tool]:
+def read_tools(
+    functions: Iterable[Callable[..., Any]] | Mapping[str, Callable[..., Any]],
+) -> dict[str, Tool]:
     """Describe functions by their signatures, annotations and docstrings.
+
+    Parameters
+    ----------
+    functions
+        The functions, or a mapping from the names that the model is told to the functions.
 
     Returns
     -------
@@ -93,12 +120,12 @@ def read_tools(functions: Iterable[Callable[..., Any]]) -> dict[str, Tool]:
     >>> tool = read_tools([add])["add"]
     >>> tool.declaration["function"]["parameters"]["required"]
     ['x']
-    >>> tool.call('{"x": 2}')
-    '3'
     """
+    if isinstance(functions, Mapping):
+        return {name: _read_tool(function, name) for name, function in functions.items()}
     tools: dict[str, Tool] = {}
     for function in functions:
-        tool = _read_tool(function)
+        tool = _read_tool(function, _name_of(function))
         if tool.name in tools:
             raise ParameterError(tr("Two of the functions are named {name}", name=tool.name))
         tools[tool.name] = tool
@@ -107,33 +134,65 @@ def read_tools(functions: Iterable[Callable[..., Any]]) -> dict[str, Tool]:
 
 def declarations(tools: Sequence[Any]) -> list[Any]:
     """Return the field ``tools`` of a request; functions are described, declarations stay."""
-    return [dict(_read_tool(one).declaration) if callable(one) else one for one in tools]
+    return [
+        dict(_read_tool(one, _name_of(one)).declaration) if callable(one) else one for one in tools
+    ]
 
 
 def named_choice(choice: Any) -> Any:
     """Return the field ``tool_choice``, in which a function's name becomes an object."""
-    if isinstance(choice, str) and choice not in _CHOICES:
+    if isinstance(choice, str) and choice not in CHOICES:
         return {"type": "function", "function": {"name": choice}}
     return choice
 
 
-def make_calls(reply: Reply, tools: Mapping[str, Tool]) -> list[Message]:
-    """Make the calls that a reply asks for, in order; return the messages that tell the model.
+def later_choice(choice: Any) -> Any:
+    """Return the field ``tool_choice`` of the requests after the first.
 
-    A name that is not among the tools is never called; the model is told that there is none.
+    A choice that demands a call would otherwise demand one more in each of them.
     """
-    asked: Any = {"role": "assistant", "content": reply.text, "tool_calls": [*reply.tool_calls]}
-    messages: list[Any] = [asked]
-    for call in reply.tool_calls:
-        name, arguments = call["function"]["name"], call["function"]["arguments"]
-        tool = tools.get(name)
-        text = tool.call(arguments) if tool else f"Error: there is no function {name!r}"
-        messages.append({"role": "tool", "tool_call_id": call["id"], "content": text or "(empty)"})
-    return messages
+    return choice if choice in (None, "auto", "none") else "auto"
 
 
-def _read_tool(function: Callable[..., Any]) -> Tool:
-    name = getattr(function, "__name__", "")
+def asked_calls(reply: Reply) -> list[ToolCall]:
+    """Return the calls that a reply asks for, still without results; each has an id."""
+    return [
+        ToolCall(
+            call["function"]["name"], call["function"]["arguments"], "", call["id"] or f"call_{n}"
+        )
+        for n, call in enumerate(reply.tool_calls, 1)
+    ]
+
+
+def make_call(call: ToolCall, tools: Mapping[str, Tool]) -> MadeCall:
+    """Make a call that a model asked for.
+
+    A name that is not among the tools is never called; the model is told that there is none. It
+    is told of an exception, too; `KeyboardInterrupt` is not caught. A str is passed on as it is,
+    anything else as JSON if possible; known secrets are masked.
+    """
+    tool = tools.get(call.name)
+    if tool is None:
+        return refused(call, f"there is no function {call.name!r}")
+    try:
+        value = tool.function(**tool.read(call.arguments))
+        value = _finished(value) if inspect.isawaitable(value) else value
+        text = mask_known(_as_text(value))
+    except Exception as error:  # noqa: BLE001  whatever the function raises, the model is told
+        return refused(call, mask(f"{type(error).__name__}: {error}"))
+    return MadeCall(replace(call, result=_shortened(text) if text.strip() else "(empty)"), value)
+
+
+def refused(call: ToolCall, why: str) -> MadeCall:
+    """Return a call that failed or was not made, with the reason for the model."""
+    return MadeCall(replace(call, result=_shortened(f"Error: {why}"), is_error=True))
+
+
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__name__", ""))
+
+
+def _read_tool(function: Callable[..., Any], name: str) -> Tool:
     if not (callable(function) and _NAME.fullmatch(name)):
         raise ParameterError(
             tr("{function:.80} is not a function with a name", function=repr(function)),
@@ -208,23 +267,70 @@ def _arguments(function: Callable[..., Any], name: str) -> dict[str, tuple[Any, 
 
 
 def _finished(value: Awaitable[Any]) -> Any:
-    """Wait for what an ``async def`` returned."""
+    """Wait for what an ``async def`` returned; an interrupt cancels it."""
+    result: Future[Any] = Future()
+    tasks: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
 
     async def wait() -> Any:
+        task = asyncio.current_task()
+        if task:
+            tasks.append((asyncio.get_running_loop(), task))
         return await value
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(wait())
+    def run() -> None:
+        try:
+            result.set_result(asyncio.run(wait()))
+        except BaseException as error:  # noqa: BLE001  it is raised in the thread that waits
+            result.set_exception(error)
+
     # A notebook's kernel runs a loop in this thread, which cannot wait in the middle of a cell.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, wait()).result()
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return result.result()
+    except KeyboardInterrupt:
+        for loop, task in tasks:
+            with suppress(RuntimeError):  # the loop has just ended
+                loop.call_soon_threadsafe(task.cancel)
+        raise
+
+
+def check_rounds(rounds: int, name: str) -> int:
+    """Return the largest number of requests for one answer; raise `ParameterError` out of range."""
+    if not 1 <= rounds <= MAX_ROUNDS:
+        raise ParameterError(
+            tr(
+                "{name} is {rounds}, but must be from 1 to {most}",
+                name=name,
+                rounds=rounds,
+                most=MAX_ROUNDS,
+            ),
+            hint=tr("It is the number of requests that one answer may take."),
+        )
+    return rounds
+
+
+def rounds_error(rounds: int, hint: str) -> QianfanError:
+    """Return the error for a model that asks for calls in the last round, too."""
+    return QianfanError(
+        tr("The model still asks for calls of functions after {rounds} rounds", rounds=rounds),
+        hint=hint,
+    )
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_RESULT:
+        return text
+    return f"{text[:MAX_RESULT]}\n({MAX_RESULT:,} of {len(text):,} characters)"
 
 
 def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if hasattr(value, "columns"):  # a table of pandas or of polars
+        if hasattr(value, "to_json"):
+            return str(value.to_json(orient="records", date_format="iso", force_ascii=False))
+        if hasattr(value, "write_json"):
+            return str(value.write_json())
     core = import_extra("pydantic_core", "tools")
     try:
         return str(core.to_json(value).decode())

@@ -18,6 +18,8 @@ __all__ = [
     "Message",
     "Reply",
     "SearchResult",
+    "ToolCall",
+    "ToolRound",
     "Usage",
     "token_count",
 ]
@@ -44,13 +46,88 @@ Content = str | list[dict[str, Any]]
 class Message(TypedDict):
     """One message of a conversation.
 
-    ``role`` is ``user`` or ``assistant``; version 2 also has ``system`` and ``tool``. ``prefix``
-    is true in a last message of the assistant that the model is to go on from (version 2).
+    ``role`` is ``user``, ``assistant`` or ``tool``; version 2 also has ``system``. ``prefix`` is
+    true in a last message of the assistant that the model is to go on from (version 2).
+    ``tool_calls`` are calls of functions that the assistant asks for, as in `Reply`; each is
+    followed by the message of a tool with its ``tool_call_id``.
     """
 
     role: str
     content: Content
     prefix: NotRequired[bool]
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a function that a model asked for, with its result.
+
+    Attributes
+    ----------
+    name
+        The name of the function, as the model gave it.
+    arguments
+        Its arguments: JSON as text.
+    result
+        What the model is told: the result as text or JSON, or what went wrong. Not empty.
+    id
+        The identifier by which the service tells the calls of one reply apart.
+    is_error
+        Whether the call failed, or was not made.
+    """
+
+    name: str
+    arguments: str
+    result: str
+    id: str
+    is_error: bool = False
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The call as the model asked for it, see `Reply.tool_calls`."""
+        function = {"name": self.name, "arguments": self.arguments}
+        return {"id": self.id, "type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRound:
+    """A reply that asked for calls of functions, with their results.
+
+    Attributes
+    ----------
+    calls
+        The calls, in the order in which they were asked for and made.
+    text
+        What the model wrote beside them; mostly empty.
+
+    Examples
+    --------
+    >>> messages = ToolRound((ToolCall("add", '{"x": 1, "y": 2}', "3", "a"),)).messages()
+    >>> [message["role"] for message in messages]
+    ['assistant', 'tool']
+    """
+
+    calls: tuple[ToolCall, ...]
+    text: str = ""
+
+    def messages(self) -> list[Message]:
+        """Return the messages that tell the model of it: the reply, then each result."""
+        asked: Message = {
+            "role": "assistant",
+            "content": self.text,
+            "tool_calls": [call.asked for call in self.calls],
+        }
+        results: list[Message] = [
+            {"role": "tool", "tool_call_id": call.id, "content": call.result} for call in self.calls
+        ]
+        return [asked, *results]
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts that it adds to a request, by which its length is estimated."""
+        calls = ((call.name, call.arguments, call.result) for call in self.calls)
+        return [self.text, *(text for call in calls for text in call)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +229,8 @@ class Reply:
     parsed
         The object that the answer describes, if it was requested by a schema and fits; else None.
     tool_calls
-        The functions that the model asks to call (version 2), each as in OpenAI's API: ``id``,
-        ``type`` and ``function`` with ``name`` and ``arguments``, which is JSON as text.
+        The functions that the model asks to call, each as in OpenAI's API: ``id``, ``type`` and
+        ``function`` with ``name`` and ``arguments``, which is JSON as text.
 
     Examples
     --------

@@ -62,9 +62,9 @@ class Rewound:
 class Conversation:
     """A named sequence of turns. It is immutable: methods return a changed copy.
 
-    Qianfan's rules for messages (an odd number of them, user and assistant in turn beginning with
-    the user, none of them empty) hold by construction: a conversation holds whole turns only, and
-    the next question is appended to them.
+    Qianfan's rules for messages (user and assistant in turn beginning with the user, none of them
+    empty, each call of a function followed by its result) hold by construction: a conversation
+    holds whole turns only, and the next question is appended to them.
 
     Attributes
     ----------
@@ -162,6 +162,10 @@ class Conversation:
         system = remaining[-1].system if remaining else ""
         return (replace(self, turns=remaining, system=system), removed) if removed else (self, ())
 
+    def without_calls(self) -> Conversation:
+        """Return it as a model understands it that calls no functions: questions and answers."""
+        return replace(self, turns=tuple(replace(turn, rounds=()) for turn in self.turns))
+
     def without_unsafe(self, ban_round: int | None, left_out: int) -> Conversation:
         """Remove the turns that the service asked to remove (``need_clear_history``).
 
@@ -225,10 +229,7 @@ class Conversation:
 
 
 def _messages(turns: Collection[Turn], question: str | None) -> list[Message]:
-    messages: list[Message] = []
-    for turn in turns:
-        messages.append({"role": "user", "content": turn.content})
-        messages.append({"role": "assistant", "content": turn.assistant})
+    messages = [message for turn in turns for message in turn.messages()]
     if question is not None:
         messages.append({"role": "user", "content": question})
     return messages

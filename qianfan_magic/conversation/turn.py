@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
-from qianfan_magic.api.types import Content, SearchResult
+from qianfan_magic.api.types import Content, Message, SearchResult, ToolRound
 from qianfan_magic.masking import mask_known
 
 __all__ = [
@@ -90,8 +90,11 @@ class Turn:
         The sources of a web search that the answer cites; likewise.
     pictures
         Images that were sent with the question, and are sent again with later ones.
+    rounds
+        The calls of functions that the model asked for before its answer, with their results;
+        they are sent again with later questions.
     estimate
-        Tokens of both texts by Qianfan's rule of thumb.
+        Tokens of all texts by Qianfan's rule of thumb.
 
     Examples
     --------
@@ -116,12 +119,12 @@ class Turn:
     reasoning: str = field(default="", repr=False, compare=False)
     sources: tuple[SearchResult, ...] = field(default=(), repr=False, compare=False)
     pictures: tuple[ImageAttachment, ...] = ()
+    rounds: tuple[ToolRound, ...] = ()
     estimate: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Estimated once, not for each request: trimming looks at all turns of a conversation.
-        estimated = estimate_tokens(self.user) + estimate_tokens(self.assistant)
-        object.__setattr__(self, "estimate", estimated)
+        object.__setattr__(self, "estimate", sum(map(estimate_tokens, self._texts)))
 
     @property
     def id(self) -> str:
@@ -135,8 +138,11 @@ class Turn:
         """Return the id of the turn with its texts as the given function masks them."""
         texts = [mask(text) for text in (self.system, self.user, self.assistant)]
         parts: list[Any] = [self.after, *texts, self.stopped, self.truncated]
-        if self.pictures:  # left out otherwise: records from before there were images stay valid
+        # Left out if empty: records from before there were images or calls stay valid.
+        if self.pictures:
             parts.append([picture.digest for picture in self.pictures])
+        if self.rounds:
+            parts.append({"rounds": [list(map(mask, one.texts)) for one in self.rounds]})
         return digest(json.dumps(parts))
 
     @property
@@ -146,8 +152,20 @@ class Turn:
 
     @property
     def characters(self) -> int:
-        """Characters of both texts, by which Dolly-12B limits a request."""
-        return len(self.user) + len(self.assistant)
+        """Characters of all texts, by which Dolly-12B limits a request."""
+        return sum(map(len, self._texts))
+
+    @property
+    def _texts(self) -> list[str]:
+        return [self.user, self.assistant, *(text for one in self.rounds for text in one.texts)]
+
+    def messages(self) -> list[Message]:
+        """Return its messages: the question, the calls with their results, and the answer."""
+        return [
+            {"role": "user", "content": self.content},
+            *(message for one in self.rounds for message in one.messages()),
+            {"role": "assistant", "content": self.assistant},
+        ]
 
     @property
     def label(self) -> str:

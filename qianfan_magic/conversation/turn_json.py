@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from qianfan_magic.api.types import ToolCall, ToolRound
 from qianfan_magic.api.wire.search_results import read_search_results, search_result_json
 from qianfan_magic.conversation.json_fields import (
     LARGEST_COUNT,
@@ -63,6 +64,7 @@ def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
             {"name": image.name, "digest": image.digest} | ({"url": image.url} if whole else {})
             for image in turn.pictures
         ],
+        "rounds": [_round_json(one) for one in turn.rounds],
         "stopped": turn.stopped,
         "truncated": turn.truncated,
         "model": turn.model,
@@ -140,6 +142,7 @@ def turn_from_json(written: Any, shown: str = "", steps: int = MAX_STEPS) -> Tur
         reasoning=_shown_field(written, "reasoning", shown),
         sources=read_search_results({"search_results": written.get("sources")}),
         pictures=tuple(map(_image, typed_field(written, "pictures", list, default=[]))),
+        rounds=tuple(map(_round, typed_field(written, "rounds", list, default=[]))),
         parameters=_parameters(written),
         tokens=(count_field(tokens, "prompt"), count_field(tokens, "completion")),
         continues=turn_from_json(continues, shown, steps - 1) if continues else None,
@@ -169,6 +172,33 @@ def _image(written: Any) -> ImageAttachment:
     if url and not re.fullmatch(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", url):
         raise InvalidRecord(tr("one of its pictures has an address that is not image data"))
     return ImageAttachment(nonempty_field(written, "name"), nonempty_field(written, "digest"), url)
+
+
+def _round_json(one: ToolRound) -> dict[str, Any]:
+    calls = [
+        {"id": call.id, "name": call.name, "arguments": call.arguments, "result": call.result}
+        | ({"error": True} if call.is_error else {})
+        for call in one.calls
+    ]
+    return {"calls": calls} | ({"text": one.text} if one.text else {})
+
+
+def _round(written: Any) -> ToolRound:
+    calls = [
+        ToolCall(
+            nonempty_field(call, "name"),
+            text_field(call, "arguments"),
+            nonempty_field(call, "result"),
+            nonempty_field(call, "id"),
+            is_error=bool_field(call, "error"),
+        )
+        for call in typed_field(written, "calls", list, default=[])
+    ]
+    if not calls:
+        raise InvalidRecord(tr("one of its rounds of calls is empty"))
+    if len({call.id for call in calls}) < len(calls):
+        raise InvalidRecord(tr("two of its calls have the same id"))
+    return ToolRound(tuple(calls), text_field(written, "text"))
 
 
 def masked_json(value: Any) -> Any:

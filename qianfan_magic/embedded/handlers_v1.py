@@ -6,6 +6,7 @@ from typing import Any
 
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.embedded.auth import SIGNATURE_VERSION
+from qianfan_magic.embedded.engines import tool_calls
 from qianfan_magic.embedded.faults import ServiceError
 from qianfan_magic.embedded.handlers import BaseHandler, ServiceHandler
 from qianfan_magic.embedded.request import ServerRequest
@@ -67,7 +68,10 @@ class V1ServiceHandler(ServiceHandler):
 
     def answer(self, request: ServerRequest) -> AnswerV1:
         """Return the engine's answer."""
-        return AnswerV1(request, self.state.engine(request))
+        if calls := tool_calls.calls(request):
+            return AnswerV1(request, "", calls[0])  # version 1 asks for one call at a time
+        text = tool_calls.answer(request) if request.tool_results else self.state.engine(request)
+        return AnswerV1(request, text)
 
     def empty_answer(self, request: ServerRequest) -> AnswerV1:
         """Return the answer that a model is about to generate."""

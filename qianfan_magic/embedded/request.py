@@ -45,7 +45,7 @@ class ServerRequest:
     prefix
         Beginning of the answer, from which the model is to go on (version 2).
     tools
-        The functions that the model may call, as the request declares them (version 2).
+        The functions that the model may call, as the request declares them.
     tool_results
         The results of the calls that the last answer asked for; empty before.
     """

@@ -21,10 +21,16 @@ class AnswerV1(Answer):
         The request; its ``stop`` and ``max_tokens`` are applied to the text.
     text
         The engine's answer.
+    call
+        Name and arguments of the function that the answer asks to call instead.
     """
 
-    def __init__(self, request: ServerRequest, text: str) -> None:
+    def __init__(
+        self, request: ServerRequest, text: str, call: tuple[str, str] | None = None
+    ) -> None:
         super().__init__(request)
+        name, arguments = call or ("", "")
+        self._call = {"function_call": {"name": name, "arguments": arguments}} if call else {}
         for stop in request.parameters.get("stop", []):
             start, found, _ = text.partition(stop)
             text = start + found  # version 1 includes the stop text in the answer
@@ -92,7 +98,8 @@ class AnswerV1(Answer):
             payload |= {"is_truncated": is_truncated, "result": text}
         else:
             payload |= {"result": text, "is_truncated": is_truncated}
-        return {**payload, "need_clear_history": False, "usage": usage}
+        call = self._call if is_last else {}
+        return {**payload, "need_clear_history": False, **call, "usage": usage}
 
     def _usage(self, completion_tokens: int, tokens_so_far: int) -> dict[str, int]:
         return {

@@ -25,9 +25,13 @@ __all__ = ["CODES", "MODELS", "parse_request"]
 #: The models that are served, by the last part of their endpoints' names: when a model is
 #: deployed, Qianfan's console puts a prefix before it (``ngxxxol8_dolly_12b``).
 MODELS = {
-    card.key: card
+    card.endpoint or card.key: card
     for card in package_cards()
-    if card.key in {"dolly_12b", "starcoder", "aquilacode_multi", "stablelm_alpha_7b"}
+    if card.version == ApiVersion.V1
+    and (
+        card.key in {"dolly_12b", "starcoder", "aquilacode_multi", "stablelm_alpha_7b"}
+        or card.tools
+    )
 }
 _KINDS: dict[str, Kind] = {folder: kind for kind, folder in v1.FOLDERS.items()}
 CODES = ErrorCodes(
@@ -63,35 +67,69 @@ def parse_request(
     """
     kind = _KINDS[folder]
     own = [card for card in cards if card.version == ApiVersion.V1]
-    served = own or MODELS.values()
-    card = next((card for card in served if endpoint.endswith(card.key)), None)
+    served = {card.endpoint: card for card in own} or MODELS
+    card = next((card for name, card in served.items() if endpoint.endswith(name)), None)
     if card is None or kind not in card.kinds:
         raise ServiceError(336005, "API name not exist")
     body = parse_json_object(content, CODES)
     stream = read_bool(body, "stream", CODES)
+    parameters = read_parameters(body, kind, CODES)
     if kind == "chat":
-        messages = _read_messages(body.get("messages"))
+        functions = _read_functions(body) if card.tools else ()
+        texts = _read_messages(body.get("messages"), with_functions=bool(card.tools))
+        texts |= {"tools": functions}
+        parameters |= _read_choice(body, functions)
     else:
-        messages = (read_text(body.get("prompt"), "prompt", CODES),)
+        texts = {"messages": (read_text(body.get("prompt"), "prompt", CODES),)}
     request = ServerRequest(
-        card=card,
-        kind=kind,
-        messages=messages,
-        parameters=read_parameters(body, kind, CODES),
-        seed=seed,
-        stream=stream,
+        card=card, kind=kind, parameters=parameters, seed=seed, stream=stream, **texts
     )
     check_length(request, CODES)
     return request
 
 
-def _read_messages(value: Any) -> tuple[str, ...]:
-    """Return the contents of messages, whose roles must alternate, the user first."""
+def _read_functions(body: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    functions = body.get("functions") or []
+    if not isinstance(functions, list):
+        raise ServiceError(CODES.invalid, "the type of functions is wrong")
+    for function in functions:
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise ServiceError(CODES.invalid, "functions must have a name")
+    return tuple(functions)
+
+
+def _read_choice(body: dict[str, Any], functions: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    choice = body.get("tool_choice")
+    if not functions or choice is None:
+        return {}
+    named = choice.get("function") if isinstance(choice, dict) else None
+    if not isinstance(named, dict) or named.get("name") not in [one["name"] for one in functions]:
+        raise ServiceError(CODES.invalid, "tool_choice must name one of the functions")
+    return {"tool_choice": choice}
+
+
+def _read_messages(value: Any, *, with_functions: bool) -> dict[str, Any]:
+    """Validate messages, whose roles must alternate, the user or a function first.
+
+    Returns
+    -------
+    dict
+        The fields of `ServerRequest` that they determine.
+    """
     messages = read_messages(value, CODES)
     count = len(messages)
     if count % 2 == 0:
         raise ServiceError(336006, f"the length of messages must be an odd number, now {count}")
+    texts = []
     for number, message in enumerate(messages):
-        if message.get("role") != ("assistant" if number % 2 else "user"):
+        role = message.get("role")
+        is_result = number % 2 == 0 and number > 0 and role == "function" and with_functions
+        if role != ("assistant" if number % 2 else "user") and not is_result:
             raise ServiceError(336006, f"the role of message {number} is wrong")
-    return tuple(read_text(message.get("content"), "content", CODES) for message in messages)
+        call = message.get("function_call") if role == "assistant" and with_functions else None
+        if is_result and not messages[number - 1].get("function_call"):
+            raise ServiceError(336006, f"message {number} is a result without a call")
+        empty = call and not message.get("content")
+        texts.append("" if empty else read_text(message.get("content"), "content", CODES))
+    results = (texts[-1],) if messages[-1]["role"] == "function" else ()
+    return {"messages": tuple(texts), "tool_results": results}

@@ -82,6 +82,8 @@ def parse_request(
     schema = _read_schema(body.get("response_format"))
     if kind == "chat":
         texts = _read_messages(body.get("messages"), card) | {"tools": _read_tools(body)}
+        if texts["tools"] and card.tools is False:
+            raise ServiceError(CODES.invalid, "the model does not support tools")
         body = _to_table(body, card)
     else:
         texts = {"messages": (read_text(body.get("prompt"), "prompt", CODES),)}

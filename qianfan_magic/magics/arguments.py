@@ -13,6 +13,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 
 from qianfan_magic.api.catalogue.parameter import Parameter, with_escapes
 from qianfan_magic.api.catalogue.parameters import FLAGGED, SENDING, check_text
+from qianfan_magic.api.tools import check_rounds
 from qianfan_magic.api.types import Kind
 from qianfan_magic.errors import ParameterError
 from qianfan_magic.language import tr
@@ -27,7 +28,17 @@ MAX_COLUMNS = 6
 #: Destinations of the flags that the help lists first.
 EVERYDAY = (
     *("model", "temperature", "max_tokens", "enable_thinking", "web_search"),
-    *("output", "format", "compare", "help", "conversation", "system", "image", "continues"),
+    *(
+        "output",
+        "format",
+        "compare",
+        "help",
+        "conversation",
+        "system",
+        "image",
+        "continues",
+        "tool",
+    ),
 )
 #: The options that ``--compare`` can vary; None for those that name the service.
 COMPARED: dict[str, Parameter | None] = {
@@ -76,6 +87,25 @@ _SHOWING = (
 )
 #: Flags that only chats have.
 CHAT = (
+    argument(
+        "--tool",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=tr("a function of the notebook that the model may call; may be given several times"),
+    ),
+    argument(
+        "--tool-choice",
+        metavar="auto|none|required|NAME",
+        help=tr("whether the model must call a function, or which"),
+    ),
+    argument(
+        "--max-rounds",
+        type=int,
+        metavar="N",
+        help=tr("how many requests one answer may take when functions are called (8)"),
+    ),
+    argument("--confirm", action="store_true", help=tr("ask before each call of a function")),
     argument("-n", "--conversation", default="default", help=tr("which conversation to continue")),
     argument("-s", "--system", help=tr("how the model is to behave, for the whole conversation")),
     argument(
@@ -182,6 +212,7 @@ def parse(magic: Any, line: str) -> CellOptions | None:
     if getattr(parsed, "schema", None) is not None:
         _check_schema(name, parsed)
     prefix = _prefix(parsed)
+    _check_tools(parsed)
     return CellOptions(
         request=_options(parsed),
         compare=_variants(parsed),
@@ -199,6 +230,10 @@ def parse(magic: Any, line: str) -> CellOptions | None:
         continues=getattr(parsed, "continues", False),
         prefix=prefix,
         images=tuple(getattr(parsed, "image", ())),
+        tools=tuple(dict.fromkeys(getattr(parsed, "tool", ()))),
+        tool_choice=getattr(parsed, "tool_choice", None),
+        max_rounds=getattr(parsed, "max_rounds", None),
+        confirm=getattr(parsed, "confirm", False),
     )
 
 
@@ -218,6 +253,25 @@ def _check_schema(name: str, parsed: argparse.Namespace) -> None:
             ),
             hint=tr("Leave --format out for a table, or use --format json."),
         )
+
+
+def _check_tools(parsed: argparse.Namespace) -> None:
+    """Raise a `ParameterError` for a flag that makes no sense with ``--tool``."""
+    if getattr(parsed, "max_rounds", None) is not None:
+        check_rounds(parsed.max_rounds, "--max-rounds")
+    if not getattr(parsed, "tool", None):
+        return
+    others = {
+        "--compare": parsed.compare is not None,
+        "--continue": parsed.continues,
+        "--prefix": parsed.prefix is not None,
+    }
+    for flag, is_given in others.items():
+        if is_given:
+            raise ParameterError(
+                tr("--tool and {flag} exclude each other", flag=flag),
+                hint=tr("Leave one of them out."),
+            )
 
 
 def _prefix_error(name: str) -> ParameterError:

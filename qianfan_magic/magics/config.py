@@ -77,6 +77,9 @@ class MagicsConfig(_ParameterTraits):  # type: ignore[misc,valid-type]
         help="How answers are shown; by default chats as markdown, completions as text.",
     ).tag(config=True)
     models = ModelsTrait()
+    tools = traitlets.List(
+        traitlets.Unicode(), help="Functions of the notebook that the model of a chat may call."
+    ).tag(config=True)
     max_turns = traitlets.Int(
         default_value=None,
         allow_none=True,

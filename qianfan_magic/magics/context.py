@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from qianfan_magic.language import tr
 from qianfan_magic.magics.config import CONFIGURABLE
 from qianfan_magic.magics.interpolate import interpolate
 from qianfan_magic.session.session import Session, read_live
+from qianfan_magic.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from qianfan_magic.api.catalogue.resolver import Service
     from qianfan_magic.api.client import QianfanClient
     from qianfan_magic.api.structured import Schema
+    from qianfan_magic.api.tools import Tool
     from qianfan_magic.session.cell_options import CellOptions
     from qianfan_magic.session.cell_request import CellRequest
 
@@ -43,6 +46,7 @@ class Defaults(Protocol):
     complete_model: str
     format: str
     max_turns: int | None
+    tools: list[str]
 
     def configured_parameters(self) -> dict[str, Any]:
         """Return the parameters that are set, by name."""
@@ -83,6 +87,10 @@ class MagicContext:
 
         live = read_live(self.session.folder)
         return self.shows_widgets() or is_console(self.shell, live)
+
+    def can_ask(self) -> bool:
+        """Tell whether somebody can be asked something while a cell runs."""
+        return self.is_watched() if hasattr(self.shell, "kernel") else sys.stdin.isatty()
 
     def shows_widgets(self) -> bool:
         """Tell whether the front end may show widgets."""
@@ -184,6 +192,7 @@ class MagicContext:
             parameters=self.request_parameters(self.parameters(), kind, options, services, service),
             format=options.format or default,
             schema=self._schema(options.schema),
+            tools=self._tools(kind, options, service),
             options=options,
             images=self._images(options),
         )
@@ -223,6 +232,48 @@ class MagicContext:
             return ""
         filled = interpolate(text, self.shell.user_ns) if options.fill else text
         return check_text(filled, tr("The cell"))
+
+    def _tools(self, kind: Kind, options: CellOptions, service: Service) -> dict[str, Tool]:
+        """Read the functions that the model may call: those of the flags, or of ``%config``."""
+        from qianfan_magic.api.tools import CHOICES, read_tools
+
+        names, where = list(options.tools), "--tool"
+        has_other_flags = options.compare or options.continues or options.prefix is not None
+        if not names and kind == "chat" and not has_other_flags and service.can_call:
+            names, where = self.defaults.tools, "%config QianfanMagics.tools"
+        variables = self.shell.user_ns
+        for name in names:
+            if not callable(variables.get(name)):
+                callables = [key for key, value in variables.items() if callable(value)]
+                raise ParameterError(
+                    tr("{where}: the notebook has no function {name!r}", where=where, name=name),
+                    hint=did_you_mean(name, callables) or tr("Define it with def, above."),
+                )
+        needs_tools = {
+            "--tool-choice": options.tool_choice not in {None, "none"},
+            "--confirm": options.confirm,
+            "--max-rounds": options.max_rounds is not None,
+        }
+        for flag, is_given in needs_tools.items():
+            if is_given and not names:
+                raise ParameterError(
+                    tr("{flag} needs a function that the model may call", flag=flag),
+                    hint=tr("Name one: --tool NAME."),
+                )
+        choice = options.tool_choice
+        if choice is not None and choice not in {*CHOICES, *names}:
+            raise ParameterError(
+                tr("--tool-choice: {choice!r} is none of the functions", choice=choice),
+                hint=tr("Give one of {choices}.", choices=", ".join([*CHOICES, *names])),
+            )
+        if options.confirm and not self.can_ask():
+            raise ParameterError(
+                tr("--confirm: nobody is there to be asked"),
+                hint=tr("Run the cell in a notebook that is open, or leave --confirm out."),
+            )
+        if not names:
+            return {}
+        return read_tools({name: variables[name] for name in dict.fromkeys(names)})
 
     def _schema(self, name: str | None) -> Schema | None:
         """Read the schema in a variable of the notebook."""

@@ -144,7 +144,9 @@ class InspectCommands:
                 tr("The last cell sent nothing, or no cell has run yet"),
                 hint=tr("Run a %%qianfan_chat cell; --dry-run shows what it would send."),
             )
-        number = 1 if column is None else column
+        # The last of several rounds of calls has what the others have; of columns, the first.
+        default = len(sent) if sent[-1].request.rounds else 1
+        number = default if column is None else column
         if not 1 <= number <= len(sent):
             raise ParameterError(
                 tr("There is no request {number}", number=number),
@@ -207,7 +209,7 @@ def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "column", nargs="?", type=int, metavar="N", help=tr("after --compare, from 1")
+        "column", nargs="?", type=int, metavar="N", help=tr("which request of the cell, from 1")
     )
     parser.add_argument(
         "--as", dest="language", choices=LANGUAGES, help=tr("a program that sends it again")

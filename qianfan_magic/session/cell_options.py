@@ -30,6 +30,14 @@ class CellOptions:
         The name of the variable that holds the schema of the answer; None if not given.
     prefix
         The text that the answer begins with; None if not given.
+    tools
+        Names of functions of the notebook that the model may call; empty if not given.
+    tool_choice
+        ``auto``, ``none``, ``required`` or one of these names; None if not given.
+    max_rounds
+        Largest number of requests for one answer; None if not given.
+    confirm
+        Whether the user is asked before each call.
     """
 
     request: dict[str, Any] = field(default_factory=dict)
@@ -47,3 +55,7 @@ class CellOptions:
     continues: bool = False
     prefix: str | None = None
     images: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    tool_choice: str | None = None
+    max_rounds: int | None = None
+    confirm: bool = False

@@ -10,7 +10,8 @@ from qianfan_magic.api.catalogue.parameters import SHAPING
 from qianfan_magic.api.catalogue.resolver import Service
 from qianfan_magic.api.catalogue.token_estimate import is_chinese
 from qianfan_magic.api.structured import Schema
-from qianfan_magic.api.types import Kind, Message, Reply
+from qianfan_magic.api.tools import Tool, later_choice
+from qianfan_magic.api.types import Kind, Message, Reply, ToolRound
 from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun, ImageAttachment, Turn, with_images
@@ -63,6 +64,10 @@ class CellRequest:
         Maximum number of earlier turns that are sent; None for no such limit.
     run
         The run of the cell.
+    tools
+        The functions that the model may call, by name.
+    rounds
+        The calls that it has asked for so far, with their results; they follow the question.
     """
 
     kind: Kind
@@ -79,6 +84,8 @@ class CellRequest:
     continues: Turn | None = None
     max_turns: int | None = None
     run: CellRun = field(default_factory=CellRun)
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    rounds: tuple[ToolRound, ...] = ()
 
     @property
     def conversation(self) -> Conversation | None:
@@ -161,11 +168,30 @@ class CellRequest:
 
     @property
     def sent_parameters(self) -> dict[str, Any]:
-        """The options that are sent, with what ``--schema`` or ``--format json`` adds."""
+        """The options that are sent, with those of ``--tool``, ``--schema``, ``--format json``."""
+        parameters = self._tool_parameters | self.parameters
         if self.schema:
-            return self.parameters | {"schema": self.schema}
+            return parameters | {"schema": self.schema}
         asks_for_json = self.format == "json" and self.kind == "chat" and self.service.can_json
-        return ({"response_format": "json_object"} if asks_for_json else {}) | self.parameters
+        return ({"response_format": "json_object"} if asks_for_json else {}) | parameters
+
+    @property
+    def _tool_parameters(self) -> dict[str, Any]:
+        if not self.tools:
+            return {}
+        choice = self.options.tool_choice
+        choice = later_choice(choice) if self.rounds else choice
+        declared = [dict(tool.declaration) for tool in self.tools.values()]
+        return {"tools": declared} | ({"tool_choice": choice} if choice else {})
+
+    @property
+    def turn_rounds(self) -> tuple[ToolRound, ...]:
+        """The calls that belong to the answer, also those before it was continued."""
+        return self.continues.rounds if self.continues else self.rounds
+
+    @property
+    def _sent_rounds(self) -> tuple[ToolRound, ...]:
+        return self.turn_rounds if self.service.can_call else ()
 
     @property
     def beginning(self) -> str:
@@ -190,6 +216,8 @@ class CellRequest:
             return Fit([])
         conversation, question = self._asked()
         conversation = replace(conversation, system=self.parameters.get("system", ""))
+        if not self.service.can_call:
+            conversation = conversation.without_calls()
         return conversation.fit(
             question + (self.schema.text_for(self.service) if self.schema else ""),
             self.service.card,
@@ -201,25 +229,27 @@ class CellRequest:
     def _asked(self) -> tuple[Conversation, str]:
         """Return the turns before the question that is asked, and all text that follows them."""
         conversation = self.conversation or Conversation("")
-        if not self.has_prefix:
+        if self.continues and not self.has_prefix:
             return conversation, self.text
-        if self.continues is None:
-            return conversation, self.text + self.beginning
+        called = "".join(text for one in self._sent_rounds for text in one.texts)
+        if not self.continues:
+            return conversation, self.text + called + (self.beginning if self.has_prefix else "")
         earlier = conversation.truncate(len(conversation.turns) - 1)
-        return earlier, self.continues.user + self.beginning
+        return earlier, self.continues.user + called + self.beginning
 
     def content(self, fit: Fit) -> str | list[Message]:
         """Return what is sent: the prompt of a completion, or the messages of a chat."""
         if self.conversation is None:
             return self.text
-        asked = with_images(self.text, self.images)
-        if not self.has_prefix:
-            return [*fit.messages[:-1], {"role": "user", "content": asked}]
-        return [
-            *fit.messages[:-1],
-            {"role": "user", "content": self.continues.content if self.continues else asked},
-            {"role": "assistant", "content": self.beginning, "prefix": True},
-        ]
+        question = with_images(self.text, self.images)
+        if self.continues and self.has_prefix:
+            question = self.continues.content
+        asked: list[Message] = [*fit.messages[:-1], {"role": "user", "content": question}]
+        if self.has_prefix or not self.continues:
+            asked += [message for one in self._sent_rounds for message in one.messages()]
+        if self.has_prefix:
+            asked.append({"role": "assistant", "content": self.beginning, "prefix": True})
+        return asked
 
     def updated_conversation(
         self, reply: Reply, *, left_out: int, stopped: bool = False
@@ -270,6 +300,7 @@ class CellRequest:
             reasoning=reply.reasoning,
             sources=reply.search_results,
             pictures=self.continues.pictures if self.continues else tuple(self.images),
+            rounds=self.turn_rounds,
         )
 
 

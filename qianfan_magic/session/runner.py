@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +75,10 @@ class CellRunner:
             If it fails; the view has then been ended, and shows what had arrived.
         """
         answer = self._start(request)
-        self._session.sent = [answer.sender]
+        self._session.sent = answer.senders
         view = self._view(request, [answer], area)
         try:
-            answer.read(view)
+            answer.read(view, self._rich)
         except BaseException:
             view.end(answer.output())
             raise
@@ -147,6 +148,18 @@ class CellRunner:
 
         live, heads = self._client.settings.live, [answer.head for answer in answers]
         return make_view(self._shell, live, heads, form=request.view_format, area=area)
+
+    def _rich(self, value: Any) -> Mapping[str, str]:
+        """Return what IPython shows of a table or a figure; nothing for another value."""
+        formatter = self._shell.display_formatter
+        if value is None or isinstance(value, str | int | float | list | dict) or not formatter:
+            return {}
+        wanted = {"text/plain", "text/html", "image/png"}
+        shown, _ = formatter.format(value, include=wanted)
+        if isinstance(shown.get("image/png"), bytes):
+            shown["image/png"] = base64.b64encode(shown["image/png"]).decode()
+        is_rich = {"text/html", "image/png"} & shown.keys()
+        return {kind: str(content) for kind, content in shown.items()} if is_rich else {}
 
     def _remember(
         self, last: LastAnswer, output: AnswerOutput | Columns, record: Mapping[str, Any]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qianfan_magic.api.config.settings import Settings
     from qianfan_magic.api.http.call import Call
     from qianfan_magic.api.http.exchange import Exchange
+    from qianfan_magic.api.types import ToolRound
     from qianfan_magic.conversation.conversation import Fit
     from qianfan_magic.conversation.turn import Turn
     from qianfan_magic.session.cell_request import CellRequest
@@ -39,6 +40,8 @@ class RequestSender:
         The request of a cell, or of one column of a comparison.
     stats
         The statistics of each answer are appended to this list.
+    drop
+        Number of earlier turns to leave out, beyond what the limits of the card demand.
 
     Attributes
     ----------
@@ -49,12 +52,16 @@ class RequestSender:
     """
 
     def __init__(
-        self, client: QianfanClient, request: CellRequest, stats: list[AnswerStats]
+        self,
+        client: QianfanClient,
+        request: CellRequest,
+        stats: list[AnswerStats],
+        drop: int = 0,
     ) -> None:
         self._client = client
         self.request = request
         self._stats = stats
-        self._drop = 0  # earlier turns to drop, beyond what the limits of the card demand
+        self._drop = drop
         self._is_aborted = False
         self._has_chunks = False
         self._masked_text, self._masked_reasoning = MaskedStream(), MaskedStream()
@@ -72,6 +79,11 @@ class RequestSender:
     def exchange(self) -> Exchange:
         """The last request that was sent, its attempts and the response."""
         return self._call.exchange
+
+    def after(self, made: ToolRound) -> RequestSender:
+        """Return the sender of the next request: the results of calls go back to the model."""
+        request = replace(self.request, rounds=(*self.request.rounds, made))
+        return RequestSender(self._client, request, self._stats, self._drop)
 
     def abort(self) -> None:
         """Close the connection from another thread than the one that reads it."""

@@ -91,19 +91,26 @@ def _send(request: SnippetRequest) -> str:
 
 
 def answer_text(request: SnippetRequest) -> str:
-    """Write the expression for the text of ``answer``, a whole response."""
+    """Write the expression for the text of ``answer``, a whole response, or for its calls."""
     if request.version == ApiVersion.V1:
-        return 'answer["result"]'
-    field = '["message"]["content"]' if request.kind == "chat" else '["text"]'
-    return f'answer["choices"][0]{field}'
+        return 'answer["result"]' + ' or answer["function_call"]' * request.has_functions
+    if request.kind == "completion":
+        return 'answer["choices"][0]["text"]'
+    message = 'answer["choices"][0]["message"]'
+    calls = f' or {message}["tool_calls"]' if request.has_functions else ""
+    return f'{message}["content"]{calls}'
 
 
 def print_event(request: SnippetRequest) -> str:
-    """Write the lines that print the text of ``answer``, one event of a stream."""
+    """Write the lines that print the text of ``answer``, one event of a stream, or its calls."""
+    calls = request.has_functions
     if request.version == ApiVersion.V1:
-        return 'print(answer["result"], end="", flush=True)'
-    chat = request.kind == "chat"
-    text = 'choice["delta"].get("content") or ""' if chat else 'choice["text"]'
+        text = 'answer["result"]' + ' or answer.get("function_call") or ""' * calls
+        return f'print({text}, end="", flush=True)'
+    text = 'choice["text"]'
+    if request.kind == "chat":
+        pieces = 'choice["delta"].get("tool_calls") or ' * calls
+        text = f'choice["delta"].get("content") or {pieces}""'
     return (
         'for choice in answer.get("choices", []):  # none beside the usage\n'
         f'    print({text}, end="", flush=True)'

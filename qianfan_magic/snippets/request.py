@@ -62,6 +62,11 @@ class SnippetRequest:
         return bool(self.body.get("stream"))
 
     @property
+    def has_functions(self) -> bool:
+        """Whether the model may ask for calls of functions instead of an answer."""
+        return bool(self.body.get("tools") or self.body.get("functions"))
+
+    @property
     def is_signed(self) -> bool:
         """Whether a program signs a request: this one (version 1) or the one for its token."""
         return "access_key" in self.method.fields

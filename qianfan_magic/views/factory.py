@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qianfan_magic.api.types import Chunk
     from qianfan_magic.views.output_area import OutputArea
     from qianfan_magic.views.rendering.answer import PlainOutput
+    from qianfan_magic.views.rendering.calls import CallOutput
     from qianfan_magic.views.rendering.state_line import AnswerHead
 
 __all__ = ["View", "is_console", "is_watched", "make_output_area", "make_view"]
@@ -30,6 +31,12 @@ class View(Protocol):
 
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Show the next chunk of an answer."""
+
+    def show_call(self, call: CallOutput, number: int) -> None:
+        """Show a call of a function, the first time before it is made; its number is from 0."""
+
+    def confirm(self, call: CallOutput, number: int) -> bool:
+        """Ask the user whether a call that is shown may be made."""
 
     def end(self, shown: PlainOutput, metadata: Mapping[str, Any] = ...) -> None:
         """Show the final output of the answers; the metadata is saved with it."""
@@ -133,7 +140,13 @@ def make_view(
         return FinalView(area)
     from qianfan_magic.views.live import LiveView
 
-    return LiveView(area, heads, markdown=form == "markdown")
+    kernel = shell.kernel if _has_click_to_kernel(shell) else None
+    return LiveView(area, heads, markdown=form == "markdown", kernel=kernel)
+
+
+def _has_click_to_kernel(shell: InteractiveShell) -> bool:
+    """Tell whether a click of the page reaches the kernel while a cell runs, see `consent`."""
+    return "__vsc_ipynb_file__" not in shell.user_ns and "google.colab" not in sys.modules
 
 
 def _text_view(heads: Sequence[AnswerHead], *, is_read: bool) -> View:

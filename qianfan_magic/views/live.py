@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import traitlets
@@ -13,9 +14,12 @@ import traitlets
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.types import Chunk
 from qianfan_magic.api.wire.search_results import read_search_results
-from qianfan_magic.language import mark
+from qianfan_magic.language import mark, tr
+from qianfan_magic.masking import mask_known
+from qianfan_magic.views.consent import asked_in_words, wait_for_click
 from qianfan_magic.views.output_area import OutputArea
 from qianfan_magic.views.rendering.answer import NOTHING, PlainOutput
+from qianfan_magic.views.rendering.calls import CallOutput
 from qianfan_magic.views.rendering.highlight import style_sheet
 from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
 from qianfan_magic.views.rendering.invisible import escape_invisible
@@ -93,6 +97,7 @@ class LiveColumn:
         self._render_seconds = 0.0  # time that the last frame took
         self._tokens = 0
         self._estimate = 0
+        self._figures = ""
 
     def take(self, chunk: Chunk) -> None:
         """Buffer a chunk until the next frame."""
@@ -134,7 +139,28 @@ class LiveColumn:
         pace = pace_text(self._first - self._started, count, now - self._first, sign)
         self._text, self._reasoning, self._open, self._sent = "", "", change.open, now
         self._render_seconds = time.monotonic() - now
-        return frame | {"figures": join_parts(tokens_text(count, sign), pace)}
+        self._figures = join_parts(tokens_text(count, sign), pace)
+        return frame | {"figures": self._figures}
+
+    def call_frames(self, call: CallOutput, number: int) -> list[dict[str, Any]]:
+        """Return the messages that show a call, below all text that has arrived.
+
+        Returns
+        -------
+        list of dict
+            Frames as of `frame`, which close the open block before a new call; and one with the
+            number of the call (``number``), its HTML (``call``), and what the page says of the
+            answer meanwhile (``status``).
+        """
+        frames = [self.frame()] if self.wait() is not None else []
+        column: dict[str, Any] = {"column": self._index} if self._index else {}
+        status = tr("waiting …")
+        if call.state in {"asked", "running"}:
+            status = tr("calling {name}", name=escape_invisible(mask_known(call.name)))
+            last, self._open = self._stream.end(), ""
+            frames += [column | {"closed": last, "open": "", "figures": self._figures}] * bool(last)
+        shown = {"number": number, "call": call.html(pace=True), "status": status}
+        return [*frames, column | shown]
 
 
 def delta(before: str, after: str) -> dict[str, Any]:
@@ -189,6 +215,8 @@ class LiveView:
         Whether answers are rendered as Markdown while they arrive.
     widget
         The widget, if there is one already; it has the names and titles.
+    kernel
+        The kernel that a click of the page can reach while a cell is running; None if none can.
     """
 
     def __init__(
@@ -198,8 +226,9 @@ class LiveView:
         *,
         markdown: bool,
         widget: LiveReply | None = None,
+        kernel: Any = None,
     ) -> None:
-        self._area = area
+        self._area, self._kernel = area, kernel
         self.widget = widget or LiveReply(
             services=[escape_invisible(head.service) for head in heads],
             parameters=[escape_invisible(head.parameters) for head in heads],
@@ -225,6 +254,21 @@ class LiveView:
             self._columns[column].take(chunk)
             self._send()
 
+    def show_call(self, call: CallOutput, number: int) -> None:
+        """Show a call of a function at once, below all that has arrived."""
+        self.begin()
+        with self._lock:
+            self.widget.send({"frames": self._columns[0].call_frames(call, number)})
+
+    def confirm(self, call: CallOutput, number: int) -> bool:
+        """Ask by two buttons beside the call; where the page can have none, by ``input()``."""
+        del call
+        if self._kernel is None:
+            return asked_in_words()
+        allow, refuse = token_hex(), token_hex()
+        self.widget.send({"frames": [{"ask": number, "allow": allow, "refuse": refuse}]})
+        return wait_for_click(self._kernel, allow, refuse)
+
     def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Replace the widget by plain output, and close it."""
         self.begin()
@@ -239,7 +283,7 @@ class LiveView:
         # The message comes first, so that the page can keep its height and selection while the
         # outputs change (`preparePlainOutput` in reply.js). The widget is closed last: JupyterLab
         # 4.6 then logs no error.
-        self.widget.send({"end": output.lines()})
+        self.widget.send({"end": output.lines(), "paces": output.call_paces()})
         self._area.put(output.bundle(), metadata)
         self.widget.close()
 

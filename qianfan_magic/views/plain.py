@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from qianfan_magic.api.types import Chunk
+from qianfan_magic.views.consent import asked_in_words
 from qianfan_magic.views.output_area import OutputArea
 from qianfan_magic.views.rendering.answer import ANSWER, NOTHING, THINKING, PlainOutput
+from qianfan_magic.views.rendering.calls import CallOutput
 from qianfan_magic.views.rendering.invisible import escape_invisible
 
 __all__ = ["FinalView", "TerminalColumns", "TerminalView"]
@@ -35,6 +37,14 @@ class FinalView:
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Do nothing."""
 
+    def show_call(self, call: CallOutput, number: int) -> None:
+        """Do nothing."""
+
+    def confirm(self, call: CallOutput, number: int) -> bool:
+        """Refuse: nobody is there to be asked."""
+        del call, number
+        return False
+
     def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Show the output, unless it is empty."""
         bundle = output.bundle()
@@ -56,6 +66,7 @@ class TerminalView:
         self._has_text = False  # in the current section
         self._held = ""
         self._section = ""
+        self._calls = 0  # number of calls so far
 
     def begin(self) -> None:
         """Do nothing: the terminal shows that the cell is running."""
@@ -86,6 +97,23 @@ class TerminalView:
         sys.stdout.flush()
         self._has_text, self._section, self._held = False, section, ""
 
+    def show_call(self, call: CallOutput, number: int) -> None:
+        """Write a call before it is made, and its result afterwards."""
+        before, _, result = call.plain().partition("\n")
+        if number == self._calls:
+            self._calls += 1
+            self._begin(before)
+        elif call.state != "running":
+            pace = f" ({call.pace})" if self._shows_pace and call.pace else ""
+            sys.stdout.write(f"{result}{pace}")
+            self._has_text = True
+        sys.stdout.flush()
+
+    def confirm(self, call: CallOutput, number: int) -> bool:
+        """Ask in a line below the call."""
+        del call, number
+        return asked_in_words()
+
     def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Write the notes below the answer."""
         del metadata
@@ -104,6 +132,14 @@ class TerminalColumns:
 
     def write(self, chunk: Chunk, column: int = 0) -> None:
         """Do nothing."""
+
+    def show_call(self, call: CallOutput, number: int) -> None:
+        """Do nothing: a comparison calls no functions."""
+
+    def confirm(self, call: CallOutput, number: int) -> bool:
+        """Refuse: a comparison calls no functions."""
+        del call, number
+        return False
 
     def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Write the answers."""

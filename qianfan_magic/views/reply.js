@@ -28,15 +28,21 @@ export default () => {
     el.append(...columns.map((column) => column.element));
     el.style.setProperty("--most", model.get("most_in_a_row"));
     const stop = stopButton(model, titles.length ? tr("Stop all") : tr("Stop"));
+    const answer = answerer(model);
     if (stop) (titles.length ? el : columns[0].state).append(stop);
 
     function show(message) {
       const follow = following(columns);
-      for (const frame of message.frames ?? []) columns[frame.column ?? 0].show(frame);
+      for (const frame of message.frames ?? []) {
+        const column = columns[frame.column ?? 0];
+        if (frame.call) column.showCall(frame);
+        else if (frame.allow) column.ask(frame, answer);
+        else column.show(frame);
+      }
       if (message.end) {
         stop?.remove();
         columns.forEach((column, i) => column.end(message.end[i]));
-        preparePlainOutput(el, message.end);
+        preparePlainOutput(el, message.end, message.paces);
       }
       follow();
     }
@@ -63,6 +69,7 @@ class Column {
     this.typeset = typeset;
     this.closed = 0; // number of the body's nodes that belong to closed blocks
     this.open = ""; // HTML of the open block
+    this.calls = []; // the elements of the calls of functions
     this.element = part("section", "qianfan-column");
     this.body = part("div", "qianfan-body");
     this.state = part("div", "qianfan-state");
@@ -118,6 +125,43 @@ class Column {
     if (!this.answered) this.setStatus(joinParts(this.service, "thinking"));
   }
 
+  // Shows a call of a function, and later the same call with its result; `LiveColumn.call_frames`
+  // in live.py lists the fields. Nothing above it changes any more.
+  showCall({ number, call, status }) {
+    this.setStatus(joinParts(this.service, status));
+    const fresh = parseHtml(call).firstElementChild;
+    const shown = this.calls[number];
+    this.calls[number] = fresh;
+    if (shown) {
+      fresh.open = shown.open;
+      this.buttons?.remove(); // in another window than the one where they were clicked
+      shown.replaceWith(fresh);
+      return;
+    }
+    if (this.thoughts?.open && !this.answered) this.thoughts.open = this.pinned;
+    this.answered = true;
+    this.body.append(fresh);
+    this.closed = this.body.childNodes.length;
+    this.open = "";
+  }
+
+  // Asks whether a call may be made; `answer` sends the click to the kernel.
+  ask({ ask, allow, refuse }, answer) {
+    const buttons = part("p", "qianfan-ask");
+    for (const [label, value] of [[tr("Make this call"), allow], [tr("Do not"), refuse]]) {
+      const button = part("button", "qianfan-stop", label);
+      button.type = "button";
+      button.addEventListener("click", () => {
+        buttons.remove();
+        answer(value);
+      });
+      buttons.append(button);
+    }
+    this.buttons = buttons;
+    this.calls[ask].after(buttons);
+    this.setStatus(joinParts(this.service, tr("waiting for you …")));
+  }
+
   // The parts are those of `AnswerOutput.lines` in rendering/answer.py.
   end([head, pace]) {
     this.setStatus(head);
@@ -132,6 +176,8 @@ class Column {
 }
 
 const FORMULAS = "span.mathjax_process";
+// What the reader may have unfolded.
+const FOLDED = ".qianfan-thoughts, .qianfan-call";
 
 function part(tag, className, text = "") {
   const element = document.createElement(tag);
@@ -215,6 +261,13 @@ function stopButton(model, label) {
   return button;
 }
 
+// Returns a function that sends a click to the kernel while a cell is running: as the answer to
+// `input()`, for which the kernel has a socket of its own; see consent.py.
+function answerer(model) {
+  const kernel = model.widget_manager?.kernel;
+  return (value) => kernel?.sendInputReply({ status: "ok", value }, {});
+}
+
 // Keeps the reader's place. Call it before a change; it returns a function to call after the
 // change. If a state line was in view, the reader follows the end: scroll by as much as was
 // inserted above it, or removed when long reasoning was folded. If the reader was inside the
@@ -257,11 +310,11 @@ function scrollerOf(element) {
 // Called when plain output is about to replace the view. Fixes the area's height until then, so
 // that the page does not jump; afterwards restores the selection, unfolds the reasoning that was
 // unfolded, and adds copy buttons and the pace of each answer, which is not saved.
-function preparePlainOutput(view, lines) {
+function preparePlainOutput(view, lines, paces) {
   const area = view.closest(".jp-OutputArea");
   if (!area) return;
   const selected = selectionWithin(view);
-  const opened = [...view.querySelectorAll(".qianfan-thoughts")].map((thoughts) => thoughts.open);
+  const opened = [...view.querySelectorAll(FOLDED)].map((folded) => folded.open);
   area.style.minHeight = `${area.offsetHeight}px`;
   const observer = new MutationObserver(finish);
   const timeout = setTimeout(release, 5000); // the output may never come
@@ -271,11 +324,14 @@ function preparePlainOutput(view, lines) {
     const answer = [...area.querySelectorAll(".qianfan-answer")].at(-1);
     if (!answer || view.isConnected) return;
     release();
-    answer.querySelectorAll(".qianfan-thoughts").forEach((thoughts, i) => {
-      thoughts.open = opened[i] ?? false;
+    answer.querySelectorAll(FOLDED).forEach((folded, i) => {
+      folded.open = opened[i] ?? false;
     });
     addCopyButtons(answer);
     addPaces(answer, lines);
+    answer.querySelectorAll(".qianfan-call > summary").forEach((line, i) => {
+      if (paces?.[i]) line.append(` \u00b7 ${paces[i]}`);
+    });
     if (selected) select(answer, selected);
   }
 

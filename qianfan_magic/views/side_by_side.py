@@ -57,6 +57,10 @@ class Columns:
         """List the last line of each answer in parts."""
         return [line for _, output in self.columns for line in output.lines()]
 
+    def call_paces(self) -> list[str]:
+        """Return an empty list: a comparison calls no functions."""
+        return []
+
     def below(self, *, pace: bool) -> list[str]:
         """Return an empty list: `TerminalColumns` writes the whole output at once."""
         del pace

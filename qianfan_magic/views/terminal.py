@@ -28,6 +28,7 @@ from qianfan_magic.views.rendering.answer import (
     PlainOutput,
     for_display,
 )
+from qianfan_magic.views.rendering.calls import CallOutput
 from qianfan_magic.views.rendering.formats import plain
 from qianfan_magic.views.rendering.incremental import closed_blocks
 from qianfan_magic.views.rendering.invisible import escape_invisible
@@ -131,11 +132,17 @@ class MarkdownView(TerminalView):
             self._begin(section)
         self._writer.write(text)
 
+    def show_call(self, call: CallOutput, number: int) -> None:
+        """Write a call before it is made, and its result afterwards."""
+        self._writer.end()
+        self._has_text = self._has_text or self._writer.has_text
+        super().show_call(call, number)
+
     def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Write the rest of the answer, and the notes below it."""
         del metadata
         self._writer.end()
-        if self._has_text and self._section == THINKING:
+        if self._has_text and self._section not in {"", ANSWER}:
             sys.stdout.write("\n")
         below = [f"[{escape_invisible(line)}]" for line in output.below(pace=True)]
         if below and (self._writer.has_text or self._has_text):
@@ -171,6 +178,14 @@ class MarkdownColumns:
         counts = zip(self._titles, self._lengths, strict=True)
         line = ", ".join(f"{title}: {length:,}" for title, length in counts)
         self._progress.show(f"Characters so far: {line}")
+
+    def show_call(self, call: CallOutput, number: int) -> None:
+        """Do nothing: a comparison calls no functions."""
+
+    def confirm(self, call: CallOutput, number: int) -> bool:
+        """Refuse: a comparison calls no functions."""
+        del call, number
+        return False
 
     def end(self, output: PlainOutput, metadata: Mapping[str, Any] = NOTHING) -> None:
         """Write the answers."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+import pandas as pd
 import pytest
 
-from qianfan_magic import ParameterError, QianfanClient, QianfanError, Reply
-from qianfan_magic.api.tools import MAX_RESULT, declarations, make_calls, read_tools
+from qianfan_magic import ParameterError, QianfanClient, QianfanError
+from qianfan_magic.api.tools import MAX_RESULT, declarations, make_call, read_tools
+from qianfan_magic.api.types import ToolCall
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.masking import remember
 
@@ -55,7 +60,8 @@ async def wait(seconds: float) -> str:
 
 
 def call(function, arguments: str) -> str:
-    return read_tools([function])[function.__name__].call(arguments)
+    asked = ToolCall(function.__name__, arguments, "", "a")
+    return make_call(asked, read_tools([function])).call.result
 
 
 def ask(text: str) -> list[dict[str, str]]:
@@ -184,13 +190,32 @@ def test_long_result_is_cut_with_a_note():
 
 
 def test_function_that_was_not_given_is_never_called():
-    asked = {"id": "1", "type": "function", "function": {"name": "exec", "arguments": "{}"}}
-    [_, told] = make_calls(Reply(text="", tool_calls=(asked,)), read_tools([add]))
-    assert told == {
-        "role": "tool",
-        "tool_call_id": "1",
-        "content": "Error: there is no function 'exec'",
-    }
+    made = make_call(ToolCall("exec", "{}", "", "a"), read_tools([add])).call
+    assert (made.result, made.is_error) == ("Error: there is no function 'exec'", True)
+
+
+def test_table_is_told_as_json():
+    frame = pd.DataFrame({"city": ["Xi'an"], "people": [13_000_000]})
+
+    def pick() -> pd.DataFrame:
+        return frame
+
+    assert call(pick, "") == '[{"city":"Xi\'an","people":13000000}]'
+
+
+def test_interrupt_cancels_an_async_function():
+    ended = threading.Event()
+
+    async def hang() -> None:
+        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        call(hang, "")
+    assert ended.wait(10)
 
 
 # --- the client
@@ -212,6 +237,11 @@ def test_run_returns_the_answer_after_the_calls(client, server):
     reply = client.run(ask("Add 3 and 4, please"), tools=[add, wait])
     assert reply.text == "The result is 7.0."
     assert b'"role": "tool", "content": "7.0"' in server.seen[-1].body
+
+
+def test_choice_demands_a_call_of_the_first_request_alone(client):
+    reply = client.run(ask("Hello 5 6"), tools=[add], tool_choice="required")
+    assert reply.text == "The result is 11.0."
 
 
 def test_run_that_does_not_end_is_an_error(client):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan_magic import SearchResult
+from qianfan_magic.api.types import ToolCall, ToolRound
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.json_fields import LARGEST_COUNT, InvalidRecord
 from qianfan_magic.conversation.record import (
@@ -46,6 +47,14 @@ IMAGES = st.builds(
 )
 
 
+CALLS = st.builds(ToolCall, NONBLANK, TEXT, NONBLANK, NONBLANK, is_error=st.booleans())
+ROUNDS = st.builds(
+    ToolRound,
+    st.lists(CALLS, min_size=1, max_size=2, unique_by=lambda call: call.id).map(tuple),
+    TEXT,
+)
+
+
 def turns(continues: st.SearchStrategy[Turn | None]) -> st.SearchStrategy[Turn]:
     return st.builds(
         Turn,
@@ -61,6 +70,7 @@ def turns(continues: st.SearchStrategy[Turn | None]) -> st.SearchStrategy[Turn]:
         after=TEXT,
         reasoning=TEXT,
         pictures=st.lists(IMAGES, max_size=2).map(tuple),
+        rounds=st.lists(ROUNDS, max_size=2).map(tuple),
         continues=continues,
     )
 
@@ -447,6 +457,7 @@ def test_any_json_is_read_or_invalid(value):
 LONG = conversation_of(
     Turn("a", "b", system="s", parameters={"stop": ["x"]}, tokens=(1, 2), cell="c1", model="m"),
     Turn("c", "d", stopped=True, continues=Turn("c", "x", stopped=True)),
+    Turn("e", "f", rounds=(ToolRound((ToolCall("add", "{}", "3", "a"),), "I add."),)),
 )
 
 
@@ -537,6 +548,28 @@ def test_address_of_an_image_is_a_data_url():
         assert why == "one of its pictures has an address that is not image data", url
     why = why_invalid(turn_from_json, turn | {"pictures": ["wall"]})
     assert why == "one of its pictures is not a JSON object"
+
+
+def test_calls_without_a_result_or_an_id_of_their_own_are_refused():
+    call = {"id": "a", "name": "add", "arguments": "{}", "result": "3"}
+    turn = {"user": "hi", "assistant": "hello"}
+    for calls, why in (
+        ([], "one of its rounds of calls is empty"),
+        ([call, call], "two of its calls have the same id"),
+        ([call | {"result": " "}], "'result' is missing or empty"),
+        ([call | {"id": ""}], "'id' is missing or empty"),
+        ([call | {"name": ""}], "'name' is missing or empty"),
+    ):
+        forged = turn | {"rounds": [{"calls": calls}]}
+        assert why_invalid(turn_from_json, forged) == why, calls
+
+
+def test_edited_result_of_a_call_is_noticed():
+    called = ToolRound((ToolCall("add", "{}", "3", "a"),))
+    record = record_of(conversation_of(Turn("hi", "It is 3.", rounds=(called,))))
+    record["turns"][0]["rounds"][0]["calls"][0]["result"] = "4"
+    why = ("it, or the text of its output, has been edited",)
+    assert record_from_json(record).unreadable == why
 
 
 # --- texts that the output shows

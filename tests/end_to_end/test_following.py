@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 )
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
-from support.conversation_model import History, Step, comparable, history_of, texts
+from support.conversation_model import History, Step, comparable, history_of, messages, texts
 from traitlets.config import Config
 
 from qianfan_magic import ParameterError, QianfanError
@@ -42,8 +42,10 @@ from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.views.plain import FinalView
 
-#: Largest number of characters that Dolly-12B accepts.
+#: Largest number of characters that the model of these conversations accepts.
 LIMIT = 4_800
+#: Characters of the name and the arguments of a call.
+CALL_LENGTH = len("lookup{}")
 TEMPERATURES = (0.1, 0.9)
 NAMES = st.sampled_from(["default", "default", "default", "tutor", "\u8bc4\u5ba1"])
 
@@ -105,7 +107,7 @@ class Run:
 OUTCOMES = st.sampled_from(
     ["whole"] * 6
     + ["truncated", "truncated", "stopped", "stopped", "error", "broken", "wrong", "blank"]
-    + ["unsafe", "too long", "dry", "compared"]
+    + ["unsafe", "too long", "dry", "compared", "called", "called", "stopped in a call"]
 )
 RUNS = st.builds(
     Run,
@@ -209,7 +211,20 @@ def make_shell() -> InteractiveShell:
     shell.display_pub = Page(shell=shell)
     shell.showtraceback = lambda *_, **__: None
     shell.run_line_magic("load_ext", "qianfan_magic")
+    # The model that calls functions, with the limit that the conversations here reach.
+    magics: Any = shell.magics_manager.registry["QianfanMagics"]
+    magics.models = {"ERNIE-3.5-8K": {"endpoint": "completions", "max_characters": LIMIT}}
+    shell.user_ns["lookup"] = lookup
     return shell
+
+
+def lookup(number: int = 7) -> str:
+    """Look up what the test expects."""
+    del number
+    result = str(lookup.__dict__["result"])
+    if result == "stopped":
+        raise KeyboardInterrupt
+    return result
 
 
 def end_shell(shell: InteractiveShell) -> None:
@@ -238,6 +253,17 @@ class Compared:
     base: History
     after: History
     columns: tuple[Step, ...]
+
+
+def count_questions(body: dict[str, Any]) -> int:
+    """Count the messages of the user in a request."""
+    return sum(message["role"] == "user" for message in body["messages"])
+
+
+def length(message: dict[str, Any]) -> int:
+    """Count the characters of a message, those of a call included."""
+    call = message.get("function_call", {})
+    return len(message["content"] or "") + sum(map(len, call.values()))
 
 
 class Following(RuleBasedStateMachine):
@@ -340,7 +366,7 @@ class Following(RuleBasedStateMachine):
         """Run a chat cell, check what it sends and raises, and update the model."""
         chat = cell.chat
         assert chat
-        if outcome == "compared" and chat.continues:
+        if outcome in {"compared", "called", "stopped in a call"} and chat.continues:
             outcome = "whole"
         before = self.rewound(chat, cell)
         base = before[chat.name]
@@ -363,14 +389,15 @@ class Following(RuleBasedStateMachine):
             self.compared = None
             return
         self.check_fullest(sent[0], base)
-        sent_turns = (len(sent[-1]["messages"]) - 1) // 2
+        sent_turns = count_questions(sent[-1]) - 1
         if outcome in ("error", "broken") or (outcome == "too long" and len(sent) == 1):
             assert isinstance(error, QianfanError)
             assert outcome != "too long" or sent_turns == int(chat.continues)
             return
-        assert isinstance(error, KeyboardInterrupt) if outcome == "stopped" else error is None
+        is_stopped = outcome.startswith("stopped")
+        assert isinstance(error, KeyboardInterrupt) if is_stopped else error is None
         if outcome == "too long":
-            assert len(sent[1]["messages"]) == len(sent[0]["messages"]) - 2
+            assert count_questions(sent[1]) == count_questions(sent[0]) - 1
         self.compared = None
         if outcome != "unsafe":
             self.answered(cell, outcome, answer, before, system)
@@ -396,6 +423,9 @@ class Following(RuleBasedStateMachine):
         base = before[chat.name]
         user, stopped = "" if chat.continues else chat.text, outcome == "stopped"
         step = Step(cell.id, user, "", stopped=stopped, truncated=False, system=system)
+        if outcome == "called":
+            step = replace(step, results=(answer,))
+            answer = f"The result is {answer}."
         if outcome == "compared":
             columns = [replace(step, answer=f"{answer} {each}") for each in TEMPERATURES]
             after = base.add(columns[0], continues=False)
@@ -428,6 +458,9 @@ class Following(RuleBasedStateMachine):
             "too long": Fault(error_code=336007, error_msg="too long"),
         }
         cell.source = chat.source(*more.get(outcome, ()))
+        if outcome in {"called", "stopped in a call"}:
+            cell.source = chat.source("--tool lookup --tool-choice lookup")
+            lookup.__dict__["result"] = answer if outcome == "called" else "stopped"
         if outcome in faults:
             self.server.fail(faults[outcome])
         if outcome == "stopped":
@@ -450,25 +483,28 @@ class Following(RuleBasedStateMachine):
         return sent
 
     def check_sent(self, body: dict[str, Any], base: History, chat: Chat, system: str) -> None:
-        messages = body["messages"]
-        contents = [message["content"] for message in messages]
-        assert len(messages) % 2 == 1
-        roles = [message["role"] for message in messages]
-        assert roles == ["assistant" if index % 2 else "user" for index in range(len(roles))]
-        assert all(content.strip() for content in contents)
-        assert sum(map(len, contents)) <= LIMIT
+        sent = body["messages"]
+        contents = [message["content"] or "" for message in sent]
+        assert len(sent) % 2 == 1
+        for index, message in enumerate(sent):
+            assert message["role"] in ({"assistant"} if index % 2 else {"user", "function"})
+            is_result = message["role"] == "function"
+            assert not is_result or "function_call" in sent[index - 1]
+            assert contents[index].strip() or "function_call" in message
+        assert sum(map(length, sent)) <= LIMIT
         assert body.get("system", "") == system
-        *before, question = contents
-        assert before == base.contents()[len(base.contents()) - len(before) :]
-        assert chat.continues or question == chat.text
+        last = max(index for index, message in enumerate(sent) if message["role"] == "user")
+        assert contents[:last] == base.contents()[len(base.contents()) - last :]
+        assert chat.continues or contents[last] == chat.text
 
     def check_fullest(self, body: dict[str, Any], base: History) -> None:
         """Check that the last turn left out would exceed the limit."""
-        contents = [message["content"] for message in body["messages"]]
-        left_out = len(base.turns) - len(contents) // 2
+        left_out = len(base.turns) - count_questions(body) + 1
         if left_out:
-            more = [*texts(base.turns[left_out - 1]), *contents, body.get("system", "")]
-            assert sum(map(len, more)) > LIMIT
+            turn = base.turns[left_out - 1]
+            more = [*messages(turn), body.get("system", "")]
+            called = CALL_LENGTH * len(turn[0].results)
+            assert sum(map(len, more)) + called + sum(map(length, body["messages"])) > LIMIT
 
     # --- the notebook
 
@@ -611,7 +647,7 @@ def make_machine(monkeypatch, tmp_path) -> Iterator[Callable[[], Following]]:
     with EmbeddedServer() as server:
         variables = server.environment() | {
             "QIANFAN_LIVE": "off",
-            "QIANFAN_CHAT_ENDPOINT": "dolly_12b",
+            "QIANFAN_CHAT_ENDPOINT": "completions",
             "QIANFAN_LLM_API_RETRY_COUNT": "1",
         }
         for name, value in variables.items():

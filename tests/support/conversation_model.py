@@ -26,6 +26,8 @@ class Step:
         Whether the user or the service's limit ended the answer.
     system
         The system prompt with which it was requested.
+    results
+        What the functions returned that the model called before it answered.
     """
 
     cell: str
@@ -34,6 +36,7 @@ class Step:
     stopped: bool
     truncated: bool
     system: str
+    results: tuple[str, ...] = ()
 
     @property
     def is_unfinished(self) -> bool:
@@ -80,13 +83,13 @@ class History:
         return [[step.cell for step in turn] for turn in self.turns]
 
     def contents(self) -> list[str]:
-        """Return the texts of all messages, questions and answers in turn."""
-        return [text for turn in self.turns for text in texts(turn)]
+        """Return the texts of all messages: question, calls and their results, answer, …"""
+        return [text for turn in self.turns for text in messages(turn)]
 
     def comparable(self) -> tuple[str, list[tuple[Any, ...]]]:
         """Return what must be equal in the kernel, in the notebook's records and here."""
         return self.system, [
-            (texts(turn), turn[-1].stopped, turn[-1].truncated, turn[-1].system)
+            (messages(turn), turn[-1].stopped, turn[-1].truncated, turn[-1].system)
             for turn in self.turns
         ]
 
@@ -96,10 +99,17 @@ def texts(turn: Turn) -> tuple[str, str]:
     return turn[0].user, "".join(step.answer for step in turn)
 
 
+def messages(turn: Turn) -> list[str]:
+    """Return the texts of a turn's messages; that of a call is empty."""
+    question, answer = texts(turn)
+    return [question, *(text for result in turn[0].results for text in ("", result)), answer]
+
+
 def comparable(conversation: Conversation) -> tuple[str, list[tuple[Any, ...]]]:
     """Return the same of a conversation of the package as `History.comparable`."""
     return conversation.system, [
-        ((t.user, t.assistant), t.stopped, t.truncated, t.system) for t in conversation.turns
+        (messages(turn), turn[-1].stopped, turn[-1].truncated, turn[-1].system)
+        for turn in history_of(conversation).turns
     ]
 
 
@@ -110,7 +120,9 @@ def history_of(conversation: Conversation) -> History:
         steps: list[Step] = []
         for step in turn.steps():
             rest = step.assistant.removeprefix("".join(each.answer for each in steps))
-            added = Step(step.cell, step.user, rest, step.stopped, step.truncated, step.system)
-            steps.append(added)
+            calls = [call for one in step.rounds for call in one.calls] if not steps else []
+            results = tuple(call.result for call in calls)
+            ending = (step.stopped, step.truncated)
+            steps.append(Step(step.cell, step.user, rest, *ending, step.system, results))
         turns.append(tuple(steps))
     return History(conversation.system, tuple(turns))

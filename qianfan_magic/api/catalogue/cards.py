@@ -67,6 +67,9 @@ class Card:
         Whether the model continues a last message of the assistant (``prefix``).
     effort
         Whether the model accepts ``reasoning_effort``.
+    tools
+        Whether the model can ask for calls of functions; None if no document says so. Without
+        one, models of version 2 are taken to, and those of version 1 not.
     defaults
         Values that the service uses for parameters that a request leaves out, by name.
     label
@@ -95,6 +98,7 @@ class Card:
     search: bool = False
     prefix: bool = False
     effort: bool = False
+    tools: bool | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     label: str = ""
     ends: date | None = None

@@ -78,6 +78,12 @@ class Service:
         """
         return self.card.schema if self.card else self.version == ApiVersion.V2
 
+    @property
+    def can_call(self) -> bool:
+        """Whether the model can ask for calls of functions, see `Card.tools`."""
+        told = self.card.tools if self.card else None
+        return self.version == ApiVersion.V2 if told is None else told
+
     def takes(self, parameter: Parameter, kind: Kind) -> bool:
         """Tell whether requests may carry a parameter, by version and by the model's abilities.
 

@@ -24,7 +24,7 @@ THINKS = ("", "enable_thinking", "thinking", "always")
 #: Fields of a model's table.
 FIELDS = (
     *("endpoint", "model", "kind", "max_characters", "max_tokens"),
-    *("sees", "thinks", "json", "schema", "search", "prefix", "effort", "defaults"),
+    *("sees", "thinks", "json", "schema", "search", "prefix", "effort", "tools", "defaults"),
 )
 
 
@@ -205,7 +205,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_characters": (_is_count, mark("a whole number from 1")),
     "max_tokens": (_is_count, mark("a whole number from 1")),
     **dict.fromkeys(
-        ("sees", "json", "schema", "search", "prefix", "effort"),
+        ("sees", "json", "schema", "search", "prefix", "effort", "tools"),
         (lambda value: isinstance(value, bool), mark("true or false")),
     ),
     "defaults": (_are_defaults, mark("a table of parameters with valid values")),

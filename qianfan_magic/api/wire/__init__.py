@@ -44,6 +44,9 @@ class Wire(Protocol):
     def read_metadata(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Read the flags in a chunk's JSON, by the names of `Reply`'s fields."""
 
+    def read_tool_calls(self, raw: Mapping[str, Any]) -> tuple[list[Any], bool]:
+        """Read the calls of functions in a chunk's JSON, and whether they are all."""
+
     def read_error(self, payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
         """Read the code and message of an error; None if the payload is not an error."""
 
@@ -54,8 +57,8 @@ WIRES: dict[ApiVersion, Wire] = {ApiVersion.V1: v1, ApiVersion.V2: v2}
 
 def reply_builder(version: ApiVersion) -> ReplyBuilder:
     """Return a builder that joins the chunks of an answer of this version."""
-    read_tool_calls = v2.read_tool_calls if version == ApiVersion.V2 else None
-    return ReplyBuilder(WIRES[version].read_metadata, read_tool_calls)
+    wire = WIRES[version]
+    return ReplyBuilder(wire.read_metadata, wire.read_tool_calls)
 
 
 def read_reply(chunks: Iterable[Chunk], version: ApiVersion) -> Reply:

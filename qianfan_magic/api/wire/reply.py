@@ -26,14 +26,13 @@ class ReplyBuilder:
     read_metadata
         Reads the flags of one chunk's JSON, as the version of the API writes them.
     read_tool_calls
-        Reads the calls of functions, and whether they replace those of the chunks before; None
-        for a version that has none.
+        Reads the calls of functions, and whether they replace those of the chunks before.
     """
 
     def __init__(
         self,
         read_metadata: Callable[[Mapping[str, Any]], dict[str, Any]],
-        read_tool_calls: Callable[[Mapping[str, Any]], tuple[list[Any], bool]] | None = None,
+        read_tool_calls: Callable[[Mapping[str, Any]], tuple[list[Any], bool]],
     ) -> None:
         self._read_metadata = read_metadata
         self._read_tool_calls = read_tool_calls
@@ -48,17 +47,17 @@ class ReplyBuilder:
         """Append the next chunk."""
         self._text.append(chunk.text)
         self._reasoning.append(chunk.reasoning)
+        is_repeated = chunk.raw is self._raw  # by the chunk that stands for [DONE]
         self._raw, self._usage = chunk.raw or self._raw, chunk.usage
         metadata = self._read_metadata(chunk.raw)
         if self._metadata.get("is_safe") is False:
             metadata["is_safe"] = False
         self._metadata |= metadata
-        if self._read_tool_calls:
-            calls, is_whole = self._read_tool_calls(chunk.raw)
-            if calls and is_whole:
-                self._tool_calls.replace(calls)
-            elif calls:
-                self._tool_calls.add(calls)
+        calls, is_whole = self._read_tool_calls(chunk.raw)
+        if calls and is_whole:
+            self._tool_calls.replace(calls)
+        elif calls and not is_repeated:
+            self._tool_calls.add(calls)
 
     def build(self) -> Reply:
         """Return the reply of the chunks so far."""

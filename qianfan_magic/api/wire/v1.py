@@ -36,6 +36,7 @@ __all__ = [
     "read_chunk",
     "read_error",
     "read_metadata",
+    "read_tool_calls",
     "read_usage",
 ]
 
@@ -84,9 +85,11 @@ def chat_body(
     messages: Sequence[Message], parameters: Mapping[str, Any], card: Card | None = None
 ) -> dict[str, Any]:
     """Build the body of a chat request without streaming; raise as `body` does."""
+    functions, parameters = _functions(parameters)
     checked = check_messages(messages)
-    check_length(sum(len(message["content"]) for message in checked), card)
-    return {"messages": checked, **check_parameters(parameters, "chat")}
+    contents = (message["content"] or "" for message in checked)
+    check_length(sum(map(len, contents)), card)
+    return {"messages": checked, **check_parameters(parameters, "chat"), **functions}
 
 
 def complete_body(
@@ -96,13 +99,57 @@ def complete_body(
     return {"prompt": check_prompt(prompt, card), **check_parameters(parameters, "completion")}
 
 
-def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+def _functions(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields for functions that the model may call, and the other parameters.
+
+    Version 1 has ``functions`` instead of ``tools``, and cannot demand any call.
+    """
+    others = {k: v for k, v in parameters.items() if k not in {"tools", "tool_choice"}}
+    tools, choice = parameters.get("tools"), parameters.get("tool_choice")
+    if not tools or choice == "none":
+        return {}, others
+    functions = [tool["function"] for tool in tools]
+    if choice == "required":
+        if len(functions) > 1:
+            raise ParameterError(
+                tr("Version 1 of the API cannot demand a call of any of several functions"),
+                hint=tr("Name the function: --tool-choice NAME."),
+            )
+        choice = {"type": "function", "function": {"name": functions[0]["name"]}}
+    named = {"tool_choice": choice} if isinstance(choice, dict) else {}
+    return {"functions": functions, **named}, others
+
+
+def _with_functions(messages: Sequence[Any]) -> list[Any]:
+    """Return messages in which each call and its result are a pair, as version 1 has them.
+
+    Source: ``tests/function_calling.py`` of Baidu's ERNIE-SDK.
+    """
+    converted: list[Any] = []
+    asked: dict[str, dict[str, Any]] = {}
+    for message in messages:
+        if role_of(message) == "assistant" and message.get("tool_calls"):
+            asked = {call["id"]: call["function"] for call in message["tool_calls"]}
+            text = message.get("content") or None
+        elif role_of(message) == "tool" and message.get("tool_call_id") in asked:
+            call = asked.pop(message["tool_call_id"])
+            converted.append({"role": "assistant", "content": text, "function_call": call})
+            result = {"role": "function", "name": call["name"], "content": message["content"]}
+            converted.append(result)
+            text = None
+        else:
+            converted.append(message)
+    return converted
+
+
+def check_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Check messages against the rules of Dolly-12B's document.
 
     Returns
     -------
     list of dict
-        Copies that have only ``role`` and ``content``.
+        Copies that have only ``role`` and ``content``; and for calls of functions and their
+        results ``function_call`` and ``name``.
 
     Raises
     ------
@@ -117,9 +164,10 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
     """
     if begins_answer(check_list(messages)[-1]):
         raise no_prefix(tr("Version 1 of the API"))
-    for number, message in enumerate(messages, 1):
+    converted = _with_functions(messages)
+    for number, message in enumerate(converted, 1):
         expected, role = "user" if number % 2 else "assistant", role_of(message)
-        if role != expected:
+        if role != expected and (role, expected) != ("function", "user"):
             raise ParameterError(
                 tr(
                     "Message {number} has the role {role!r}, but must have {expected!r}",
@@ -140,13 +188,21 @@ def check_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
                     "For pictures use a model of version 2 that sees: %qianfan models lists them."
                 ),
             )
-        check_content(message.get("content"), number)
-    if len(messages) % 2 == 0:
+        if "function_call" not in message:
+            check_content(message.get("content"), number)
+    if len(converted) % 2 == 0:
         raise ParameterError(
-            tr("There are {count} messages, but their number must be odd", count=len(messages)),
+            tr("There are {count} messages, but their number must be odd", count=len(converted)),
             hint=tr("The last message is the user's question."),
         )
-    return [{"role": m["role"], "content": str(m["content"])} for m in messages]
+    return [_known_fields(message) for message in converted]
+
+
+def _known_fields(message: Mapping[str, Any]) -> dict[str, Any]:
+    known = ["role", "content"]
+    known += ["name"] if message["role"] == "function" else []
+    known += ["function_call"] if "function_call" in message else []
+    return {name: message[name] for name in known}
 
 
 def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage:
@@ -223,6 +279,12 @@ def read_metadata(raw: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(raw.get("finish_reason"), str):
         metadata["finish_reason"] = raw["finish_reason"]
     return metadata
+
+
+def read_tool_calls(raw: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    """Read the call of a function in a chunk's JSON; version 1 sends it whole, without an id."""
+    call = raw.get("function_call")
+    return ([{"function": call}] if isinstance(call, Mapping) else []), True
 
 
 def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from qianfan_magic.api.types import SearchResult
 from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import mask_known
+from qianfan_magic.views.rendering.calls import RoundOutput
 from qianfan_magic.views.rendering.citations import plain_citations, sources_html, sources_lines
 from qianfan_magic.views.rendering.formats import body, plain
 from qianfan_magic.views.rendering.highlight import color_variables
@@ -61,6 +62,9 @@ class PlainOutput(Protocol):
         They are who answered, how it ended and how long it is; its pace; and its parameters.
         """
 
+    def call_paces(self) -> list[str]:
+        """List how long each call of a function took; shown, but not saved."""
+
     def below(self, *, pace: bool) -> list[str]:
         """List the lines that a terminal has to write below the text."""
 
@@ -91,6 +95,8 @@ class AnswerOutput:
         The model's reasoning before the answer; shown folded above it.
     sources
         The sources of a web search that the answer cites; listed below it.
+    rounds
+        The calls of functions that the model asked for before; each a folded line above it.
 
     Examples
     --------
@@ -111,6 +117,7 @@ class AnswerOutput:
     sources: tuple[SearchResult, ...] = ()
     parameters: str = ""
     pace: str = ""
+    rounds: tuple[RoundOutput, ...] = ()
 
     @property
     def line(self) -> str:
@@ -134,21 +141,26 @@ class AnswerOutput:
             JupyterLab prefers the HTML, but other tools may render the Markdown unsanitised).
         """
         below = self._below
-        if not (self.text or self.reasoning or below):
+        if not (self.text or self.reasoning or self.rounds or below):
             return {"text/plain": ""}
         text = for_display(self.text)
         marks = [f"[{line}]" for line in below]
         if self.sources:
             marks.insert(0, "\n".join(sources_lines(self.sources)))
         reasoning = for_display(self.reasoning).strip()
-        head = [THINKING, reasoning, ANSWER] if self.reasoning else []
+        head = [THINKING, reasoning] if self.reasoning else []
+        head += [part for one in self.rounds for part in one.plain()]
+        head += [ANSWER] if head and (text or not self.rounds) else []
+        shown = [self._plain(text)] if text or not self.rounds else []
         bundle = {
             "text/html": wrap_answer(self.html()),
-            "text/plain": "\n\n".join([*head, self._plain(text), *marks]),
+            "text/plain": "\n\n".join([*head, *shown, *marks]),
         }
         if self.form == "markdown":
             # Notes may quote a question or an error message of the service.
-            bundle["text/markdown"] = "\n\n".join(map(inert_markdown, [text, *marks]))
+            calls = [call.plain() for one in self.rounds for call in one.calls]
+            parts = [*calls, text, *marks]
+            bundle["text/markdown"] = "\n\n".join(map(inert_markdown, parts))
         return bundle
 
     def html(self) -> str:
@@ -158,7 +170,8 @@ class AnswerOutput:
         reasoning = folded(for_display(self.reasoning).strip()) + "\n" if self.reasoning else ""
         urls = {source.index: source.url for source in self.sources}
         text = body(for_display(self.text), self.form, urls).rstrip()
-        return reasoning + text + self._sources_html() + below
+        rounds = "".join(one.html(self.form) for one in self.rounds)
+        return reasoning + rounds + text + self._sources_html() + below
 
     def _plain(self, text: str) -> str:
         shown = plain(text, self.form)
@@ -176,6 +189,10 @@ class AnswerOutput:
     def lines(self) -> list[tuple[str, str, str]]:
         """Return the last line, as a list of one."""
         return [(escape_invisible(self._head), self.pace, escape_invisible(self.parameters))]
+
+    def call_paces(self) -> list[str]:
+        """List how long each call took."""
+        return [call.pace for one in self.rounds for call in one.calls]
 
     def below(self, *, pace: bool) -> list[str]:
         """List the sources, the notes, and the last line, with the pace if that is wanted."""

@@ -82,6 +82,14 @@ class BlockStream:
         grown = to_live_html(visible, dict(self._definitions), self._sources)
         return Frame("".join(closed), grown)
 
+    def end(self) -> str:
+        """End the text, and return the HTML of the open block as it stays."""
+        html = to_live_html(
+            escape_invisible(self._source), self._definitions, self._sources, ended=True
+        )
+        self._source = self._code = ""
+        return html if html.strip() else ""
+
     def _more_code(self) -> str | None:
         """Return the new code of an open fence; None if the block is not an open fence."""
         before = self._code
@@ -122,3 +130,8 @@ class LetterStream:
         text = text.lstrip("\n")
         self._has_text = bool(text)
         return Frame("", preformatted(escape_invisible(text)))
+
+    def end(self) -> str:
+        """End the text: what follows is shown in an element of its own."""
+        self._has_text = False
+        return ""

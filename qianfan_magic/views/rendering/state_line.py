@@ -10,7 +10,15 @@ from qianfan_magic.language import tr, trn
 from qianfan_magic.masking import mask_known
 from qianfan_magic.views.rendering.invisible import escape_invisible
 
-__all__ = ["AnswerHead", "join_parts", "pace_text", "parameters_text", "tokens_text", "value_text"]
+__all__ = [
+    "AnswerHead",
+    "duration_text",
+    "join_parts",
+    "pace_text",
+    "parameters_text",
+    "tokens_text",
+    "value_text",
+]
 
 #: Milliseconds of a second, from which on seconds are shown.
 SECOND = 1000
@@ -76,11 +84,22 @@ def pace_text(first: float, count: int, seconds: float, sign: str = "") -> str:
     >>> pace_text(1.25, 0, 2.5)
     'first token after 1.2 s'
     """
-    milliseconds = round(first * 1000)
-    after = f"{first:.1f} s" if milliseconds >= SECOND else f"{milliseconds} ms"
+    after = duration_text(first)
     has_rate = count and seconds >= SHORTEST
     rate = tr("{sign}{rate:,.0f} tokens/s", sign=sign, rate=count / seconds) if has_rate else ""
     return join_parts(tr("first token after {after}", after=after), rate)
+
+
+def duration_text(seconds: float) -> str:
+    """Write a short time, in milliseconds or seconds.
+
+    Examples
+    --------
+    >>> duration_text(0.32), duration_text(1.25)
+    ('320 ms', '1.2 s')
+    """
+    milliseconds = round(seconds * 1000)
+    return f"{seconds:.1f} s" if milliseconds >= SECOND else f"{milliseconds} ms"
 
 
 def parameters_text(parameters: Mapping[str, Any]) -> str:

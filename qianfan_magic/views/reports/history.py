@@ -8,6 +8,7 @@ from qianfan_magic.conversation.conversation import Conversation, Fit
 from qianfan_magic.conversation.turn import Turn, short_name
 from qianfan_magic.language import tr
 from qianfan_magic.views.rendering.answer import for_display, line_html, notes_html, wrap_answer
+from qianfan_magic.views.rendering.calls import RoundOutput
 from qianfan_magic.views.rendering.citations import sources_html, sources_lines
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import to_html
@@ -50,8 +51,11 @@ def history_bundle(conversation: Conversation, fit: Fit) -> dict[str, str]:
         html += [_speaker(f"{number}. user", _images(turn))]
         html += [f'<div style="{inline("quote")}">{escape(question)}</div>']
         urls = {source.index: source.url for source in turn.sources}
-        html += [_speaker(f"{number}. assistant", _marks(turn)), to_html(answer, urls)]
-        plain += [f"{user_label}: {question}", f"{assistant_label}: {answer.strip()}"]
+        rounds = [RoundOutput.of(one) for one in turn.rounds]
+        html += [_speaker(f"{number}. assistant", _marks(turn))]
+        html += [one.html("markdown") for one in rounds] + [to_html(answer, urls)]
+        plain += [f"{user_label}: {question}", *(part for one in rounds for part in one.plain())]
+        plain += [f"{assistant_label}: {answer.strip()}"]
         if turn.sources:
             sources = sources_html(turn.sources).rstrip()
             html.append(f'<div style="{inline("line")}">\n{sources}\n</div>')

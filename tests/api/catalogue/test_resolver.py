@@ -71,6 +71,7 @@ def test_cards_of_version_1_are_those_of_the_documents():
             max_characters=characters,
             max_tokens=tokens,
             json=name in {"ERNIE-4.0-8K", "ERNIE-3.5-8K"},
+            tools=name in {"ERNIE-4.0-8K", "ERNIE-3.5-8K"} or None,
         )
         for name, kind, endpoint, characters, tokens in DOCUMENTED
     ]

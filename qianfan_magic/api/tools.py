@@ -156,12 +156,11 @@ def later_choice(choice: Any) -> Any:
 
 def asked_calls(reply: Reply) -> list[ToolCall]:
     """Return the calls that a reply asks for, still without results; each has an id."""
-    return [
-        ToolCall(
-            call["function"]["name"], call["function"]["arguments"], "", call["id"] or f"call_{n}"
-        )
-        for n, call in enumerate(reply.tool_calls, 1)
-    ]
+    calls = []
+    for number, call in enumerate(reply.tool_calls, 1):
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        calls.append(ToolCall(_whole(name), _whole(arguments), "", call["id"] or f"call_{number}"))
+    return calls
 
 
 def make_call(call: ToolCall, tools: Mapping[str, Tool]) -> MadeCall:
@@ -177,7 +176,7 @@ def make_call(call: ToolCall, tools: Mapping[str, Tool]) -> MadeCall:
     try:
         value = tool.function(**tool.read(call.arguments))
         value = _finished(value) if inspect.isawaitable(value) else value
-        text = mask_known(_as_text(value))
+        text = mask_known(_whole(_as_text(value)))
     except Exception as error:  # noqa: BLE001  whatever the function raises, the model is told
         return refused(call, mask(f"{type(error).__name__}: {error}"))
     return MadeCall(replace(call, result=_shortened(text) if text.strip() else "(empty)"), value)
@@ -315,6 +314,11 @@ def rounds_error(rounds: int, hint: str) -> QianfanError:
         tr("The model still asks for calls of functions after {rounds} rounds", rounds=rounds),
         hint=hint,
     )
+
+
+def _whole(text: str) -> str:
+    """Return a text without halves of characters, which no request can carry."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _shortened(text: str) -> str:

@@ -14,8 +14,8 @@ from typing import Literal
 import pandas as pd
 import pytest
 
-from qianfan_magic import ParameterError, QianfanClient, QianfanError
-from qianfan_magic.api.tools import MAX_RESULT, declarations, make_call, read_tools
+from qianfan_magic import ParameterError, QianfanClient, QianfanError, Reply
+from qianfan_magic.api.tools import MAX_RESULT, asked_calls, declarations, make_call, read_tools
 from qianfan_magic.api.types import ToolCall
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.masking import remember
@@ -201,6 +201,16 @@ def test_table_is_told_as_json():
         return frame
 
     assert call(pick, "") == '[{"city":"Xi\'an","people":13000000}]'
+
+
+def test_half_of_a_character_goes_no_further():
+    def half() -> str:
+        return "half \ud83d"
+
+    assert call(half, "") == "half ?"
+    asked = {"id": "", "function": {"name": "add", "arguments": '{"x": "\ud83d"}'}}
+    [read] = asked_calls(Reply(text="", tool_calls=(asked,)))
+    assert (read.arguments, read.id) == ('{"x": "?"}', "call_1")
 
 
 def test_interrupt_cancels_an_async_function():

@@ -43,7 +43,25 @@ city = {"type": "object", "properties": {"name": text, "population": number, "de
 COUNTRY = {
     "type": "object",
     "properties": {"country": text, "cities": {"type": "array", "items": city}, "complete": {}},
-}"""
+}
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+def weather(city: str) -> str:
+    "Look up the weather."
+    raise LookupError(f"no station in {city}")
+
+def cities(near: str) -> pd.DataFrame:
+    "List cities."
+    return pd.DataFrame({"city": [near, "Tianjin"], "people": [21_893_095, 13_866_009]})
+
+def curve(points: int):
+    "Draw a curve."
+    figure, axes = plt.subplots(figsize=(4, 2))
+    axes.plot(range(points))
+    plt.close(figure)
+    return figure"""
 
 ASK = f"{CELL}\n{PUZZLES['english'][0]}"
 COMPARE = ASK.replace("--enable-thinking", "--compare enable_thinking=true,false")
@@ -83,6 +101,11 @@ SHOWN = {
     "schema-compare": (
         "%%qianfan_chat -m ernie-5.1 -n two --schema city --compare seed=1,2\nWhich city is large?",
         "21893095",
+    ),
+    "calls": (
+        """%%qianfan_chat -m ernie-5.1 -n calls --tool weather --tool cities --tool curve
+The weather and the cities near Beijing, and a curve of 9 points, please.""",
+        "The result is",
     ),
     "params": ("%qianfan params enable_thinking=true seed=7", "thinking_budget"),
 }
@@ -151,7 +174,8 @@ Last."""
 #: Where the parts of an answer stand, and the surface of its code.
 MEASURE = """answer => {
   const top = answer.querySelector('p').getBoundingClientRect().y;
-  const places = [...answer.querySelectorAll('p, ul, ol, pre, table, blockquote, h2')].map(part => {
+  const parts = answer.querySelectorAll('p, ul, ol, pre, table, blockquote, h2, details');
+  const places = [...parts].map(part => {
     const { x, y, width, height } = part.getBoundingClientRect();
     return [part.tagName, ...[x, y - top, width, height].map(Math.round)];
   });
@@ -163,10 +187,14 @@ MEASURE = """answer => {
 def test_live_view_and_plain_output_look_the_same(
     lab: Lab, open_notebook: OpenAndRun, hand: HandServer, width: int
 ) -> None:
-    path = lab.write(f"same-{width}.ipynb", hand.setup(), "%%qianfan_chat -m ernie-5.1\nhi")
+    function = 'def add(x: int) -> int:\n    "Add one."\n    return x + 1'
+    cell = "%%qianfan_chat -m ernie-5.1 --tool add\nhi"
+    path = lab.write(f"same-{width}.ipynb", hand.setup() + "\n" + function, cell)
     notebook = open_notebook(path)
     notebook.resize(width, 1500)
     notebook.run_all()
+    hand.say("I add.")
+    hand.call("add", x=1)
     hand.say(PARTS.strip())
     live = notebook.output(1).locator(".qianfan-body")
     live.get_by_text("Last.").wait_for()

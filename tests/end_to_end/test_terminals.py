@@ -64,3 +64,12 @@ def test_comparison_in_a_terminal_has_a_heading_for_each_answer(ipython):
     assert headings == ["temperature=0.2", "temperature=0.7"]
     assert len([line for line in lines if "7th century BC" in line]) == 2
     assert max(map(len, lines)) <= 60
+
+
+def test_terminal_asks_before_a_call(ipython):
+    ipython.type("def add(x: int, y: int) -> int: return x + y")
+    for answer, result in (("y", "→ 7"), ("", "→ Error: the user did not allow this call")):
+        ipython.chat("Add 3 and 4", "-m ernie-5.1 --tool add --confirm")
+        ipython.wait_for("[Call] add(x=3, y=4)")
+        ipython.answer("Make this call? [y/N] ", answer)
+        ipython.wait_for(result)

@@ -46,6 +46,14 @@ class HandServer(ThreadingHTTPServer):
         for text in texts:
             self.deltas.put({"content": text})
 
+    def call(self, name: str, **arguments: Any) -> None:
+        """Ask for the call of a function, in two pieces, and end the reply."""
+        function = {"name": name, "arguments": ""}
+        self.deltas.put({"tool_calls": [{"index": 0, "id": "call", "function": function}]})
+        rest = {"arguments": json.dumps(arguments)}
+        self.deltas.put({"tool_calls": [{"index": 0, "function": rest}]})
+        self.end()
+
     def end(self) -> None:
         """End the answer."""
         self.deltas.put(END)

@@ -40,6 +40,11 @@ class Terminal:
         """Wait until the terminal shows a text."""
         self._process.expect_exact(text)
 
+    def answer(self, question: str, text: str) -> None:
+        """Answer a question of the program."""
+        self._process.expect_exact(question)
+        self._process.sendline(text)
+
     def rest(self) -> str:
         """Wait for the next prompt, and return what the program wrote until then."""
         self._process.expect_exact(f"\nIn [{self._number}]: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ from qianfan_magic.conversation.conversation import Conversation, Fit
 from qianfan_magic.conversation.turn import Turn
 from qianfan_magic.views.plain import TerminalView
 from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.calls import CallOutput, RoundOutput
 from qianfan_magic.views.rendering.formats import body
 from qianfan_magic.views.rendering.markdown import inert_markdown
 from qianfan_magic.views.reports.history import history_bundle
@@ -224,6 +226,35 @@ def test_reasoning_is_harmless():
 
     wrapper = faults_of("x")  # the element that folds it
     assert_none(HOSTILE, lambda text: faults_of(text) != wrapper)
+
+
+def calls_of(text: str) -> RoundOutput:
+    """Return calls in which each text is of the model, or of data that a function read."""
+    rich = {"text/html": f"<table><tr><td>{text}</td></tr></table>", "text/plain": text}
+    return RoundOutput(
+        text,
+        (
+            CallOutput(text, json.dumps({text: text}), "running"),
+            CallOutput(text, text, "failed", text),
+            CallOutput("read", "{}", "done", text, rich),
+            CallOutput("draw", "{}", "done", text, {"image/png": text}),
+        ),
+    )
+
+
+def test_call_is_harmless():
+    def faults_of(text: str) -> list[str]:
+        return faults(AnswerOutput("", rounds=(calls_of(text),)).bundle()["text/html"])
+
+    wrapper = faults_of("x")  # the elements that fold the calls
+    assert_none(HOSTILE, lambda text: faults_of(text) != wrapper)
+
+
+def test_call_shows_no_hidden_character():
+    def find(text: str) -> list[str]:
+        return hidden_in(AnswerOutput("", "markdown", rounds=(calls_of(text),)).bundle())
+
+    assert_none(HOSTILE, find)
 
 
 def test_history_is_harmless():

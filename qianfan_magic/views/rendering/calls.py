@@ -13,7 +13,7 @@ from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import mask_known
 from qianfan_magic.views.rendering.formats import body
 from qianfan_magic.views.rendering.invisible import escape_invisible
-from qianfan_magic.views.rendering.sanitize import is_image, sanitize
+from qianfan_magic.views.rendering.sanitize import is_image
 from qianfan_magic.views.rendering.state_line import duration_text, join_parts
 from qianfan_magic.views.rendering.style import inline
 
@@ -137,7 +137,7 @@ class CallOutput:
             return f'<img src="{picture}" alt="{escape(tr("a picture"))}" style="{style}">'
         table = self.rich.get("text/html", "")
         if table and len(table) <= MAX_TABLE:
-            return sanitize(mask_known(table))
+            return body(_visible(table), "html")
         text = "\u2192 " + (
             _cut(_visible(self.result)) if self.state not in _WORDS else self.outcome
         )

@@ -1,0 +1,70 @@
+"""Calls of functions as they are shown: one folded line, and what it unfolds."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from PIL import Image
+
+from qianfan_magic.masking import remember
+from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.calls import MAX_SHOWN, CallOutput, RoundOutput
+
+
+def picture() -> str:
+    written = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(written, "PNG")
+    return base64.b64encode(written.getvalue()).decode()
+
+
+def test_line_names_the_function_its_arguments_and_the_result():
+    call = CallOutput("weather", '{"city": "Xi\'an", "days": null}', "done", "21", seconds=0.32)
+    line = call.html(pace=True).partition("</summary>")[0]
+    assert "weather(city=&quot;Xi&#x27;an&quot;, days=null)</code> → 21 · 320 ms" in line
+    assert "320 ms" not in call.html()
+
+
+def test_arguments_that_are_no_object_are_shown_as_they_are():
+    for arguments in ("{", "[1]", "7", "[" * 100_000):
+        call = CallOutput("add", arguments, "failed", "Error: no")
+        assert call.head.startswith("add(…="), arguments[:9]
+        assert "Error: no" in call.html(), arguments[:9]
+
+
+def test_long_result_is_cut_where_it_is_shown():
+    call = CallOutput("read", "{}", "done", "word " * MAX_SHOWN)
+    for shown in (call.html(), call.plain()):
+        assert f"({5 * MAX_SHOWN:,} characters in all)" in shown
+        assert len(shown) < 2 * MAX_SHOWN
+
+
+def test_table_and_picture_are_shown_as_such():
+    table = {"text/html": "<table><tr><td>1</td></tr></table>", "text/plain": "   a\n0  1"}
+    shown = CallOutput("read", "{}", "done", "[]", table)
+    assert ("→ a table" in shown.html(), "<td>1</td>" in shown.html()) == (True, True)
+    assert shown.plain() == "[Call] read()\n→    a\n0  1"
+    drawn = CallOutput("draw", "{}", "done", "Figure", {"image/png": picture()})
+    assert 'src="data:image/png;base64,' in drawn.html()
+    not_a_picture = CallOutput("draw", "{}", "done", "Figure", {"image/png": '" onerror="x'})
+    assert "<img" not in not_a_picture.html()
+
+
+def test_answer_has_its_calls_between_the_thoughts_and_the_text():
+    rounds = (RoundOutput("I add.", (CallOutput("add", "{}", "done", "3"),)),)
+    bundle = AnswerOutput("It is 3.", "markdown", reasoning="Sum?", rounds=rounds).bundle()
+    assert bundle["text/plain"] == (
+        "[Thinking]\n\nSum?\n\nI add.\n\n[Call] add()\n→ 3\n\n[Answer]\n\nIt is 3."
+    )
+    places = [bundle["text/html"].index(text) for text in ("Sum?", "I add.", "add()", "It is 3.")]
+    assert places == sorted(places)
+    assert "add()" in bundle["text/markdown"]
+
+
+def test_known_key_is_masked_in_every_part():
+    key = "a-key-of-the-user"
+    remember(key)
+    call = CallOutput(key, f'{{"x": "{key}"}}', "done", key)
+    rich = CallOutput("read", "{}", "done", "", {"text/html": f"<td>{key}</td>", "text/plain": key})
+    shown = AnswerOutput("", rounds=(RoundOutput("", (call, rich)),)).bundle()
+    assert key not in "".join(shown.values())

@@ -95,6 +95,16 @@ BEARER = "bce-v3/ALTAK-0123456789abcdef/0123456789abcdef0123456789abcdef01234567
 TALK = [*user("Tell me of Beijing"), {"role": "assistant", "content": "Big."}, *user("我问了什么?")]
 DOLLY, ERNIE = {"endpoint": "dolly_12b"}, {"model": "ernie-5.1"}
 SAMPLED = {"temperature": 0.25, "top_p": 0.5, "penalty_score": 1.5, "stop": ["zz", "."]}
+NUMBERS = {"type": "object", "properties": {"x": {"type": "number"}, "y": {"type": "number"}}}
+ADD = {"name": "add", "description": "Add.", "parameters": NUMBERS}
+TOOLS = {"tools": [{"type": "function", "function": ADD}]}
+ASKED = {"id": "a", "type": "function", "function": {"name": "add", "arguments": '{"x": 3}'}}
+CALLED = [
+    *user("Add 3 and 4"),
+    {"role": "assistant", "content": "", "tool_calls": [ASKED]},
+    {"role": "tool", "tool_call_id": "a", "content": "7"},
+]
+ERNIE_3 = {"endpoint": "completions"}
 #: Version 1: content, our options, and the SDK's where the wire has other names.
 OLD = {
     "chat": (user("hi"), DOLLY),
@@ -106,6 +116,7 @@ OLD = {
     "code": ("def fibonacci(n):", {"endpoint": "starcoder"}),
     "other code": ("# 排序", {"endpoint": "aquilacode_multi", **SAMPLED}),
     "text": ("Once upon a time", {"endpoint": "stablelm_alpha_7b"}),
+    "call": (user("Add 3 and 4"), ERNIE_3 | TOOLS, ERNIE_3 | {"functions": [ADD]}),
 }
 #: Version 2, likewise.
 NEW = {
@@ -121,6 +132,8 @@ NEW = {
     "always thinking": (user("鸡兔同笼"), {"model": "ernie-5.0-thinking-latest"}),
     "sampled": (user("Who are you?"), ERNIE | SAMPLED | {"seed": 7, "frequency_penalty": 0.5}),
     "cut": (user("Great Wall"), ERNIE | {"max_tokens": 9}),
+    "call": (user("Add 3 and 4"), ERNIE | TOOLS),
+    "result of a call": (CALLED, ERNIE | TOOLS),
     "system": ([{"role": "system", "content": "Be brief."}, *user("hi")], ERNIE),
     "json": (
         user("Rivers as JSON"),

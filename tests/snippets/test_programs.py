@@ -110,6 +110,22 @@ def test_program_sends_the_request_and_gets_the_answer_of_our_client(
     assert elsewhere.connections == []
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_program_prints_the_calls_that_the_model_asks_for(server, run, language):
+    declared = {"name": "haiku", "parameters": {"type": "object", "properties": {}}}
+    tools = {"tools": [{"type": "function", "function": declared}]}
+    one = v1_request(server.base_url, functions=[declared])
+    one = replace(one, url=server.base_url + v1.path("chat", "completions"))
+    two = v2_request(f"{server.base_url}/v2", **tools)
+    for request in (one, two):
+        for stream in ({}, {"stream": True}):
+            asked = replace(request, body=request.body | stream)
+            bearer = {"QIANFAN_API_KEY": server.authenticator.keys.bearer_token}
+            done = run(asked, language, keys_of(server) | bearer)
+            assert (done.status, done.errors) == (0, ""), (request.version, stream)
+            assert "haiku" in done.output, (request.version, stream)
+
+
 def chunk(content):
     """Return an event of version 2 in two pieces, cut within a character as a network may."""
     delta = {"delta": {"content": content}, "text": content, "index": 0}

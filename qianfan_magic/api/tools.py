@@ -210,7 +210,7 @@ def _read_tool(function: Callable[..., Any], name: str) -> Tool:
     }
     config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     model = pydantic.create_model(name, __config__=config, **fields)
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(schema_generator=_schema_generator())
     schema.pop("title", None)
     about = "\n\n".join(filter(None, (documented.short_description, documented.long_description)))
     described = {"name": name, "description": about, "parameters": schema}
@@ -226,6 +226,18 @@ def _read_tool(function: Callable[..., Any], name: str) -> Tool:
         return {named[field]: getattr(given, field) for field in given.model_fields_set}
 
     return Tool(name, {"type": "function", "function": described}, function, read)
+
+
+def _schema_generator() -> Any:
+    """Return a generator of schemas without a title for each argument, which repeats its name."""
+    generator = import_extra("pydantic.json_schema", "tools").GenerateJsonSchema
+
+    class Untitled(generator):  # type: ignore[misc,valid-type]
+        def field_title_should_be_set(self, schema: Any) -> bool:
+            del schema
+            return False
+
+    return Untitled
 
 
 def _arguments(function: Callable[..., Any], name: str) -> dict[str, tuple[Any, Any]]:

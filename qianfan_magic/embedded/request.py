@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.types import Kind
 from qianfan_magic.embedded.images import ReceivedImage
 
-__all__ = ["ServerRequest"]
+__all__ = ["ServerRequest", "ToolResult"]
+
+
+class ToolResult(NamedTuple):
+    """A call that the last answer asked for: its name, its arguments as JSON, and its result."""
+
+    name: str
+    arguments: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +71,7 @@ class ServerRequest:
     thinks: bool = False
     prefix: str = ""
     tools: tuple[dict[str, Any], ...] = ()
-    tool_results: tuple[str, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()
 
     @property
     def prompt(self) -> str:

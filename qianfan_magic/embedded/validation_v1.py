@@ -9,7 +9,7 @@ from qianfan_magic.api.catalogue.cards import Card, package_cards
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.api.wire import v1
 from qianfan_magic.embedded.faults import ServiceError
-from qianfan_magic.embedded.request import ServerRequest
+from qianfan_magic.embedded.request import ServerRequest, ToolResult
 from qianfan_magic.embedded.validation import (
     ErrorCodes,
     check_length,
@@ -127,9 +127,12 @@ def _read_messages(value: Any, *, with_functions: bool) -> dict[str, Any]:
         if role != ("assistant" if number % 2 else "user") and not is_result:
             raise ServiceError(336006, f"the role of message {number} is wrong")
         call = message.get("function_call") if role == "assistant" and with_functions else None
-        if is_result and not messages[number - 1].get("function_call"):
+        if is_result and not isinstance(messages[number - 1].get("function_call"), dict):
             raise ServiceError(336006, f"message {number} is a result without a call")
         empty = call and not message.get("content")
         texts.append("" if empty else read_text(message.get("content"), "content", CODES))
-    results = (texts[-1],) if messages[-1]["role"] == "function" else ()
+    results: tuple[ToolResult, ...] = ()
+    if messages[-1]["role"] == "function":
+        call = messages[-2]["function_call"]
+        results = (ToolResult(str(call.get("name")), str(call.get("arguments")), texts[-1]),)
     return {"messages": tuple(texts), "tool_results": results}

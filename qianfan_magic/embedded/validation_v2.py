@@ -12,7 +12,7 @@ from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.api.wire.v2 import ROLES
 from qianfan_magic.embedded.faults import ServiceError
 from qianfan_magic.embedded.images import ReceivedImage, read_image
-from qianfan_magic.embedded.request import ServerRequest
+from qianfan_magic.embedded.request import ServerRequest, ToolResult
 from qianfan_magic.embedded.validation import (
     ErrorCodes,
     check_length,
@@ -226,14 +226,24 @@ def _read_messages(value: Any, card: Card) -> dict[str, Any]:
     }
 
 
-def _tool_results(messages: list[dict[str, Any]], texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the texts of the messages of tools at the end."""
+def _tool_results(messages: list[dict[str, Any]], texts: tuple[str, ...]) -> tuple[ToolResult, ...]:
+    """Return the results of calls at the end; each follows the message that asked for it."""
     count = 0
     while messages[-1 - count]["role"] == "tool":
         count += 1
         if count == len(messages):
             raise ServiceError(_MESSAGE_CODES.invalid, "a tool message follows a call")
-    return texts[len(texts) - count :]
+    if not count:
+        return ()
+    listed = messages[-1 - count].get("tool_calls") or []
+    calls = {str(call.get("id")): call.get("function") for call in listed if isinstance(call, dict)}
+    results = []
+    for message, text in zip(messages[-count:], texts[len(texts) - count :], strict=True):
+        call = calls.get(message["tool_call_id"])
+        if not isinstance(call, dict):
+            raise ServiceError(_MESSAGE_CODES.invalid, "a tool message follows its call")
+        results.append(ToolResult(str(call.get("name")), str(call.get("arguments")), text))
+    return tuple(results)
 
 
 def _read_prefix(message: dict[str, Any], card: Card) -> bool:

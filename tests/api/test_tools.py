@@ -93,6 +93,7 @@ def test_function_is_described_by_its_signature_and_docstring():
     assert schema["properties"]["days"]["description"] == "How many days."
     assert schema["properties"]["unit"]["enum"] == ["C", "F"]
     assert schema["$defs"]["Place"]["required"] == ["city"]
+    assert "title" not in schema["properties"]["days"]  # it would repeat the name
     assert declarations([add])[0]["function"]["parameters"]["properties"]["y"]["description"] == (
         "The second."
     )

@@ -177,3 +177,32 @@ def test_unsupported_fields_are_ignored():
     }
     body = {"prompt": "hi", "nonsense": 1, "max_output_tokens": {}} | unsupported
     assert parse(STARCODER, body).parameters == {}
+
+
+# --- functions
+
+ERNIE = "/chat/completions"
+CALL = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+RESULT = {"role": "function", "name": "f", "content": "5"}
+ASKED = {"role": "user", "content": "hi"}
+
+
+def test_functions_and_their_results_are_read_where_the_model_has_them():
+    body = {"messages": [ASKED, CALL, RESULT], "functions": [{"name": "f"}]}
+    request = parse(ERNIE, body)
+    assert request.tools == ({"name": "f"},)
+    assert request.tool_results == (("f", "{}", "5"),)
+    assert error_code(DOLLY, body) == 336001  # a call has no content
+
+
+def test_wrong_functions_are_rejected():
+    named = {"type": "function", "function": {"name": "g"}}
+    for changed, code in (
+        ({"functions": {"f": 1}}, 336003),
+        ({"functions": [{}]}, 336003),
+        ({"functions": [{"name": "f"}], "tool_choice": named}, 336003),
+        ({"functions": [{"name": "f"}], "tool_choice": "required"}, 336003),
+        ({"messages": [ASKED, {"role": "assistant", "content": "no"}, RESULT]}, 336006),
+        ({"messages": [RESULT]}, 336006),
+    ):
+        assert error_code(ERNIE, {"messages": [ASKED]} | changed) == code, changed

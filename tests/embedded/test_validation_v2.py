@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 from support.embedded_client import CODER, DEEPSEEK, ERNIE, PLAIN, SEEING, THINKER, user, v2_body
 
+from qianfan_magic.api.catalogue.cards import embedded_cards
 from qianfan_magic.api.catalogue.parameters import PARAMETERS, is_supported
 from qianfan_magic.api.types import ApiVersion, Kind
+from qianfan_magic.embedded.engines import tool_calls
 from qianfan_magic.embedded.faults import ServiceError
 from qianfan_magic.embedded.request import ServerRequest
 from qianfan_magic.embedded.validation_v2 import parse_request
@@ -115,6 +117,30 @@ def test_valid_messages_are_accepted():
         assert request.system == ("Be brief." if name == "system first" else ""), name
 
 
+def test_call_that_failed_is_asked_for_again_as_its_error_suggests():
+    asked = {"id": "1", "function": {"name": "f", "arguments": '{"city": "Pekin", "day": 2}'}}
+    call = {"role": "assistant", "content": "", "tool_calls": [asked]}
+    declared = {"tools": [{"type": "function", "function": {"name": "f"}}]}
+    for text, again in (
+        ("Error: LookupError: did you mean 'Beijing'?", '{"city": "Beijing", "day": 2}'),
+        ("Error: did you mean Pekin?", None),
+        ("Error: no such city", None),
+        ("It asks: did you mean Beijing?", None),
+    ):
+        result = {"role": "tool", "tool_call_id": "1", "content": text}
+        request = parse(v2_body([user("f"), call, result]) | declared)
+        assert tool_calls.calls(request) == ([("f", again)] if again else []), text
+
+
+def test_tools_of_a_model_without_them_are_refused():
+    cards = [card for card in embedded_cards() if card.version == ApiVersion.V2]
+    body = v2_body("hi", cards[0].name) | {
+        "tools": [{"type": "function", "function": {"name": "f"}}]
+    }
+    with pytest.raises(ServiceError, match="does not support tools"):
+        parse_request("chat", json.dumps(body).encode(), 0, cards)
+
+
 INVALID_MESSAGES = {
     "none": None,
     "string": "hi",
@@ -134,6 +160,9 @@ INVALID_MESSAGES = {
     "blank assistant": [user("hi"), {"role": "assistant", "content": ""}, user("hi")],
     "string as tool calls": [user("hi"), CALL | {"tool_calls": "x"}, TOOL],
     "tool without id": [user("hi"), CALL, {"role": "tool", "content": "5"}],
+    "tool with the id of no call": [user("hi"), CALL, TOOL | {"tool_call_id": "2"}],
+    "tool after an answer": [user("hi"), ASSISTANT, TOOL],
+    "call that is no object": [user("hi"), CALL | {"tool_calls": [1, {"id": ["1"]}]}, TOOL],
     "no parts": [user([])],
     "string as part": [user(["hi"])],
     "unknown part": [user([{"type": "audio", "text": "hi"}])],

@@ -43,7 +43,7 @@ def test_table_and_picture_are_shown_as_such():
     table = {"text/html": "<table><tr><td>1</td></tr></table>", "text/plain": "   a\n0  1"}
     shown = CallOutput("read", "{}", "done", "[]", table)
     assert ("→ a table" in shown.html(), "<td>1</td>" in shown.html()) == (True, True)
-    assert shown.plain() == "[Call] read()\n→    a\n0  1"
+    assert shown.plain() == "[Call] read()\n→\n   a\n0  1"
     drawn = CallOutput("draw", "{}", "done", "Figure", {"image/png": picture()})
     assert 'src="data:image/png;base64,' in drawn.html()
     not_a_picture = CallOutput("draw", "{}", "done", "Figure", {"image/png": '" onerror="x'})

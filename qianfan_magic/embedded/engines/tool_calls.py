@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qianfan_magic.embedded.request import ServerRequest
+from qianfan_magic.embedded.request import ServerRequest, ToolResult
 
 __all__ = ["answer", "calls"]
 
+#: What an error of a function suggests.
+_SUGGESTED = re.compile(r"did you mean '?([^'?]+)'?\?", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 #: What may be computed, such as ``12 * (3 + 4)``.
 _EXPRESSION = re.compile(r"[\d(][\d\s.+\-*/()]*[\d)]")
@@ -23,11 +25,13 @@ def calls(request: ServerRequest) -> list[tuple[str, str]]:
 
     A function is called if the question has a word of its name, and so is one that the request
     names. Arguments are taken from the question: numbers, texts in quotes, names, and what looks
-    like an expression.
+    like an expression. A call whose error asks "did you mean …?" is asked for again, with that.
     """
     choice = request.parameters.get("tool_choice", "auto")
-    if choice == "none" or not request.tools or request.tool_results:
+    if choice == "none" or not request.tools:
         return []
+    if request.tool_results:
+        return [mended for result in request.tool_results if (mended := _mended(result))]
     named = choice["function"]["name"] if isinstance(choice, dict) else ""
     words = set(re.findall(r"[a-z]+", request.prompt.lower()))
     wanted = [
@@ -42,7 +46,22 @@ def calls(request: ServerRequest) -> list[tuple[str, str]]:
 
 def answer(request: ServerRequest) -> str:
     """Return the answer to the results of calls."""
-    return f"The result is {', and '.join(request.tool_results)}."
+    return f"The result is {', and '.join(result.text for result in request.tool_results)}."
+
+
+def _mended(result: ToolResult) -> tuple[str, str] | None:
+    """Return a call with what its error asks for; None if it asks for nothing new."""
+    suggested = _SUGGESTED.search(result.text) if result.text.startswith("Error") else None
+    try:
+        arguments = json.loads(result.arguments)
+    except ValueError:
+        return None
+    if suggested is None or not isinstance(arguments, dict) or suggested[1] in arguments.values():
+        return None
+    first = next((name for name, value in arguments.items() if isinstance(value, str)), None)
+    if first is None:
+        return None
+    return result.name, json.dumps(arguments | {first: suggested[1]}, ensure_ascii=False)
 
 
 def _arguments(tool: Mapping[str, Any], question: str) -> str:

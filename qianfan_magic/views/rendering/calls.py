@@ -119,8 +119,9 @@ class CallOutput:
         """Make the plain text: the call, and below it its result."""
         if self.state in _WORDS:
             return f"{CALL} {self.head}\n\u2192 {self.outcome}"
-        shown = self.rich.get("text/plain", self.result)
-        return f"{CALL} {self.head}\n\u2192 {_cut(_visible(shown))}"
+        shown = _cut(_visible(self.rich.get("text/plain", self.result)))
+        gap = "\n" if "\n" in shown else " "  # the columns of a table stay in line
+        return f"{CALL} {self.head}\n\u2192{gap}{shown}"
 
     def _pairs(self) -> Sequence[tuple[str, Any]]:
         """Return the arguments by their names; as one text if they are no JSON object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from IPython.core.completer import (
 )
 
 from qianfan_magic.api.catalogue.cards import package_cards
+from qianfan_magic.api.tools import CHOICES
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.magics.arguments import COMPARED
 from qianfan_magic.magics.context import MagicContext
@@ -80,9 +82,21 @@ def _values(context: MagicContext, flag: str) -> Iterable[str] | None:
         ("-e", "--endpoint"): lambda: session.used_services[::-1],
         ("-m", "--model"): lambda: _models(context),
         ("--format",): lambda: FORMATS,
+        ("--tool",): lambda: _functions(context),
+        ("--tool-choice",): lambda: [*CHOICES, *_functions(context)],
         ("--compare",): lambda: [f"{name}=" for name in COMPARED],
     }
     return next((offer() for flags, offer in values.items() if flag in flags), None)
+
+
+def _functions(context: MagicContext) -> list[str]:
+    """List the functions that the notebook has defined."""
+    shell = context.shell
+    return [
+        name
+        for name, value in shell.user_ns.items()
+        if inspect.isfunction(value) and name not in shell.user_ns_hidden
+    ]
 
 
 def _models(context: MagicContext) -> list[str]:

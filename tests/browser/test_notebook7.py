@@ -54,3 +54,10 @@ def test_slider_moves_and_the_next_request_carries_it(notebook: OpenNotebook) ->
     answer = notebook.run_code("%%qianfan_chat\nWhat did you receive?")
     expect(answer).to_contain_text("temperature=0.3")
     notebook.screenshot("notebook7")
+
+
+def test_click_allows_a_call_while_its_cell_is_running(notebook: OpenNotebook) -> None:
+    notebook.run_code("def add(x: int, y: int) -> int: return x + y")
+    answer = notebook.run_code("%%qianfan_chat -m ernie-5.1 -n calls --tool add --confirm\nAdd 3 4")
+    notebook.page.get_by_role("button", name="Make this call").click()
+    expect(answer).to_contain_text("The result is 7.")

@@ -228,6 +228,11 @@ def test_flags_that_make_no_sense_are_errors(tools):
         assert_fails_cleanly(tools, f"{CHAT} {flags}\nhi", words, ParameterError)
 
 
+def test_tab_offers_the_functions_of_the_notebook(tools):
+    assert tools.complete("%%qianfan_chat --tool ") == ["add", "weather", "fail", "later", "leave"]
+    assert "required" in tools.complete("%%qianfan_chat --tool-choice r")
+
+
 # --- looking at it
 
 

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Self, TypedDict, Unpack
+from functools import lru_cache, partial
+from pathlib import Path
+from threading import Event
+from typing import Any, NamedTuple, Self, TypedDict, Unpack
 
-from qianfan_magic.api.catalogue.cards import ended_hint
+from qianfan_magic.api.batch.limiter import limiter_of
+from qianfan_magic.api.batch.parallel import in_order, in_order_async
+from qianfan_magic.api.catalogue.cards import Card, ended_hint
 from qianfan_magic.api.catalogue.parameters import SENDING
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service
+from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.config.credentials import Credentials, one_way
 from qianfan_magic.api.config.settings import Settings, load_settings, read_variable
 from qianfan_magic.api.http.call import Call
@@ -33,13 +50,17 @@ from qianfan_magic.api.tools import (
 )
 from qianfan_magic.api.types import Chunk, Kind, Message, Reply, ToolRound
 from qianfan_magic.api.wire import WIRES, reply_builder
-from qianfan_magic.errors import ParameterError, QianfanError, short_interrupt
+from qianfan_magic.errors import ParameterError, QianfanError, RateLimitError, short_interrupt
 from qianfan_magic.language import tr
 
-__all__ = ["QianfanClient", "exposed_message"]
+__all__ = ["AHEAD", "MAP_WORKERS", "PacedReply", "QianfanClient", "exposed_message"]
 
 #: Number of requests that `QianfanClient.map` sends at the same time by default.
-MAP_WORKERS = 4
+MAP_WORKERS = 16
+#: How many times as many prompts it reads before the replies are taken.
+AHEAD = 4
+#: How many times one of many requests may be refused for the limits of the service.
+MOST_REFUSALS = 20
 #: Options that are not part of a request's body.
 _NOT_IN_BODY = {"endpoint", "model", "schema", *(parameter.name for parameter in SENDING)}
 
@@ -54,6 +75,13 @@ class CredentialArguments(TypedDict, total=False):
     secret_key: str
     bearer_token: str
     base_url: str
+
+
+class PacedReply(NamedTuple):
+    """The reply to one of many requests, or its error; and the seconds that it took."""
+
+    reply: Reply | QianfanError
+    seconds: float = 0.0
 
 
 class QianfanClient:
@@ -103,6 +131,10 @@ class QianfanClient:
 
     def __repr__(self) -> str:
         return f"QianfanClient({self.settings.base_url!r}, {self.settings.credentials!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An executor with other processes sends the client to each of them, once a request.
+        return _client_of, (self.settings, self.catalogue.others)
 
     def __enter__(self) -> Self:
         return self
@@ -213,39 +245,106 @@ class QianfanClient:
         prompts: Iterable[str | Sequence[Message]],
         *,
         executor: Executor | None = None,
+        workers: int = MAP_WORKERS,
         **options: Any,
     ) -> Iterator[Reply | QianfanError]:
-        """Send many requests at the same time.
+        """Send many requests at the same time, within the limits of the service.
 
         Parameters
         ----------
         prompts
-            A text is completed, a list of messages is sent as a chat.
+            A text is completed, a list of messages is sent as a chat. It may have no end: it is
+            read at most `AHEAD` times `workers` items before the reply that is taken.
         executor
-            Runs the requests in threads; by default four of them.
+            Runs the requests; by default threads. It may have other processes, to which the client
+            is sent, with its keys.
+        workers
+            How many requests are under way at the same time, from 1; the limits of the service
+            may allow fewer.
         **options
             For every request, as in `chat` or `complete`.
 
         Yields
         ------
         Reply or QianfanError
-            In the order of the prompts; a failed request does not affect the others.
+            In the order of the prompts; a failed request does not affect the others. A request
+            that the service refuses for its limits is sent again.
         """
-        if isinstance(prompts, str):
-            raise ParameterError(
-                tr("prompts is a str, but must be a list"), hint=tr("Give a list of texts.")
-            )
-        pool = executor or ThreadPoolExecutor(MAP_WORKERS)
-        futures: list[Future[Reply | QianfanError]] = []
+        _check_prompts(prompts, workers)
+        send = partial(self.paced_reply, options=options)
+        with _threads(executor, workers) as pool:
+            for paced in in_order(pool, send, prompts, AHEAD * workers):
+                yield paced.reply
+
+    async def amap(
+        self,
+        prompts: Iterable[str | Sequence[Message]] | AsyncIterable[str | Sequence[Message]],
+        *,
+        workers: int = MAP_WORKERS,
+        **options: Any,
+    ) -> AsyncIterator[Reply | QianfanError]:
+        """Send many requests as `map` does, without blocking the event loop.
+
+        The prompts may be an asynchronous iterator, too.
+        """
+        _check_prompts(prompts, workers)
+        send = partial(self.paced_reply, options=options)
+        with _threads(None, workers) as pool:
+            async with aclosing(in_order_async(pool, send, prompts, AHEAD * workers)) as replies:
+                async for paced in replies:
+                    yield paced.reply
+
+    def paced_reply(
+        self,
+        prompt: str | Sequence[Message],
+        options: Mapping[str, Any],
+        service: Service | None = None,
+        stopped: Event | None = None,
+    ) -> PacedReply:
+        """Send one of many requests when the limits of the service allow it.
+
+        Parameters
+        ----------
+        prompt
+            A text is completed, a list of messages is sent as a chat.
+        options
+            As in `chat` or `complete`.
+        service
+            Where the request goes, if that is known already; by default the options decide.
+        stopped
+            Once it is set, a request that waits is not sent any more, and is an error.
+        """
+        kind: Kind = "completion" if isinstance(prompt, str) else "chat"
+        stopped = stopped or Event()
         try:
-            futures += [pool.submit(self._reply_or_error, prompt, options) for prompt in prompts]
-            for future in futures:
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-            if executor is None:
-                pool.shutdown(wait=False)
+            service = service or self.service(kind, options)
+            account = self._connection.account(self.settings.url(service.version), service.name)
+            limiter = limiter_of(self._connection.cache_folder, account)
+            tokens = estimate_tokens(json.dumps(prompt, default=str))
+            for _ in range(MOST_REFUSALS):
+                call = self.start(kind, prompt, options, service=service, stream=False)
+                call.is_paced = True
+                if stopped.wait(limiter.reserve(tokens)):
+                    break
+                begun = time.monotonic()
+                try:
+                    reply = self._read(call, options)
+                except RateLimitError as error:
+                    limiter.refused(error.retry_after)
+                    refusal = error
+                else:
+                    limiter.learn(call.exchange.headers)
+                    return PacedReply(reply, time.monotonic() - begun)
+            else:
+                return PacedReply(refusal)
+        except QianfanError as error:
+            return PacedReply(error)
+        return PacedReply(QianfanError(tr("The request was not sent: the cell was stopped")))
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """The folder of tokens and answers; None where the settings disable the cache."""
+        return self._connection.cache_folder
 
     def models(self, *, fresh: bool = False) -> list[str]:
         """List the models that version 2 of the API offers for these credentials.
@@ -386,8 +485,10 @@ class QianfanClient:
         return self._connection.describe(request)
 
     def _reply(self, kind: Kind, content: Any, options: Mapping[str, Any]) -> Reply:
+        return self._read(self.start(kind, content, options, stream=False), options)
+
+    def _read(self, call: Call, options: Mapping[str, Any]) -> Reply:
         schema = _schema(options)
-        call = self.start(kind, content, options, stream=False)
         builder = reply_builder(call.exchange.request.version)
         with closing(call.chunks()) as chunks:
             for chunk in chunks:
@@ -395,14 +496,6 @@ class QianfanClient:
         reply = builder.build()
         # A reply that asks for calls of functions is no answer yet.
         return reply if schema is None or reply.tool_calls else check_reply(reply, schema)
-
-    def _reply_or_error(
-        self, prompt: str | Sequence[Message], options: dict[str, Any]
-    ) -> Reply | QianfanError:
-        try:
-            return self._reply("completion" if isinstance(prompt, str) else "chat", prompt, options)
-        except QianfanError as error:
-            return error
 
 
 #: Addresses that `_warn_of_exposed_keys` has named in this process.
@@ -435,6 +528,37 @@ def _no_calls(name: str, catalogue: Catalogue) -> ParameterError:
             able=", ".join(able),
         ),
     )
+
+
+@lru_cache(maxsize=8)
+def _client_of(settings: Settings, others: tuple[Card, ...]) -> QianfanClient:
+    """Return the client of another process here; there is one, with its connections and tokens."""
+    return QianfanClient(settings, catalogue=Catalogue(others))
+
+
+def _check_prompts(prompts: object, workers: int) -> None:
+    if isinstance(prompts, str):
+        raise ParameterError(
+            tr("prompts is a str, but must be a list"), hint=tr("Give a list of texts.")
+        )
+    if workers < 1:
+        raise ParameterError(
+            tr("workers is {workers}, but must be at least 1", workers=workers),
+            hint=tr("It is the number of requests at the same time."),
+        )
+
+
+@contextmanager
+def _threads(executor: Executor | None, workers: int) -> Iterator[Executor]:
+    """Return the given executor, or threads that end with the ``with`` block."""
+    if executor is not None:
+        yield executor
+        return
+    pool = ThreadPoolExecutor(workers, "qianfan-map")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _schema(options: Mapping[str, Any]) -> Schema | None:

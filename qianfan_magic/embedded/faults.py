@@ -21,7 +21,7 @@ class Fault:
     error_msg : str
         The error's message.
     status : int
-        HTTP status code. Default: 200.
+        HTTP status code. Default: 200. 0 sends nothing at all before the `end`.
     headers : mapping
         HTTP headers to add to the response.
     body : bytes or None

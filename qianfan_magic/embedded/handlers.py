@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 import struct
 from abc import abstractmethod
@@ -77,6 +78,9 @@ class BaseHandler(RequestHandler):
 
     async def inject_fault(self, fault: Fault) -> None:
         """Write what a fault specifies instead of the rest of the response."""
+        if not fault.status:
+            await self._end_connection(fault.end)
+            return
         if not self._headers_written:
             self.set_status(fault.status)
             for name, value in fault.headers.items():
@@ -124,11 +128,14 @@ class ServiceHandler(BaseHandler):
         Text that ends a stream.
     internal_error
         The code of an error of the service itself.
+    too_many_requests
+        The error for requests beyond the quota.
     """
 
     version: ClassVar[ApiVersion]
     end: ClassVar[str] = ""
     internal_error: ClassVar[int | str]
+    too_many_requests: ClassVar[ServiceError]
 
     @abstractmethod
     def authenticate(self) -> None:
@@ -167,6 +174,13 @@ class ServiceHandler(BaseHandler):
         except ServiceError as error:
             self.write_service_error(error)
             return
+        early = self.state.rate_limits.seconds_over()
+        if early:
+            self.set_header("Retry-After", str(math.ceil(early)))
+            self.write_service_error(self.too_many_requests)
+            return
+        if self.state.delay:
+            await asyncio.sleep(self.state.delay)
         if self.state.generate:
             await self._generate(request, self.state.generate)
             return

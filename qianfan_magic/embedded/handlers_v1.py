@@ -42,6 +42,7 @@ class V1ServiceHandler(ServiceHandler):
 
     version = ApiVersion.V1
     internal_error = 336000
+    too_many_requests = ServiceError(336501, "Rate limit reached for RPM", 429)
 
     async def get(self, folder: str, endpoint: str) -> None:
         """Reject every method but POST."""

@@ -115,6 +115,7 @@ class V2ServiceHandler(V2Handler, ServiceHandler):
     version = ApiVersion.V2
     end = "data: [DONE]\n\n"
     internal_error = "internal_error"
+    too_many_requests = ServiceError("rpm_rate_limit_exceeded", "Rate limit reached for RPM", 429)
 
     def initialize(self, kind: Kind, **shared: Any) -> None:  # type: ignore[override]
         """Store the kind of service that the path stands for."""

@@ -155,6 +155,27 @@ class EmbeddedServer:
         self._state.pace = seconds
 
     @property
+    def delay(self) -> float:
+        """Seconds before an answer begins; can be set while the server runs."""
+        return self._state.delay
+
+    @delay.setter
+    def delay(self, seconds: float) -> None:
+        self._state.delay = seconds
+
+    @property
+    def quota(self) -> int | None:
+        """How many requests a minute are answered, spread evenly; others get status 429.
+
+        None, the default, answers all. It can be set while the server runs.
+        """
+        return self._state.rate_limits.quota
+
+    @quota.setter
+    def quota(self, requests: int | None) -> None:
+        self._state.rate_limits.quota = requests
+
+    @property
     def faults(self) -> deque[Fault]:
         """Faults that have not been injected yet, in order; can be changed in place."""
         return self._state.faults

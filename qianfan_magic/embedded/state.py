@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.types import ApiVersion
@@ -52,17 +53,22 @@ class ReceivedRequest:
 
 @dataclass(slots=True)
 class RateLimits:
-    """Counts requests and tokens for the rate limit headers; no request is refused.
+    """Counts requests and tokens for the rate limit headers, and refuses requests beyond a quota.
 
     Attributes
     ----------
+    quota
+        How many requests a minute are answered, spread evenly: at most the share of one second at
+        once. None answers all, whatever the headers say.
     clock
         A monotonic clock, in seconds.
     """
 
+    quota: int | None = None
     clock: Callable[[], float] = time.monotonic
     _started_at: float = 0.0
     _used: dict[str, int] = field(default_factory=dict)
+    _next_at: float = -inf  # when the next request is due if they come evenly
 
     def count(
         self, prompt_tokens: int, completion_tokens: int, version: ApiVersion
@@ -79,14 +85,30 @@ class RateLimits:
             self._started_at, self._used = self.clock(), dict.fromkeys(LIMITS, 0)
         for name, used in zip(LIMITS, (1, prompt_tokens, completion_tokens), strict=True):
             self._used[name] += used
-        limits, remaining = dict(LIMITS), self._remaining()
+        limits, remaining = self._limits, self._remaining()
         if version == ApiVersion.V1:
             limits, remaining = _with_token_sum(limits), _with_token_sum(remaining)
         headers = {f"X-Ratelimit-Limit-{name}": str(n) for name, n in limits.items()}
         return headers | {f"X-Ratelimit-Remaining-{name}": str(n) for name, n in remaining.items()}
 
+    def seconds_over(self) -> float:
+        """Count a request against the quota; return the seconds that it came too early, or 0."""
+        if self.quota is None:
+            return 0.0
+        now, apart = self.clock(), PERIOD / self.quota
+        at_once = max(1.0, self.quota / PERIOD)
+        allowed_at = max(self._next_at, now - at_once * apart + apart)
+        if allowed_at > now + 1e-9:
+            return allowed_at - now
+        self._next_at = allowed_at + apart
+        return 0.0
+
+    @property
+    def _limits(self) -> dict[str, int]:
+        return LIMITS | ({"Requests": self.quota} if self.quota else {})
+
     def _remaining(self) -> dict[str, int]:
-        return {name: max(limit - self._used[name], 0) for name, limit in LIMITS.items()}
+        return {name: max(limit - self._used[name], 0) for name, limit in self._limits.items()}
 
 
 def _with_token_sum(counts: dict[str, int]) -> dict[str, int]:
@@ -113,6 +135,8 @@ class ServerState:
         Seed of the answers, for requests that bring none.
     pace
         Seconds between two chunks of a stream.
+    delay
+        Seconds before an answer begins.
     authenticator
         Issues and checks credentials.
     rate_limits
@@ -129,6 +153,7 @@ class ServerState:
     cards: tuple[Card, ...] = ()
     seed: int = 0
     pace: float = 0.0
+    delay: float = 0.0
     authenticator: Authenticator = field(default_factory=Authenticator)
     rate_limits: RateLimits = field(default_factory=RateLimits)
     faults: deque[Fault] = field(default_factory=deque)

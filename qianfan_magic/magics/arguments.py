@@ -21,7 +21,17 @@ from qianfan_magic.magics.parse_errors import closing_quote_error, parse_error
 from qianfan_magic.session.cell_options import FORMATS, CellOptions
 from qianfan_magic.suggest import did_you_mean
 
-__all__ = ["CHAT", "COMPARED", "EVERYDAY", "check_name", "flags", "parse"]
+__all__ = [
+    "CHAT",
+    "COMPARED",
+    "EVERYDAY",
+    "SERVICE",
+    "check_name",
+    "flag_of",
+    "flags",
+    "options_of",
+    "parse",
+]
 
 #: Largest number of columns of a comparison; each has a connection of its own.
 MAX_COLUMNS = 6
@@ -48,7 +58,7 @@ COMPARED: dict[str, Parameter | None] = {
 }
 
 
-def _flag(parameter: Parameter) -> Any:
+def flag_of(parameter: Parameter) -> Any:
     """Make the decorator that adds a parameter's flags."""
     action: dict[str, Any] = {"action": "append"} if parameter.type is list else {}
     if parameter.type is bool:
@@ -59,7 +69,7 @@ def _flag(parameter: Parameter) -> Any:
 
 
 #: Flags that name the service.
-_SERVICE = (
+SERVICE = (
     argument("-e", "--endpoint", help=tr("version 1: the last part of the service's address")),
     argument(
         "-m", "--model", help=tr("a model, see %%qianfan models; with -e, only its limits apply")
@@ -67,7 +77,7 @@ _SERVICE = (
 )
 #: Flags for how a request is sent and its answer shown.
 _SHOWING = (
-    *(_flag(parameter) for parameter in SENDING),
+    *(flag_of(parameter) for parameter in SENDING),
     argument("--no-stream", action="store_true", help=tr("wait for the whole answer")),
     argument("-o", "--output", help=tr("also store the Reply in this variable")),
     argument("--into", help=tr("show the answer in this variable's ipywidgets.Output")),
@@ -156,12 +166,12 @@ def flags(name: str, kind: Kind, *more: Any) -> Callable[[Any], Any]:
     *more
         Further flags, made by `argument`.
     """
-    parameters = [_flag(parameter) for parameter in FLAGGED if kind in parameter.kinds]
+    parameters = [flag_of(parameter) for parameter in FLAGGED if kind in parameter.kinds]
 
     def decorate(magic: Any) -> Any:
         # IPython puts one % before the name; a cell magic has two. Its decorators build the
         # parser from the bottom up, so the last flag is added first.
-        common = (*_SERVICE, *parameters, *_SHOWING)
+        common = (*SERVICE, *parameters, *_SHOWING)
         for decorator in reversed((magic_arguments(f"%{name}"), *common, *more)):
             magic = decorator(magic)
         return magic
@@ -214,7 +224,7 @@ def parse(magic: Any, line: str) -> CellOptions | None:
     prefix = _prefix(parsed)
     _check_tools(parsed)
     return CellOptions(
-        request=_options(parsed),
+        request=options_of(parsed),
         compare=_variants(parsed),
         stream=not parsed.no_stream,
         output=check_name(parsed.output),
@@ -294,7 +304,7 @@ def _prefix(parsed: argparse.Namespace) -> str | None:
     return check_text(with_escapes(prefix), "--prefix")
 
 
-def _options(parsed: argparse.Namespace) -> dict[str, Any]:
+def options_of(parsed: argparse.Namespace) -> dict[str, Any]:
     """Return the client's options that the line gives, checked."""
     options = {name: getattr(parsed, name) for name in ("endpoint", "model")}
     for parameter in (*FLAGGED, *SENDING):

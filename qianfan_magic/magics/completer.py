@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["make_matcher"]
 
 #: A line of one of our magics, up to the cursor.
-_LINE = re.compile(r"^\s*%{1,2}(?P<name>qianfan_chat|qianfan_complete|qianfan)\s+(?P<rest>.*)$")
+_LINE = re.compile(r"^\s*%{1,2}(?P<name>qianfan(?:_chat|_complete|_map)?)\s+(?P<rest>.*)$")
 
 
 def make_matcher(

@@ -12,6 +12,7 @@ from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.magics.conversation_commands import ConversationCommands
 from qianfan_magic.magics.help import parser_help
 from qianfan_magic.magics.inspect_commands import InspectCommands
+from qianfan_magic.magics.map_command import JobsCommand
 from qianfan_magic.magics.params_command import SliderPanel
 from qianfan_magic.magics.parse_errors import closing_quote_error, parse_error
 from qianfan_magic.magics.service_commands import ServiceCommands
@@ -56,6 +57,7 @@ class LineMagic:
             panel.command,
             *conversations.commands,
             *inspect.commands,
+            JobsCommand(context).command,
             services.doctor,
             Command("help", tr("show this list"), lambda _: publish(self._help())),
         ]

@@ -21,6 +21,7 @@ from qianfan_magic.magics.config import MODELS_SETTING, MagicsConfig
 from qianfan_magic.magics.context import MagicContext
 from qianfan_magic.magics.help import parser_help
 from qianfan_magic.magics.line_magic import LineMagic
+from qianfan_magic.magics.map_command import MAP_EVERYDAY, map_flags, parse_map, run_map
 from qianfan_magic.magics.params_command import SliderPanel
 from qianfan_magic.session.session import Session
 from qianfan_magic.views.publish import publish, show, show_verbatim
@@ -72,6 +73,19 @@ class QianfanMagics(Magics, MagicsConfig):
         """Send the cell's text as the next message of a conversation."""
         with self._preserving_record() as run:
             self._run("chat", self._parse("qianfan_chat", line), cell, run)
+
+    @no_var_expand
+    @map_flags()
+    @cell_magic
+    @short_interrupt()
+    def qianfan_map(self, line: str, cell: str) -> None:
+        """Ask the cell's template for each row of a table."""
+        with self._preserving_record():
+            options = parse_map(self.qianfan_map, line)
+            if options is None:
+                publish(parser_help(self.qianfan_map.parser, "%%qianfan_map", MAP_EVERYDAY))
+            else:
+                run_map(self.context, options, cell)
 
     # IPython expands {name} and $name in its line, so that %qianfan params temperature={t} works.
     @line_magic
@@ -128,7 +142,7 @@ class QianfanMagics(Magics, MagicsConfig):
                 show("\n".join(notes), conversations.record(run=run))
 
 
-_CELL_MAGICS = ("qianfan_chat", "qianfan_complete")
+_CELL_MAGICS = ("qianfan_chat", "qianfan_complete", "qianfan_map")
 
 
 def add_empty_body(lines: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from qianfan_magic.session.shown_answers import ShownAnswers
 from qianfan_magic.views.publish import show
 
 if TYPE_CHECKING:
+    from qianfan_magic.api.batch.answers import AnswerStore
     from qianfan_magic.api.client import QianfanClient
     from qianfan_magic.embedded.server import EmbeddedServer
     from qianfan_magic.session.last_answer import LastAnswer
@@ -69,6 +70,7 @@ class Session:
     answer_stats: list[AnswerStats] = field(default_factory=list)
     server: EmbeddedServer | None = None
     _client: QianfanClient | None = None
+    _answers: AnswerStore | None = None
     _catalogue: Catalogue | None = None
     _extra_cards: list[Card] = field(default_factory=list)
 
@@ -110,6 +112,18 @@ class Session:
         if name in self.used_services:
             self.used_services.remove(name)
         self.used_services.append(name)
+
+    def answer_store(self, client: QianfanClient) -> AnswerStore:
+        """Return the answers of ``%%qianfan_map``; in memory where the settings disable the cache.
+
+        It stays open: requests that are under way when a cell is stopped still store theirs.
+        """
+        from qianfan_magic.api.batch.answers import AnswerStore
+
+        folder = client.cache_folder
+        if self._answers is None or self._answers.folder != folder:
+            self._answers = AnswerStore(folder)
+        return self._answers
 
     def start_demo(self, engine: str, seed: int, pace: float) -> None:
         """Start the embedded server and use it from now on, whatever the settings say.

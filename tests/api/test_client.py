@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import itertools
 import json
 import multiprocessing
 import socket
 import threading
 import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import product
@@ -23,12 +26,14 @@ from qianfan_magic import (
     QianfanClient,
     QianfanError,
     RateLimitError,
+    Reply,
     SettingsError,
     StreamError,
     TransportError,
 )
 from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.resolver import Catalogue
+from qianfan_magic.api.client import AHEAD
 from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.types import ApiVersion
@@ -595,6 +600,45 @@ def test_map_yields_replies_in_order(raw_server, make_client):
 
     raw_server.script += [answer] * 3
     assert [reply.text for reply in make_client().map(["1", "2", "3"])] == ["1", "2", "3"]
+
+
+def test_prompts_of_map_may_have_no_end_and_wait_for_the_limits():
+    with EmbeddedServer() as server, QianfanClient(server.settings()) as client:
+        server.quota = 1_200  # 20 a second, and 20 at once
+        prompts = (f"# {number}" for number in itertools.count())
+        replies = list(itertools.islice(client.map(prompts, workers=4), 40))
+        assert [type(reply) for reply in replies] == [Reply] * 40
+        assert len(server.seen) <= 40 + 4 * AHEAD
+
+
+def test_map_sends_the_client_to_other_processes(tmp_path):
+    with EmbeddedServer() as server:
+        settings = server.settings(disable_cache=False, cache_dir=tmp_path)
+        with (
+            QianfanClient(settings) as client,
+            ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool,
+        ):
+            replies = list(client.map([f"# {n}" for n in range(6)], executor=pool))
+        assert [type(reply) for reply in replies] == [Reply] * 6
+
+
+def test_amap_yields_what_map_does():
+    async def ask(client: QianfanClient) -> list[str]:
+        return [reply.text async for reply in client.amap(["# 1", "# 2"], workers=2)]
+
+    with EmbeddedServer() as server, QianfanClient(server.settings()) as client:
+        with ThreadPoolExecutor(1) as thread:  # another test may have left a loop running here
+            texts = thread.submit(lambda: asyncio.run(ask(client))).result()
+        assert texts == [reply.text for reply in client.map(["# 1", "# 2"])]
+
+
+def test_map_refuses_what_makes_no_sense(make_client):
+    for prompts, options, words in (
+        ("one text", {}, "prompts is a str"),
+        (["hi"], {"workers": 0}, "workers is 0"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            list(make_client().map(prompts, **options))
 
 
 def test_map_yields_an_error_in_its_place(raw_server, make_client):

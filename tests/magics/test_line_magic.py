@@ -21,7 +21,7 @@ from qianfan_magic.magics.magics import QianfanMagics
 
 SUBCOMMANDS = [
     *("status", "demo", "params", "history", "undo", "reset", "keep"),
-    *("save", "load", "restore", "models", "request", "usage", "doctor", "help"),
+    *("save", "load", "restore", "models", "request", "usage", "jobs", "doctor", "help"),
 ]
 
 
@@ -138,9 +138,8 @@ def test_interrupted_subcommand_ends_in_one_line(notebook):
     """Its traceback would show the variables of urllib3, and the keys among them."""
     notebook.run("%xmode Verbose")
     for line in ("%qianfan models --fresh", "%qianfan doctor"):
-        # With the type of HTML, the doctor would not wait for the rest of the response.
-        json = {"Content-Type": "application/json"}
-        notebook.server.fail(Fault(end="silence", path="/v2/models", headers=json))
+        # The doctor waits for the headers alone.
+        notebook.server.fail(Fault(status=0, end="silence", path="/v2/models"))
         before = len(notebook.server.seen)
 
         def is_asked(before: int = before) -> bool:

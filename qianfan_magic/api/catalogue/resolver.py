@@ -106,7 +106,8 @@ class Catalogue:
     Parameters
     ----------
     others
-        Each replaces all cards of the same name; a later one replaces an earlier one.
+        Each replaces all cards of the same name; a later one replaces an earlier one. It is an
+        attribute, too.
 
     Examples
     --------
@@ -115,7 +116,8 @@ class Catalogue:
     """
 
     def __init__(self, others: Iterable[Card] = ()) -> None:
-        own = {card.key: card for card in others}
+        self.others = tuple(others)
+        own = {card.key: card for card in self.others}
         self.cards = (*(c for c in package_cards() if c.key not in own), *own.values())
         self._known = (*self.cards, *(c for c in embedded_cards() if c.key not in own))
         self._by_key: dict[str, list[Card]] = {}

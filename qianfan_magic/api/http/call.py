@@ -23,6 +23,7 @@ from qianfan_magic.api.wire.thinking import ThinkSplitter
 from qianfan_magic.errors import (
     APIError,
     QianfanError,
+    RateLimitError,
     StreamError,
     TokenExpiredError,
     short_interrupt,
@@ -53,6 +54,8 @@ class Call:
     ----------
     exchange : Exchange
         The record of what was sent and received.
+    is_paced : bool
+        Whether the caller itself waits where the service refuses a request for its limits.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Call:
         self._renewed = False
         self._response: requests.Response | None = None
         self._aborted = False
+        self.is_paced = False
 
     def abort(self) -> None:
         """End the connection, from another thread than the one that reads the answer.
@@ -174,6 +178,7 @@ class Call:
             not self._aborted
             and isinstance(error, QianfanError)
             and error.retryable
+            and not (self.is_paced and isinstance(error, RateLimitError))
             and (error.retry_after or 0) <= self._settings.retry_max_wait
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -214,10 +215,18 @@ class Connection:
         Its name contains a hash of the server and the keys that it belongs to: nobody else's is
         ever used, and it does not give the keys away.
         """
-        if self._settings.disable_cache:
-            return None
-        digest = hashlib.sha256("\0".join(owner).encode()).hexdigest()[:32]
-        return (self._settings.cache_dir or user_cache()) / f"{kind}-{digest}.json"
+        folder = self.cache_folder
+        return folder / f"{kind}-{_digest(*owner)}.json" if folder else None
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """The folder of the cache; None where the settings disable it."""
+        return None if self._settings.disable_cache else self._settings.cache_dir or user_cache()
+
+    def account(self, url: str, service: str) -> str:
+        """Return a digest of a service of an account, which does not give its keys away."""
+        keys = asdict(self._settings.credentials)
+        return _digest(url, service, *(f"{name}={value}" for name, value in keys.items()))
 
     def _fetch_token(self) -> tuple[str, float]:
         """Request an access token (client credentials grant, RFC 6749, section 4.4)."""
@@ -252,6 +261,10 @@ class Connection:
             # An empty proxy means none; None overrides the environment's.
             options["proxies"] = dict.fromkeys(("http", "https", "all"), proxy or None)
         return options
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def _read_models(response: requests.Response) -> list[str]:

@@ -12,6 +12,8 @@ from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.masking import MASK, mask
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import requests
 
 __all__ = [
@@ -112,6 +114,13 @@ class Exchange:
     took: float | None = None
     _begun: float = field(default_factory=time.monotonic)
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the last response; empty if none came."""
+        # `is not None`: a response with the status of an error is falsy.
+        responses = [sent.response for sent in self.attempts if sent.response is not None]
+        return responses[-1].headers if responses else {}
+
     def elapsed(self) -> float:
         """Return the seconds since the call began."""
         return time.monotonic() - self._begun
@@ -201,10 +210,7 @@ def limits_left(exchange: Exchange) -> list[str]:
 
     Version 2 sends them as headers ``X-Ratelimit-…`` of each response; the last one is read.
     """
-    # `is not None`: a response with the status of an error is falsy.
-    responses = [sent.response for sent in exchange.attempts if sent.response is not None]
-    headers = responses[-1].headers if responses else {}
-    left = []
+    headers, left = exchange.headers, []
     for unit in ("Requests", "Tokens", "Input-Tokens", "Output-Tokens"):
         counts = [headers.get(f"X-Ratelimit-{name}-{unit}", "") for name in ("Remaining", "Limit")]
         if all(count.isdecimal() and len(count) <= _MAX_DIGITS for count in counts):

@@ -1,0 +1,1 @@
+"""Many requests: kept within the limits of the service, in parallel, and not lost."""

@@ -1,0 +1,116 @@
+"""Keeping within the limits of a service: one place after the other, for all processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qianfan_magic.api.batch.limiter import FURTHEST, LONGEST_PAUSE, RateLimiter, limiter_of
+
+REQUESTS = "X-Ratelimit-Limit-Requests"
+TOKENS = "X-Ratelimit-Limit-Input-Tokens"
+
+
+def limited(path: Path | None = None, **headers: str) -> RateLimiter:
+    limiter = RateLimiter(path)
+    limiter.learn({name.replace("_", "-"): value for name, value in headers.items()})
+    return limiter
+
+
+def file_of(folder: Path) -> dict[str, object]:
+    (file,) = folder.glob("*.json")
+    return json.loads(file.read_text("utf-8"))
+
+
+def test_requests_are_due_at_once_until_the_limits_are_known():
+    assert [RateLimiter().reserve(10) for _ in range(100)] == [0.0] * 100
+
+
+@given(st.integers(60, 6_000), st.integers(1, 300))
+def test_requests_of_a_minute_stay_below_the_limit(limit, count):
+    limiter = limited(**{REQUESTS: str(limit)})
+    due = [limiter.reserve(1) for _ in range(count)]
+    at_once = -(-limit // 60)
+    assert sum(seconds < 0.001 for seconds in due) <= at_once + 1
+    # What comes after the first second is spread evenly.
+    per_second = limit / 60
+    assert max(due) >= (count - at_once - 1) / per_second - 0.5
+
+
+def test_tokens_count_beside_requests():
+    limiter = limited(**{REQUESTS: "6000", TOKENS: "6000"})  # 100 of each a second
+    assert limiter.reserve(100) == 0
+    assert 0.9 < limiter.reserve(100) < 1.2
+    # A prompt of more than the share of a second waits for all of it, but not for ever.
+    assert limiter.reserve(1_000_000) < 4
+
+
+def test_refusal_closes_the_service_for_all():
+    limiter = limited(**{REQUESTS: "6000"})
+    limiter.refused(3)
+    assert 2.5 < limiter.reserve(1) <= 3
+    assert limiter.refused(10_000) == LONGEST_PAUSE
+
+
+def test_pauses_grow_until_an_answer_comes():
+    limiter = RateLimiter()
+    assert [limiter.refused(None) for _ in range(4)] == [1, 2, 4, 8]
+    limiter.learn({})
+    assert limiter.refused(None) == 1
+
+
+def test_headers_that_are_no_limits_are_ignored():
+    for value in ("", "many", "-1", "0", "1e9", "9" * 5_000, "٣"):
+        limiter = limited(**{REQUESTS: value})
+        assert [limiter.reserve(1) for _ in range(5)] == [0.0] * 5, value[:9]
+
+
+def test_file_that_is_damaged_or_of_the_future_is_not_believed(tmp_path):
+    late = (int(time.time() * 1000) + 2 * FURTHEST) * 1000
+    for content in (
+        "",
+        "[]",
+        '{"limits": 1}',
+        '{"limits": {"Requests": -1}}',
+        '{"limits": {"Pages": 1}}',
+        '{"closed_until": "x"}',
+        json.dumps({"limits": {"Requests": 60}, "places": {"Requests": late}}),
+        json.dumps({"closed_until": late}),
+    ):
+        (tmp_path / "limits.json").write_text(content, "utf-8")
+        assert RateLimiter(tmp_path / "limits.json").reserve(1) == 0, content
+
+
+RESERVE = """
+import sys, pathlib
+from qianfan_magic.api.batch.limiter import RateLimiter
+limiter = RateLimiter(pathlib.Path(sys.argv[1]))
+print([limiter.reserve(1) for _ in range(30)][-1])
+"""
+
+
+@pytest.mark.kernel
+def test_processes_share_one_limit(tmp_path):
+    path = tmp_path / "limits.json"
+    limited(path, **{REQUESTS: "600"})  # 10 a second
+    command = [sys.executable, "-c", RESERVE, str(path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    begun = time.monotonic()
+    last = max(float(process.communicate()[0]) for process in running)
+    # 60 places, 10 of them at once: the last is due five seconds after the first.
+    assert last + (time.monotonic() - begun) > 4.5
+    assert file_of(tmp_path)["limits"] == {"Requests": 600}
+
+
+def test_service_has_one_limiter_in_a_process(tmp_path):
+    assert limiter_of(tmp_path, "a") is limiter_of(tmp_path, "a")
+    assert limiter_of(tmp_path, "a") is not limiter_of(tmp_path, "b")
+    limiter_of(tmp_path, "a").refused(1)
+    assert [file.stat().st_mode & 0o777 for file in tmp_path.glob("*.json")] == [0o600]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import (
@@ -320,7 +319,7 @@ class QianfanClient:
             service = service or self.service(kind, options)
             account = self._connection.account(self.settings.url(service.version), service.name)
             limiter = limiter_of(self._connection.cache_folder, account)
-            tokens = estimate_tokens(json.dumps(prompt, default=str))
+            tokens = _prompt_tokens(prompt)
             for _ in range(MOST_REFUSALS):
                 call = self.start(kind, prompt, options, service=service, stream=False)
                 call.is_paced = True
@@ -333,7 +332,7 @@ class QianfanClient:
                     limiter.refused(error.retry_after)
                     refusal = error
                 else:
-                    limiter.learn(call.exchange.headers)
+                    limiter.learn(call.exchange.headers, reply.usage.completion_tokens)
                     return PacedReply(reply, time.monotonic() - begun)
             else:
                 return PacedReply(refusal)
@@ -528,6 +527,12 @@ def _no_calls(name: str, catalogue: Catalogue) -> ParameterError:
             able=", ".join(able),
         ),
     )
+
+
+def _prompt_tokens(prompt: str | Sequence[Message]) -> int:
+    """Estimate the tokens of a prompt by Qianfan's rule of thumb."""
+    texts = [prompt] if isinstance(prompt, str) else [str(m.get("content")) for m in prompt]
+    return sum(map(estimate_tokens, texts))
 
 
 @lru_cache(maxsize=8)

@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from qianfan_magic.api.client import PacedReply, QianfanClient
     from qianfan_magic.api.types import Kind, Reply
 
-__all__ = ["MapOptions", "MapResult", "TableMap", "estimate_prompts", "fill_rows", "read_rows"]
+__all__ = [
+    "MapOptions",
+    "MapResult",
+    "TableMap",
+    "estimate_prompts",
+    "fill_rows",
+    "read_rows",
+    "row_keys",
+]
 
 #: The columns that are added to the table.
 COLUMNS = ("answer", "tokens", "seconds", "error")
@@ -179,7 +187,7 @@ class TableMap:
         KeyboardInterrupt
             If the user stops it; its argument `result` has the answers so far.
         """
-        rows = _row_keys(prompts)
+        rows = row_keys(prompts)
         self.store.begin(Job(self.job, self.template, self.service.name, len(rows)))
         before = {} if options.fresh else self.store.answers(self.job)
         if options.retry_failed:
@@ -312,7 +320,7 @@ def estimate_prompts(prompts: Sequence[str]) -> int:
     return sum(map(estimate_tokens, prompts))
 
 
-def _row_keys(prompts: Sequence[str]) -> list[str]:
+def row_keys(prompts: Sequence[str]) -> list[str]:
     """Return a key for each row; rows of the same prompt are asked once each."""
     seen: Counter[str] = Counter()
     keys = []

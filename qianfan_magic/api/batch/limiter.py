@@ -14,9 +14,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.api.http.json_cache import JsonCache
+
+if TYPE_CHECKING:
+    from pyrate_limiter import Rate
 
 __all__ = ["RateLimiter", "limiter_of"]
 
@@ -28,8 +31,10 @@ MINUTE = 60_000
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 #: Milliseconds from now after which no place can be: a clock was wrong.
 FURTHEST = 3_600_000
-#: By unit of a limit: whether it counts tokens.
-UNITS = {"Requests": False, "Tokens": True, "Input-Tokens": True, "Output-Tokens": True}
+#: Units of limits, by the last part of the headers' names.
+UNITS = ("Requests", "Tokens", "Input-Tokens", "Output-Tokens")
+#: Weight of the newest answer in the estimate of the next one's tokens.
+NEWEST = 0.1
 #: Largest limit that is taken for one.
 _LARGEST = 10**12
 
@@ -47,10 +52,10 @@ class RateLimiter:
     Examples
     --------
     >>> limiter = RateLimiter()
-    >>> limiter.learn({"X-Ratelimit-Limit-Requests": "60"})
     >>> limiter.reserve(tokens=10)
     0.0
-    >>> 0.9 < limiter.reserve(tokens=10) < 1.1
+    >>> limiter.learn({"X-Ratelimit-Limit-Requests": "60"})
+    >>> 0.9 < limiter.reserve(tokens=10) < 1.2
     True
     """
 
@@ -59,31 +64,39 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._state: dict[str, Any] = {}
         self._pause = FIRST_PAUSE
+        self._answer_tokens = 0.0
 
     def reserve(self, tokens: int) -> float:
-        """Take the next place for a request; return the seconds until then."""
-        import pyrate_limiter as pyrate  # 30 ms that `%load_ext` need not wait for
+        """Take the next place for a request; return the seconds until then.
 
-        algorithm = pyrate.GCRA()
+        Parameters
+        ----------
+        tokens
+            Tokens of its prompt; its answer is taken to be as long as those before.
+        """
+        from pyrate_limiter import GCRA
+
+        algorithm, answer = GCRA(), int(self._answer_tokens)
+        weights = dict(zip(UNITS, (1, tokens + answer, tokens, answer), strict=True))
         with self._shared() as state:
             now = _now()
             due = max(now, int(state.get("closed_until", 0)))
             places = dict(state.get("places", {}))
             for unit, limit in state.get("limits", {}).items():
-                at_once = max(1, ceil(limit / 60))
-                rate = pyrate.Rate(max(1, int(limit * SHARE)), MINUTE, burst=at_once)
-                weight = min(tokens, at_once) if UNITS[unit] else 1
+                rate = _rate(limit)
+                weight = max(1, min(weights[unit], rate.burst))
                 before = (places.get(unit, 0),)
-                after, decision = algorithm.step([rate], before, due, max(weight, 1))
+                after, decision = algorithm.step([rate], before, due, weight)
                 if not decision.allowed:
                     due += decision.retry_after_ms or 1
-                    after, _ = algorithm.step([rate], before, due, max(weight, 1))
+                    after, _ = algorithm.step([rate], before, due, weight)
                 places[unit] = after[0]
             state["places"] = places
         return max(0, due - now) / 1000
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Take the limits from the headers of an answer."""
+    def learn(self, headers: Mapping[str, str], answer_tokens: int = 0) -> None:
+        """Take the limits from the headers of an answer, and how long answers are."""
+        self._answer_tokens += NEWEST * (answer_tokens - self._answer_tokens)
         named = {unit: headers.get(f"X-Ratelimit-Limit-{unit}", "") for unit in UNITS}
         limits = {
             unit: int(text)
@@ -97,6 +110,13 @@ class RateLimiter:
         # Read without the lock first: the limits change hardly ever.
         if limits and limits != self._state.get("limits"):
             with self._shared() as state:
+                # What was sent before counts, too: nothing more may come at once.
+                known, now = state.get("places", {}), _now() * 1000
+                for unit, limit in limits.items():
+                    rate = _rate(limit)
+                    full = now + rate.burst * ceil(rate.interval * 1000 / rate.limit)
+                    known[unit] = max(full, known.get(unit, 0))
+                state["places"] = known
                 state["limits"] = limits
 
     def refused(self, retry_after: float | None) -> float:
@@ -133,15 +153,20 @@ class RateLimiter:
                 self._cache.write(self._state)
 
 
+def _rate(limit: int) -> Rate:
+    """Return the rate for a limit; what belongs to one second may come at once."""
+    from pyrate_limiter import Rate  # 30 ms that `%load_ext` need not wait for
+
+    return Rate(max(1, int(limit * SHARE)), MINUTE, burst=max(1, ceil(limit / 60)))
+
+
 def _checked(state: Any) -> dict[str, Any]:
     """Return a state that was read from a file; empty if it is none, or far in the future."""
     if not isinstance(state, dict):
         return {}
     limits, places = state.get("limits", {}), state.get("places", {})
     until = state.get("closed_until", 0)
-    if not (
-        isinstance(limits, dict) and isinstance(places, dict) and limits.keys() <= UNITS.keys()
-    ):
+    if not (isinstance(limits, dict) and isinstance(places, dict) and limits.keys() <= set(UNITS)):
         return {}
     numbers = [until, *limits.values(), *places.values()]
     if not all(type(number) is int and number >= 0 for number in numbers):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import (
     AsyncIterable,
@@ -15,17 +14,17 @@ from collections.abc import (
     Sequence,
 )
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple, Self, TypedDict, Unpack
 
 from qianfan_magic.api.batch.limiter import limiter_of
 from qianfan_magic.api.batch.parallel import in_order, in_order_async
-from qianfan_magic.api.catalogue.cards import Card, ended_hint
+from qianfan_magic.api.catalogue.cards import ended_hint
 from qianfan_magic.api.catalogue.parameters import SENDING
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
@@ -34,6 +33,7 @@ from qianfan_magic.api.config.settings import Settings, load_settings, read_vari
 from qianfan_magic.api.http.call import Call
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Request
+from qianfan_magic.api.http.whole_reply import send, send_elsewhere
 from qianfan_magic.api.options import ChatOptions, CompletionOptions
 from qianfan_magic.api.structured import Schema, check_reply, read_schema
 from qianfan_magic.api.tools import (
@@ -48,8 +48,13 @@ from qianfan_magic.api.tools import (
     rounds_error,
 )
 from qianfan_magic.api.types import Chunk, Kind, Message, Reply, ToolRound
-from qianfan_magic.api.wire import WIRES, reply_builder
-from qianfan_magic.errors import ParameterError, QianfanError, RateLimitError, short_interrupt
+from qianfan_magic.api.wire import WIRES
+from qianfan_magic.errors import (
+    ParameterError,
+    QianfanError,
+    RateLimitError,
+    short_interrupt,
+)
 from qianfan_magic.language import tr
 
 __all__ = ["AHEAD", "MAP_WORKERS", "PacedReply", "QianfanClient", "exposed_message"]
@@ -130,10 +135,6 @@ class QianfanClient:
 
     def __repr__(self) -> str:
         return f"QianfanClient({self.settings.base_url!r}, {self.settings.credentials!r})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # An executor with other processes sends the client to each of them, once a request.
-        return _client_of, (self.settings, self.catalogue.others)
 
     def __enter__(self) -> Self:
         return self
@@ -255,8 +256,9 @@ class QianfanClient:
             A text is completed, a list of messages is sent as a chat. It may have no end: it is
             read at most `AHEAD` times `workers` items before the reply that is taken.
         executor
-            Runs the requests; by default threads. It may have other processes, to which the client
-            is sent, with its keys.
+            Sends the requests, such as one with other processes or computers; by default they are
+            sent from here. The limits are kept from here in any case. It gets the token, not the
+            keys that the token was fetched with; only keys that sign each request go along.
         workers
             How many requests are under way at the same time, from 1; the limits of the service
             may allow fewer.
@@ -270,9 +272,9 @@ class QianfanClient:
             that the service refuses for its limits is sent again.
         """
         _check_prompts(prompts, workers)
-        send = partial(self.paced_reply, options=options)
-        with _threads(executor, workers) as pool:
-            for paced in in_order(pool, send, prompts, AHEAD * workers):
+        ask = partial(self.paced_reply, options=options, executor=executor)
+        with _threads(workers) as pool:
+            for paced in in_order(pool, ask, prompts, AHEAD * workers):
                 yield paced.reply
 
     async def amap(
@@ -287,9 +289,9 @@ class QianfanClient:
         The prompts may be an asynchronous iterator, too.
         """
         _check_prompts(prompts, workers)
-        send = partial(self.paced_reply, options=options)
-        with _threads(None, workers) as pool:
-            async with aclosing(in_order_async(pool, send, prompts, AHEAD * workers)) as replies:
+        ask = partial(self.paced_reply, options=options)
+        with _threads(workers) as pool:
+            async with aclosing(in_order_async(pool, ask, prompts, AHEAD * workers)) as replies:
                 async for paced in replies:
                     yield paced.reply
 
@@ -299,6 +301,7 @@ class QianfanClient:
         options: Mapping[str, Any],
         service: Service | None = None,
         stopped: Event | None = None,
+        executor: Executor | None = None,
     ) -> PacedReply:
         """Send one of many requests when the limits of the service allow it.
 
@@ -312,6 +315,8 @@ class QianfanClient:
             Where the request goes, if that is known already; by default the options decide.
         stopped
             Once it is set, a request that waits is not sent any more, and is an error.
+        executor
+            Sends the request, see `map`.
         """
         kind: Kind = "completion" if isinstance(prompt, str) else "chat"
         stopped = stopped or Event()
@@ -320,20 +325,21 @@ class QianfanClient:
             account = self._connection.account(self.settings.url(service.version), service.name)
             limiter = limiter_of(self._connection.cache_folder, account)
             tokens = _prompt_tokens(prompt)
+            deliver = partial(send_elsewhere, executor, self._connection) if executor else send
             for _ in range(MOST_REFUSALS):
                 call = self.start(kind, prompt, options, service=service, stream=False)
                 call.is_paced = True
                 if stopped.wait(limiter.reserve(tokens)):
                     break
-                begun = time.monotonic()
                 try:
-                    reply = self._read(call, options)
+                    sent = deliver(call)
+                    reply = self._checked(sent.reply, options)
                 except RateLimitError as error:
                     limiter.refused(error.retry_after)
                     refusal = error
                 else:
-                    limiter.learn(call.exchange.headers, reply.usage.completion_tokens)
-                    return PacedReply(reply, time.monotonic() - begun)
+                    limiter.learn(sent.headers, reply.usage.completion_tokens)
+                    return PacedReply(reply, sent.seconds)
             else:
                 return PacedReply(refusal)
         except QianfanError as error:
@@ -484,15 +490,11 @@ class QianfanClient:
         return self._connection.describe(request)
 
     def _reply(self, kind: Kind, content: Any, options: Mapping[str, Any]) -> Reply:
-        return self._read(self.start(kind, content, options, stream=False), options)
+        call = self.start(kind, content, options, stream=False)
+        return self._checked(send(call).reply, options)
 
-    def _read(self, call: Call, options: Mapping[str, Any]) -> Reply:
+    def _checked(self, reply: Reply, options: Mapping[str, Any]) -> Reply:
         schema = _schema(options)
-        builder = reply_builder(call.exchange.request.version)
-        with closing(call.chunks()) as chunks:
-            for chunk in chunks:
-                builder.add(chunk)
-        reply = builder.build()
         # A reply that asks for calls of functions is no answer yet.
         return reply if schema is None or reply.tool_calls else check_reply(reply, schema)
 
@@ -535,12 +537,6 @@ def _prompt_tokens(prompt: str | Sequence[Message]) -> int:
     return sum(map(estimate_tokens, texts))
 
 
-@lru_cache(maxsize=8)
-def _client_of(settings: Settings, others: tuple[Card, ...]) -> QianfanClient:
-    """Return the client of another process here; there is one, with its connections and tokens."""
-    return QianfanClient(settings, catalogue=Catalogue(others))
-
-
 def _check_prompts(prompts: object, workers: int) -> None:
     if isinstance(prompts, str):
         raise ParameterError(
@@ -554,11 +550,8 @@ def _check_prompts(prompts: object, workers: int) -> None:
 
 
 @contextmanager
-def _threads(executor: Executor | None, workers: int) -> Iterator[Executor]:
-    """Return the given executor, or threads that end with the ``with`` block."""
-    if executor is not None:
-        yield executor
-        return
+def _threads(workers: int) -> Iterator[Executor]:
+    """Return threads that end with the ``with`` block."""
     pool = ThreadPoolExecutor(workers, "qianfan-map")
     try:
         yield pool

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from qianfan_magic.api.catalogue.parameters import FLAGGED, SENDING, check_text
+from qianfan_magic.api.extras import import_extra
 from qianfan_magic.api.types import BOTH
 from qianfan_magic.errors import ParameterError, QianfanError
 from qianfan_magic.language import tr
@@ -40,6 +43,8 @@ __all__ = ["MAP_EVERYDAY", "JobsCommand", "map_flags", "parse_map", "run_map"]
 
 #: Largest number of requests at the same time.
 MAX_WORKERS = 64
+#: Seconds to wait for a Dask scheduler.
+CONNECT_TIMEOUT = 10
 #: Number of prompts that a dry run shows.
 SHOWN_PROMPTS = 3
 #: Destinations of the flags that the help lists first.
@@ -66,6 +71,9 @@ _FLAGS = (
         choices=("keep", "stop"),
         default="keep",
         help=tr("keep errors in their rows, or stop at the first"),
+    ),
+    argument(
+        "--dask", metavar="ADDRESS", help=tr("let the workers of this Dask scheduler send them")
     ),
     argument("--fresh", action="store_true", help=tr("ask again for rows that have an answer")),
     argument(
@@ -121,6 +129,7 @@ def parse_map(magic: Any, line: str) -> MapOptions | None:
         schema=parsed.schema,
         dry_run=parsed.dry_run,
         jobs=parsed.jobs,
+        dask=parsed.dask,
         on_error=parsed.on_error,
         fresh=parsed.fresh,
         retry_failed=parsed.retry_failed,
@@ -138,7 +147,7 @@ def run_map(context: MagicContext, options: MapOptions, cell: str) -> None:
         If nothing can be asked, or an error ended it; the table is bound as far as it goes.
     """
     from qianfan_magic.api.client import MAP_WORKERS
-    from qianfan_magic.views.progress import Progress, totals_text
+    from qianfan_magic.views.progress import Progress
 
     template = check_text(cell.strip("\r\n"), tr("The cell"))
     data = _evaluate(context, options.data)
@@ -164,29 +173,63 @@ def run_map(context: MagicContext, options: MapOptions, cell: str) -> None:
         stats=context.session.answer_stats,
     )
     context.session.remember_service(service.name)
-    progress = Progress(context.shell, len(rows), is_watched=context.is_watched())
-    result = MapResult([])
-    try:
-        result = table.run(
-            prompts,
-            options,
-            options.jobs or MAP_WORKERS,
-            lambda answer: progress.add(answer.tokens, failed=bool(answer.kind)),
-        )
-    except KeyboardInterrupt as interrupt:
-        result = getattr(interrupt, "result", result)
-        raise
-    finally:
-        tokens = sum(answer.tokens for answer in result.answers if answer)
-        answered = sum(answer is not None and not answer.kind for answer in result.answers)
-        failures = result.failures
-        line = totals_text(len(rows), answered, failures, tokens, service.label)
-        progress.end("\n".join([line, *_advice(result, len(rows) - answered)]))
-        if result.answers:
-            answers = result.columns(bool(request.schema), rows[0])
-            _bind(context, options.output, _with_columns(data, rows, answers))
+    with _cluster(options.dask) as executor:
+        progress = Progress(context.shell, len(rows), is_watched=context.is_watched())
+        result = MapResult([])
+        try:
+            result = table.run(
+                prompts,
+                options,
+                options.jobs or MAP_WORKERS,
+                lambda answer: progress.add(answer.tokens, failed=bool(answer.kind)),
+                executor,
+            )
+        except KeyboardInterrupt as interrupt:
+            result = getattr(interrupt, "result", result)
+            raise
+        finally:
+            progress.end(_totals(result, len(rows), service.label))
+            if result.answers:
+                answers = result.columns(bool(request.schema), rows[0])
+                _bind(context, options.output, _with_columns(data, rows, answers))
     if result.error:
         raise result.error
+
+
+def _totals(result: MapResult, rows: int, service: str) -> str:
+    """Return the line of totals, and below it what to do about rows without an answer."""
+    from qianfan_magic.views.progress import totals_text
+
+    tokens = sum(answer.tokens for answer in result.answers if answer)
+    answered = sum(answer is not None and not answer.kind for answer in result.answers)
+    failures = result.failures
+    missing, failed = rows - answered, sum(failures.values())
+    lines = [totals_text(rows, answered, failures, tokens, service)]
+    if failed and failed == missing:
+        lines.append(tr("--retry-failed asks again for the rows that failed."))
+    if missing > failed:
+        lines.append(tr("Run the cell again: it asks for the rows that are missing."))
+    return "\n".join(lines)
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[Executor | None]:
+    """Connect to a Dask scheduler; yield its workers as an executor, or None without an address."""
+    if address is None:
+        yield None
+        return
+    distributed = import_extra("distributed", "batch")
+    try:
+        client = distributed.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ParameterError(
+            tr(
+                "--dask: no scheduler answers at {address!r}: {error}", address=address, error=error
+            ),
+            hint=tr("Such as --dask tcp://127.0.0.1:8786, where dask scheduler runs."),
+        ) from None
+    with client:
+        yield client.get_executor(pure=False)
 
 
 def _kind(client: QianfanClient, request: Mapping[str, Any]) -> Kind:
@@ -197,16 +240,6 @@ def _kind(client: QianfanClient, request: Mapping[str, Any]) -> Kind:
         found = [catalogue.of_endpoint(endpoint, kind) for kind in BOTH]
         cards = [card for card in found if card]
     return "completion" if cards and not any("chat" in card.kinds for card in cards) else "chat"
-
-
-def _advice(result: MapResult, missing: int) -> list[str]:
-    failed = sum(result.failures.values())
-    lines = []
-    if failed and failed == missing:
-        lines.append(tr("--retry-failed asks again for the rows that failed."))
-    if missing > failed:
-        lines.append(tr("Run the cell again: it asks for the rows that are missing."))
-    return lines
 
 
 def _dry_run(prompts: list[str], service: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from string import Formatter
@@ -56,6 +56,8 @@ class MapOptions:
         As in `CellOptions`.
     jobs
         How many requests are under way at the same time; None if not given.
+    dask
+        The address of a Dask scheduler whose workers send the requests; None if not given.
     on_error
         Whether an error ends all (``stop``) or stands in its row (``keep``).
     fresh
@@ -71,6 +73,7 @@ class MapOptions:
     schema: str | None = None
     dry_run: bool = False
     jobs: int | None = None
+    dask: str | None = None
     on_error: Literal["keep", "stop"] = "keep"
     fresh: bool = False
     retry_failed: bool = False
@@ -168,6 +171,7 @@ class TableMap:
         options: MapOptions,
         workers: int,
         progress: Callable[[Answer], None],
+        executor: Executor | None = None,
     ) -> MapResult:
         """Ask for each prompt that has no answer yet; keep each answer as it comes.
 
@@ -181,6 +185,8 @@ class TableMap:
             How many requests are under way at the same time.
         progress
             Called with each answer, also with those that were there before.
+        executor
+            Sends the requests, see `QianfanClient.map`.
 
         Raises
         ------
@@ -197,7 +203,14 @@ class TableMap:
             progress(answer)
         missing = [number for number, answer in enumerate(result.answers) if answer is None]
         stopped = Event()
-        ask = partial(self._ask, rows=rows, prompts=prompts, stopped=stopped)
+        send = partial(
+            self.client.paced_reply,
+            options=self.options,
+            service=self.service,
+            stopped=stopped,
+            executor=executor,
+        )
+        ask = partial(self._ask, send=send, rows=rows, prompts=prompts, stopped=stopped)
         pool = ThreadPoolExecutor(workers, "qianfan-map")
         try:
             for number, (answer, error) in as_completed(pool, ask, missing, 2 * workers):
@@ -217,13 +230,19 @@ class TableMap:
         return result
 
     def _ask(
-        self, number: int, *, rows: Sequence[str], prompts: Sequence[str], stopped: Event
+        self,
+        number: int,
+        *,
+        send: Callable[[Any], PacedReply],
+        rows: Sequence[str],
+        prompts: Sequence[str],
+        stopped: Event,
     ) -> tuple[Answer, QianfanError | None]:
         """Ask for one row and keep its answer, also if the cell was stopped meanwhile."""
         content: Any = prompts[number]
         if self.kind == "chat":
             content = [{"role": "user", "content": content}]
-        paced = self.client.paced_reply(content, self.options, self.service, stopped)
+        paced = send(content)
         if isinstance(paced.reply, QianfanError):
             error = paced.reply
             text = error.reply.text if isinstance(error, SchemaError) and error.reply else ""

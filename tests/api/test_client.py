@@ -11,6 +11,7 @@ import socket
 import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import product
@@ -37,6 +38,7 @@ from qianfan_magic.api.client import AHEAD
 from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.types import ApiVersion
+from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.embedded.server import EmbeddedServer
 
 HELLO = [{"role": "user", "content": "hi"}]
@@ -611,15 +613,18 @@ def test_prompts_of_map_may_have_no_end_and_wait_for_the_limits():
         assert len(server.seen) <= 40 + 4 * AHEAD
 
 
-def test_map_sends_the_client_to_other_processes(tmp_path):
-    with EmbeddedServer() as server:
-        settings = server.settings(disable_cache=False, cache_dir=tmp_path)
-        with (
-            QianfanClient(settings) as client,
-            ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool,
-        ):
-            replies = list(client.map([f"# {n}" for n in range(6)], executor=pool))
-        assert [type(reply) for reply in replies] == [Reply] * 6
+def test_executor_sends_the_requests_with_one_token():
+    context = multiprocessing.get_context("spawn")
+    with EmbeddedServer() as server, ProcessPoolExecutor(2, context) as pool:
+        keys = server.authenticator.keys
+        settings = replace(server.settings(), credentials=Credentials(ak=keys.ak, sk=keys.sk))
+        with QianfanClient(settings) as client:
+            prompts = [f"# {n}" for n in range(6)]
+            replies = list(client.map(prompts, executor=pool, endpoint="starcoder"))
+            server.fail(Fault(error_code=111, error_msg="Access token expired"))
+            replies += client.map(["# again"], executor=pool, endpoint="starcoder")
+        assert [type(reply) for reply in replies] == [Reply] * 7
+        assert sum("/oauth/" in seen.path for seen in server.seen) == 2
 
 
 def test_amap_yields_what_map_does():

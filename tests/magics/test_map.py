@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import dask
 import pandas as pd
 import polars as pl
 import pytest
+from distributed import LocalCluster
 from support.notebook import LOAD_ANEW, Notebook, assert_fails_cleanly
 from support.requests_seen import V2, bodies
 from support.waiting import until
@@ -253,6 +260,7 @@ def stored(notebook: Notebook) -> list[str]:
 
 
 KILLED = """
+import dask
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
@@ -299,3 +307,48 @@ def test_usage_counts_the_rows(table):
     [usage] = table.bound("usage")[0]
     assert (usage["model"], usage["calls"]) == ("ernie-5.1", 4)
     assert json.dumps(usage)
+
+
+# --- a cluster
+
+
+@pytest.mark.kernel
+def test_cluster_answers_every_row_once_though_a_worker_is_killed(kept):
+    notebook, server = kept
+    server.quota, server.delay = 1_800, 0.05  # 30 a second
+    notebook.shell.user_ns["cities"] = cities([str(number) for number in range(120)])
+    with cluster_of(4) as cluster:
+        killed = threading.Thread(target=kill_one, args=(cluster, server))
+        killed.start()
+        shown = notebook.run(f"{MAP} --dask {cluster.scheduler_address}\nWhere is {{city}}?")
+        killed.join()
+    assert "120 of 120 rows answered" in shown
+    assert (told(notebook)["error"] == "").all()
+    asked = questions(server)
+    assert set(asked) == {f"Where is {number}?" for number in range(120)}
+    # Those that the killed worker had under way, and those before the limit was known.
+    assert len(asked) <= 120 + 2 + 16
+    assert sum("/oauth/" in seen.path for seen in server.seen) == 0
+
+
+@contextmanager
+def cluster_of(workers: int) -> Iterator[LocalCluster]:
+    # Dask's profiler can stop a worker for ever before Python 3.11.8 (CPython's issue 106883).
+    with (
+        dask.config.set({"distributed.worker.profile.enabled": False}),
+        LocalCluster(
+            n_workers=workers, threads_per_worker=2, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+    ):
+        yield cluster
+
+
+def kill_one(cluster: LocalCluster, server: EmbeddedServer) -> None:
+    """Kill a worker in the middle, as the system does when memory runs out."""
+    if until(lambda: len(questions(server)) > 50):
+        os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+
+
+def test_scheduler_that_does_not_answer_is_an_error(table):
+    line = f"{MAP} --dask nowhere"
+    assert_fails_cleanly(table, f"{line}\n{{city}}", "no scheduler answers", ParameterError)

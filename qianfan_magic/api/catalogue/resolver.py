@@ -106,8 +106,7 @@ class Catalogue:
     Parameters
     ----------
     others
-        Each replaces all cards of the same name; a later one replaces an earlier one. It is an
-        attribute, too.
+        Each replaces all cards of the same name; a later one replaces an earlier one.
 
     Examples
     --------
@@ -116,8 +115,7 @@ class Catalogue:
     """
 
     def __init__(self, others: Iterable[Card] = ()) -> None:
-        self.others = tuple(others)
-        own = {card.key: card for card in self.others}
+        own = {card.key: card for card in others}
         self.cards = (*(c for c in package_cards() if c.key not in own), *own.values())
         self._known = (*self.cards, *(c for c in embedded_cards() if c.key not in own))
         self._by_key: dict[str, list[Card]] = {}

@@ -42,6 +42,11 @@ class QianfanAuth(AuthBase):
         """Return the request unchanged."""
         return request
 
+    @property
+    def tokens(self) -> TokenProvider | None:
+        """Where its token comes from; None if it has none."""
+        return None
+
     def renew(self, refused: PreparedRequest) -> bool:
         """Replace the token of a refused request; return False if that is impossible."""
         del refused
@@ -64,6 +69,11 @@ class AccessTokenAuth(QianfanAuth):
     def __init__(self, tokens: TokenProvider) -> None:
         self._tokens = tokens
         self.refused_hint = tokens.refused_hint
+
+    @property
+    def tokens(self) -> TokenProvider:
+        """Where its token comes from."""
+        return self._tokens
 
     @property
     def placeholder(self) -> AuthBase:
@@ -98,6 +108,11 @@ class BearerAuth(QianfanAuth):
         self._tokens = tokens
         self._app_id = app_id
         self.refused_hint = tokens.refused_hint
+
+    @property
+    def tokens(self) -> TokenProvider:
+        """Where its token comes from."""
+        return self._tokens
 
     @property
     def placeholder(self) -> AuthBase:

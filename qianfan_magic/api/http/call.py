@@ -76,6 +76,11 @@ class Call:
         self._aborted = False
         self.is_paced = False
 
+    @property
+    def settings(self) -> Settings:
+        """The settings that it is sent with."""
+        return self._settings
+
     def abort(self) -> None:
         """End the connection, from another thread than the one that reads the answer.
 

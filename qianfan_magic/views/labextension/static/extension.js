@@ -1,9 +1,9 @@
-// Colors the text of a %%qianfan_chat cell as Markdown: JupyterLab would color it as Python, "and" and
-// "is" in a question as keywords. This is a prebuilt extension of JupyterLab 4 and Notebook 7, written
-// as the module-federation container that they load (jupyterlab/staging, `bootstrap.js`): `init` gets
-// the modules that the page shares, `get` makes the extension.
+// Colors the text of a %%qianfan_chat or %%qianfan_map cell as Markdown: JupyterLab would color it as
+// Python, "and" and "is" in a question as keywords. This is a prebuilt extension of JupyterLab 4 and
+// Notebook 7, written as the module-federation container that they load (jupyterlab/staging,
+// `bootstrap.js`): `init` gets the modules that the page shares, `get` makes the extension.
 (() => {
-  const MAGIC = /^%%qianfan_chat\b/;
+  const MAGIC = /^%%qianfan_(chat|map)\b/;
   const MARKDOWN = "text/x-ipythongfm"; // as in JupyterLab's Markdown cells
   let shared;
 
@@ -45,7 +45,7 @@
       const { INotebookTracker } = await load("@jupyterlab/notebook");
       const plugin = {
         id: "qianfan-magic:language",
-        description: "Colors the text of a %%qianfan_chat cell as Markdown.",
+        description: "Colors the text of a %%qianfan_chat or %%qianfan_map cell as Markdown.",
         autoStart: true,
         requires: [INotebookTracker],
         activate: (_, tracker) => {

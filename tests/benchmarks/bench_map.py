@@ -6,8 +6,8 @@ Run: ``python tests/benchmarks/bench_map.py [rate] [dask] [memory] [resume]``
 that answers after 50 ms and allows 100 requests a second; the baseline is that limit. Target: 90 a
 second. *dask*: the same over four workers of a local Dask cluster. Target: 85. *memory*:
 ``%%qianfan_map`` over 100,000 rows that are all answered already; the largest memory of the process
-beyond that with the table alone. Target: 200 MB. *resume*: the seconds until a run over 100,000 rows,
-99,000 of them answered before, has sent its first request. Target: 3 s.
+beyond that with the table alone. Target: 200 MB. *resume*: the seconds until a run over 100,000
+rows, 99,000 of them answered before, has sent its first request. Target: 3 s.
 """
 
 from __future__ import annotations

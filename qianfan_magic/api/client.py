@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple, Self, TypedDict, Unpack
 
-from qianfan_magic.api.batch.limiter import limiter_of
+from qianfan_magic.api.batch.limiter import RateLimiter, limiter_of
 from qianfan_magic.api.batch.parallel import in_order, in_order_async
 from qianfan_magic.api.catalogue.cards import ended_hint
 from qianfan_magic.api.catalogue.parameters import SENDING
@@ -322,8 +322,7 @@ class QianfanClient:
         stopped = stopped or Event()
         try:
             service = service or self.service(kind, options)
-            account = self._connection.account(self.settings.url(service.version), service.name)
-            limiter = limiter_of(self._connection.cache_folder, account)
+            limiter = self._limiter(service)
             tokens = _prompt_tokens(prompt)
             deliver = partial(send_elsewhere, executor, self._connection) if executor else send
             for _ in range(MOST_REFUSALS):
@@ -345,6 +344,22 @@ class QianfanClient:
         except QianfanError as error:
             return PacedReply(error)
         return PacedReply(QianfanError(tr("The request was not sent: the cell was stopped")))
+
+    def allowed_per_second(self, service: Service, tokens: int) -> float | None:
+        """Return how many requests the limits of a service allow a second; None if unknown.
+
+        Parameters
+        ----------
+        service
+            The service; its answers have named the limits.
+        tokens
+            Tokens of the prompt of a request.
+        """
+        return self._limiter(service).per_second(tokens)
+
+    def _limiter(self, service: Service) -> RateLimiter:
+        account = self._connection.account(self.settings.url(service.version), service.name)
+        return limiter_of(self._connection.cache_folder, account)
 
     @property
     def cache_folder(self) -> Path | None:

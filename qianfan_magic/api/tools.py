@@ -192,10 +192,18 @@ def _name_of(function: Any) -> str:
 
 
 def _read_tool(function: Callable[..., Any], name: str) -> Tool:
-    if not (callable(function) and _NAME.fullmatch(name)):
+    if not callable(function) or not name.isidentifier():
         raise ParameterError(
             tr("{function:.80} is not a function with a name", function=repr(function)),
             hint=tr("Define it with def."),
+        )
+    if not _NAME.fullmatch(name):
+        raise ParameterError(
+            tr("A model cannot call {name!r} by its name", name=name),
+            hint=tr(
+                "Give it one of English letters, digits and _, such as weather = {name}.",
+                name=name,
+            ),
         )
     pydantic, parser = import_extra("pydantic", "tools"), import_extra("docstring_parser", "tools")
     documented = parser.parse(inspect.getdoc(function) or "")

@@ -23,6 +23,7 @@ from qianfan_magic.magics.command import Command
 from qianfan_magic.magics.parse_errors import closing_quote_error, parse_error
 from qianfan_magic.session.cell_options import CellOptions
 from qianfan_magic.session.table_map import (
+    MOST_WORKERS,
     MapOptions,
     MapResult,
     TableMap,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MAP_EVERYDAY", "JobsCommand", "map_flags", "parse_map", "run_map"]
 
-#: Largest number of requests at the same time.
-MAX_WORKERS = 64
 #: Seconds to wait for a Dask scheduler.
 CONNECT_TIMEOUT = 10
 #: Number of prompts that a dry run shows.
@@ -116,9 +115,9 @@ def parse_map(magic: Any, line: str) -> MapOptions | None:
         raise closing_quote_error(_NAME) from None
     except (UsageError, argparse.ArgumentError) as error:
         raise parse_error(magic.parser, _NAME, str(error)) from None
-    if parsed.jobs is not None and not 1 <= parsed.jobs <= MAX_WORKERS:
+    if parsed.jobs is not None and not 1 <= parsed.jobs <= MOST_WORKERS:
         raise ParameterError(
-            tr("-j is {jobs}, but must be from 1 to {most}", jobs=parsed.jobs, most=MAX_WORKERS),
+            tr("-j is {jobs}, but must be from 1 to {most}", jobs=parsed.jobs, most=MOST_WORKERS),
             hint=tr("It is the number of requests at the same time."),
         )
     return MapOptions(
@@ -146,7 +145,6 @@ def run_map(context: MagicContext, options: MapOptions, cell: str) -> None:
     QianfanError
         If nothing can be asked, or an error ended it; the table is bound as far as it goes.
     """
-    from qianfan_magic.api.client import MAP_WORKERS
     from qianfan_magic.views.progress import Progress
 
     template = check_text(cell.strip("\r\n"), tr("The cell"))
@@ -180,7 +178,6 @@ def run_map(context: MagicContext, options: MapOptions, cell: str) -> None:
             result = table.run(
                 prompts,
                 options,
-                options.jobs or MAP_WORKERS,
                 lambda answer: progress.add(answer.tokens, failed=bool(answer.kind)),
                 executor,
             )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from math import ceil
 from string import Formatter
 from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from qianfan_magic.api.types import Kind, Reply
 
 __all__ = [
+    "MOST_WORKERS",
     "MapOptions",
     "MapResult",
     "TableMap",
@@ -38,6 +40,8 @@ __all__ = [
     "row_keys",
 ]
 
+#: How many requests are under way at the same time before the limits are known, and at most.
+FIRST_WORKERS, MOST_WORKERS = 16, 64
 #: The columns that are added to the table.
 COLUMNS = ("answer", "tokens", "seconds", "error")
 
@@ -87,14 +91,15 @@ class MapResult:
     ----------
     answers
         For each row its answer; None for a row that has not been asked.
-    asked
-        Number of requests that were answered now.
+    asked, seconds
+        Number of rows that were asked now, and the seconds that all of them took.
     error
         The error that ended it; None if none did.
     """
 
     answers: list[Answer | None]
     asked: int = 0
+    seconds: float = 0.0
     error: QianfanError | None = None
 
     @property
@@ -169,7 +174,6 @@ class TableMap:
         self,
         prompts: Sequence[str],
         options: MapOptions,
-        workers: int,
         progress: Callable[[Answer], None],
         executor: Executor | None = None,
     ) -> MapResult:
@@ -181,8 +185,6 @@ class TableMap:
             The filled template for each row.
         options
             The flags of the cell.
-        workers
-            How many requests are under way at the same time.
         progress
             Called with each answer, also with those that were there before.
         executor
@@ -211,11 +213,13 @@ class TableMap:
             executor=executor,
         )
         ask = partial(self._ask, send=send, rows=rows, prompts=prompts, stopped=stopped)
-        pool = ThreadPoolExecutor(workers, "qianfan-map")
+        pool = ThreadPoolExecutor(options.jobs or MOST_WORKERS, "qianfan-map")
+        ahead = partial(self._workers, options, result, estimate_tokens(prompts[0]))
         try:
-            for number, (answer, error) in as_completed(pool, ask, missing, 2 * workers):
+            for number, (answer, error) in as_completed(pool, ask, missing, ahead):
                 result.answers[number] = answer
                 result.asked += 1
+                result.seconds += answer.seconds
                 progress(answer)
                 # With a wrong key, every other row would fail, too.
                 if error and (options.on_error == "stop" or isinstance(error, _HOPELESS)):
@@ -228,6 +232,20 @@ class TableMap:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
         return result
+
+    def _workers(self, options: MapOptions, result: MapResult, tokens: int) -> int:
+        """Return how many requests may be under way: by default what the limits allow.
+
+        That many are under way when requests come at the allowed rate, by the time that the
+        answers so far have taken (Little's law), and a few more.
+        """
+        if options.jobs:
+            return options.jobs
+        allowed = self.client.allowed_per_second(self.service, tokens)
+        if allowed is None or not result.asked:
+            return FIRST_WORKERS
+        needed = ceil(1.25 * allowed * result.seconds / result.asked) + 2
+        return min(max(needed, FIRST_WORKERS), MOST_WORKERS)
 
     def _ask(
         self,

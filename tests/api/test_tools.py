@@ -120,6 +120,12 @@ def test_argument_that_cannot_be_described_is_named():
             read_tools([function])
 
 
+def test_name_that_a_model_cannot_write_is_refused():
+    with pytest.raises(ParameterError, match="cannot call '天气' by its name") as caught:
+        read_tools({"天气": add})
+    assert "weather = 天气" in caught.value.hint
+
+
 def test_two_functions_of_one_name_are_refused():
     with pytest.raises(ParameterError, match="named add"):
         read_tools([add, add])

@@ -158,6 +158,19 @@ def test_rows_beyond_the_quota_are_asked_later(table):
     assert refused <= 16  # of the requests that went before the limit was known
 
 
+def test_as_many_rows_are_under_way_as_the_limit_allows(table):
+    server, most = table.server, [0]
+
+    def answer(_: Any) -> str:
+        most.append(len(questions(server)) - len(most) + 1)
+        return "There."
+
+    server.engine, server.quota, server.delay = answer, 6_000, 1.0
+    table.shell.user_ns["cities"] = cities([str(number) for number in range(100)])
+    table.run(ASK)
+    assert max(most) > 16  # what is allowed before the limit is known
+
+
 # --- failures in their place
 
 

@@ -76,8 +76,7 @@ class RateLimiter:
         """
         from pyrate_limiter import GCRA
 
-        algorithm, answer = GCRA(), int(self._answer_tokens)
-        weights = dict(zip(UNITS, (1, tokens + answer, tokens, answer), strict=True))
+        algorithm, weights = GCRA(), self._weights(tokens)
         with self._shared() as state:
             now = _now()
             due = max(now, int(state.get("closed_until", 0)))
@@ -119,6 +118,12 @@ class RateLimiter:
                 state["places"] = known
                 state["limits"] = limits
 
+    def per_second(self, tokens: int) -> float | None:
+        """Return how many requests of this size the limits allow a second; None if unknown."""
+        weights, limits = self._weights(tokens), self._state.get("limits", {})
+        rates = [SHARE * limit / 60 / max(1, weights[unit]) for unit, limit in limits.items()]
+        return min(rates, default=None)
+
     def refused(self, retry_after: float | None) -> float:
         """Let nobody ask for a while, since the service has refused a request.
 
@@ -139,6 +144,11 @@ class RateLimiter:
             until = _now() + ceil(seconds * 1000)
             state["closed_until"] = max(until, int(state.get("closed_until", 0)))
         return seconds
+
+    def _weights(self, tokens: int) -> dict[str, int]:
+        """Return what a request counts for, by unit."""
+        answer = int(self._answer_tokens)
+        return dict(zip(UNITS, (1, tokens + answer, tokens, answer), strict=True))
 
     @contextmanager
     def _shared(self) -> Iterator[dict[str, Any]]:

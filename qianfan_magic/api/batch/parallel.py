@@ -52,13 +52,19 @@ def in_order(
 
 
 def as_completed(
-    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+    executor: Executor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    ahead: Callable[[], int],
 ) -> Generator[tuple[Item, Result]]:
-    """Yield each item with its result, as soon as that is there; otherwise as `in_order`."""
+    """Yield each item with its result, as soon as that is there; otherwise as `in_order`.
+
+    How many calls may be under way is asked anew each time.
+    """
     remaining, futures = iter(items), dict[Future[Result], Item]()
     try:
         while True:
-            for item in islice(remaining, ahead - len(futures)):
+            for item in islice(remaining, max(0, ahead() - len(futures))):
                 futures[executor.submit(function, item)] = item
             if not futures:
                 return

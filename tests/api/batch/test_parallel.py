@@ -39,7 +39,10 @@ def test_endless_items_are_read_a_bounded_number_ahead(pool):
             read.append(number)
             yield number
 
-    for results in (in_order(pool, str, endless(), 5), as_completed(pool, str, endless(), 5)):
+    for results in (
+        in_order(pool, str, endless(), 5),
+        as_completed(pool, str, endless(), lambda: 5),
+    ):
         read.clear()
         taken = list(itertools.islice(results, 10))
         assert len(taken) == 10
@@ -53,7 +56,7 @@ def test_slow_item_does_not_hold_up_the_others(pool):
         assert number or gate.wait(10)
         return number
 
-    results = as_completed(pool, wait, range(8), 4)
+    results = as_completed(pool, wait, range(8), lambda: 4)
     first = [next(results) for _ in range(7)]
     gate.set()
     assert 0 not in [item for item, _ in first]

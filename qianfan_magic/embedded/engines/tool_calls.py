@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qianfan_magic.api.catalogue.token_estimate import is_chinese
 from qianfan_magic.embedded.request import ServerRequest, ToolResult
 
 __all__ = ["answer", "calls"]
 
 #: What an error of a function suggests.
 _SUGGESTED = re.compile(r"did you mean '?([^'?]+)'?\?", re.IGNORECASE)
+FULLWIDTH_SEMICOLON = "\uff1b"
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 #: What may be computed, such as ``12 * (3 + 4)``.
 _EXPRESSION = re.compile(r"[\d(][\d\s.+\-*/()]*[\d)]")
@@ -45,8 +47,11 @@ def calls(request: ServerRequest) -> list[tuple[str, str]]:
 
 
 def answer(request: ServerRequest) -> str:
-    """Return the answer to the results of calls."""
-    return f"The result is {', and '.join(result.text for result in request.tool_results)}."
+    """Return the answer to the results of calls, in the language of the conversation."""
+    results = [result.text for result in request.tool_results]
+    if is_chinese(" ".join(request.messages)):
+        return f"结果是 {FULLWIDTH_SEMICOLON.join(results)}。"
+    return f"The result is {', and '.join(results)}."
 
 
 def _mended(result: ToolResult) -> tuple[str, str] | None:

@@ -19,7 +19,7 @@ from qianfan_magic.session.session import Session, read_live
 from qianfan_magic.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -235,7 +235,7 @@ class MagicContext:
 
     def _tools(self, kind: Kind, options: CellOptions, service: Service) -> dict[str, Tool]:
         """Read the functions that the model may call: those of the flags, or of ``%config``."""
-        from qianfan_magic.api.tools import CHOICES, read_tools
+        from qianfan_magic.api.tools import read_tools
 
         names, where = list(options.tools), "--tool"
         has_other_flags = options.compare or options.continues or options.prefix is not None
@@ -249,23 +249,7 @@ class MagicContext:
                     tr("{where}: the notebook has no function {name!r}", where=where, name=name),
                     hint=did_you_mean(name, callables) or tr("Define it with def, above."),
                 )
-        needs_tools = {
-            "--tool-choice": options.tool_choice not in {None, "none"},
-            "--confirm": options.confirm,
-            "--max-rounds": options.max_rounds is not None,
-        }
-        for flag, is_given in needs_tools.items():
-            if is_given and not names:
-                raise ParameterError(
-                    tr("{flag} needs a function that the model may call", flag=flag),
-                    hint=tr("Name one: --tool NAME."),
-                )
-        choice = options.tool_choice
-        if choice is not None and choice not in {*CHOICES, *names}:
-            raise ParameterError(
-                tr("--tool-choice: {choice!r} is none of the functions", choice=choice),
-                hint=tr("Give one of {choices}.", choices=", ".join([*CHOICES, *names])),
-            )
+        _check_tool_flags(options, names)
         if options.confirm and not self.can_ask():
             raise ParameterError(
                 tr("--confirm: nobody is there to be asked"),
@@ -306,6 +290,29 @@ class MagicContext:
         images = [read_image(name, variables, folder) for name in options.images]
         publish(images_bundle(images))
         return [ImageAttachment(image.name, image.digest, image.url) for image in images]
+
+
+def _check_tool_flags(options: CellOptions, names: Sequence[str]) -> None:
+    """Raise a `ParameterError` for a flag that makes no sense with these functions."""
+    from qianfan_magic.api.tools import CHOICES
+
+    needs_tools = {
+        "--tool-choice": options.tool_choice not in {None, "none"},
+        "--confirm": options.confirm,
+        "--max-rounds": options.max_rounds is not None,
+    }
+    for flag, is_given in needs_tools.items():
+        if is_given and not names:
+            raise ParameterError(
+                tr("{flag} needs a function that the model may call", flag=flag),
+                hint=tr("Name one: --tool NAME."),
+            )
+    choice = options.tool_choice
+    if choice is not None and choice not in {*CHOICES, *names}:
+        raise ParameterError(
+            tr("--tool-choice: {choice!r} is none of the functions", choice=choice),
+            hint=tr("Give one of {choices}.", choices=", ".join([*CHOICES, *names])),
+        )
 
 
 def _storable_id(cell: str) -> str:

@@ -98,6 +98,7 @@ class AnswerStream:
     def end(self, state: State, error: BaseException | None = None) -> None:
         """Record how the answer ended, and append the text that masking held back until then."""
         self.state, self.error = state, error
+        self._rounds = [one.ended() for one in self._rounds]
         held_back = None if state == "done" else self.sender.held_back()
         if held_back:
             self.add(held_back)

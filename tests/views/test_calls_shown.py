@@ -61,6 +61,12 @@ def test_answer_has_its_calls_between_the_thoughts_and_the_text():
     assert "add()" in bundle["text/markdown"]
 
 
+def test_call_that_was_running_at_the_end_was_stopped():
+    done, running = CallOutput("add", "{}", "done", "3"), CallOutput("add", "{}")
+    ended = RoundOutput("", (done, running)).ended()
+    assert [call.state for call in ended.calls] == ["done", "stopped"]
+
+
 def test_known_key_is_masked_in_every_part():
     key = "a-key-of-the-user"
     remember(key)

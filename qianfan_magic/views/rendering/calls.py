@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any, Literal
 
@@ -29,6 +29,8 @@ MAX_TABLE = 200_000
 _LONGEST = 70
 #: How a call stands.
 State = Literal["asked", "running", "done", "failed", "stopped"]
+#: States of a call that may still get a result.
+_OPEN = frozenset({"asked", "running"})
 #: What the line says in the place of a result.
 _WORDS = {
     "asked": mark("waiting for you …"),
@@ -156,6 +158,11 @@ class RoundOutput:
     def of(cls, one: ToolRound) -> RoundOutput:
         """Return a round of an earlier turn."""
         return cls(one.text, tuple(map(CallOutput.of, one.calls)))
+
+    def ended(self) -> RoundOutput:
+        """Return it with a call that has no result, if there is one, as stopped."""
+        calls = [replace(c, state="stopped") if c.state in _OPEN else c for c in self.calls]
+        return replace(self, calls=tuple(calls))
 
     def html(self, form: str) -> str:
         """Make the HTML of the text, in the format of the answer, and of the calls."""

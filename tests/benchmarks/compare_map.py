@@ -4,8 +4,8 @@ Run: ``python tests/benchmarks/compare_map.py PYTHON``, where PYTHON is the inte
 environment with the peers: ``pip install infermesh chatlas openai`` (Python 3.12).
 
 The server, the prompts and the quota are those of ``bench_map.py``. The peers are told the limit
-of 6,000 requests a minute; this package reads it from the answers. Answered prompts a second, median
-of 3 rounds in turn; and how many of 1,000 prompts were answered, at least.
+of 6,000 requests a minute; this package reads it from the answers. Answered prompts a second,
+median of 3 rounds in turn; and how many of 1,000 prompts were answered, at least.
 """
 
 from __future__ import annotations

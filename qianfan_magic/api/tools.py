@@ -32,6 +32,7 @@ __all__ = [
     "later_choice",
     "make_call",
     "named_choice",
+    "named_twice",
     "read_tools",
     "refused",
     "rounds_error",
@@ -127,9 +128,17 @@ def read_tools(
     for function in functions:
         tool = _read_tool(function, _name_of(function))
         if tool.name in tools:
-            raise ParameterError(tr("Two of the functions are named {name}", name=tool.name))
+            raise named_twice(tool.name)
         tools[tool.name] = tool
     return tools
+
+
+def named_twice(name: str) -> ParameterError:
+    """Return the error for two functions of one name, which a model could not tell apart."""
+    return ParameterError(
+        tr("Two of the functions are named {name}", name=name),
+        hint=tr("Leave one of them out, or give it another name."),
+    )
 
 
 def declarations(tools: Sequence[Any]) -> list[Any]:

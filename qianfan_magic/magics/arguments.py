@@ -105,6 +105,13 @@ CHAT = (
         help=tr("a function of the notebook that the model may call; may be given several times"),
     ),
     argument(
+        "--mcp",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=tr("an MCP server of qianfan.toml whose functions it may call"),
+    ),
+    argument(
         "--tool-choice",
         metavar="auto|none|required|NAME",
         help=tr("whether the model must call a function, or which"),
@@ -241,6 +248,7 @@ def parse(magic: Any, line: str) -> CellOptions | None:
         prefix=prefix,
         images=tuple(getattr(parsed, "image", ())),
         tools=tuple(dict.fromkeys(getattr(parsed, "tool", ()))),
+        mcp=tuple(dict.fromkeys(getattr(parsed, "mcp", ()))),
         tool_choice=getattr(parsed, "tool_choice", None),
         max_rounds=getattr(parsed, "max_rounds", None),
         confirm=getattr(parsed, "confirm", False),
@@ -269,7 +277,8 @@ def _check_tools(parsed: argparse.Namespace) -> None:
     """Raise a `ParameterError` for a flag that makes no sense with ``--tool``."""
     if getattr(parsed, "max_rounds", None) is not None:
         check_rounds(parsed.max_rounds, "--max-rounds")
-    if not getattr(parsed, "tool", None):
+    flags = [f"--{name}" for name in ("tool", "mcp") if getattr(parsed, name, None)]
+    if not flags:
         return
     others = {
         "--compare": parsed.compare is not None,
@@ -279,7 +288,7 @@ def _check_tools(parsed: argparse.Namespace) -> None:
     for flag, is_given in others.items():
         if is_given:
             raise ParameterError(
-                tr("--tool and {flag} exclude each other", flag=flag),
+                tr("{first} and {flag} exclude each other", first=flags[0], flag=flag),
                 hint=tr("Leave one of them out."),
             )
 

@@ -235,10 +235,11 @@ class MagicContext:
 
     def _tools(self, kind: Kind, options: CellOptions, service: Service) -> dict[str, Tool]:
         """Read the functions that the model may call: those of the flags, or of ``%config``."""
-        from qianfan_magic.api.tools import read_tools
+        from qianfan_magic.api.tools import named_twice, read_tools
 
         names, where = list(options.tools), "--tool"
-        has_other_flags = options.compare or options.continues or options.prefix is not None
+        has_other_flags = bool(options.compare or options.continues or options.mcp)
+        has_other_flags = has_other_flags or options.prefix is not None
         if not names and kind == "chat" and not has_other_flags and service.can_call:
             names, where = self.defaults.tools, "%config QianfanMagics.tools"
         variables = self.shell.user_ns
@@ -249,15 +250,31 @@ class MagicContext:
                     tr("{where}: the notebook has no function {name!r}", where=where, name=name),
                     hint=did_you_mean(name, callables) or tr("Define it with def, above."),
                 )
-        _check_tool_flags(options, names)
+        tools = self._mcp_tools(options.mcp)
+        _check_tool_flags(options, [*names, *tools])
         if options.confirm and not self.can_ask():
             raise ParameterError(
                 tr("--confirm: nobody is there to be asked"),
                 hint=tr("Run the cell in a notebook that is open, or leave --confirm out."),
             )
-        if not names:
-            return {}
-        return read_tools({name: variables[name] for name in dict.fromkeys(names)})
+        if names:
+            own = read_tools({name: variables[name] for name in dict.fromkeys(names)})
+            for name in own.keys() & tools.keys():
+                raise named_twice(name)
+            tools |= own
+        return tools
+
+    def _mcp_tools(self, servers: Sequence[str]) -> dict[str, Tool]:
+        """Connect to MCP servers; return their functions by name."""
+        from qianfan_magic.api.tools import named_twice
+
+        tools: dict[str, Tool] = {}
+        for server in servers:
+            offered = self.session.mcp_server(server).tools
+            for name in tools.keys() & offered.keys():
+                raise named_twice(name)
+            tools |= offered
+        return tools
 
     def _schema(self, name: str | None) -> Schema | None:
         """Read the schema in a variable of the notebook."""

@@ -32,6 +32,8 @@ class CellOptions:
         The text that the answer begins with; None if not given.
     tools
         Names of functions of the notebook that the model may call; empty if not given.
+    mcp
+        Names of MCP servers whose functions it may call, too; empty if not given.
     tool_choice
         ``auto``, ``none``, ``required`` or one of these names; None if not given.
     max_rounds
@@ -56,6 +58,7 @@ class CellOptions:
     prefix: str | None = None
     images: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    mcp: tuple[str, ...] = ()
     tool_choice: str | None = None
     max_rounds: int | None = None
     confirm: bool = False

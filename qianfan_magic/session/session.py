@@ -20,6 +20,7 @@ from qianfan_magic.views.publish import show
 if TYPE_CHECKING:
     from qianfan_magic.api.batch.answers import AnswerStore
     from qianfan_magic.api.client import QianfanClient
+    from qianfan_magic.api.mcp_servers import McpServer
     from qianfan_magic.embedded.server import EmbeddedServer
     from qianfan_magic.session.last_answer import LastAnswer
     from qianfan_magic.session.sender import RequestSender
@@ -71,6 +72,7 @@ class Session:
     server: EmbeddedServer | None = None
     _client: QianfanClient | None = None
     _answers: AnswerStore | None = None
+    _mcp_servers: dict[str, McpServer] = field(default_factory=dict)
     _catalogue: Catalogue | None = None
     _extra_cards: list[Card] = field(default_factory=list)
 
@@ -125,6 +127,25 @@ class Session:
             self._answers = AnswerStore(folder)
         return self._answers
 
+    def mcp_server(self, name: str) -> McpServer:
+        """Return the connection to an MCP server of ``qianfan.toml``; it stays open.
+
+        Raises
+        ------
+        SettingsError
+            If the file has no such server.
+        QianfanError
+            If it does not answer.
+        """
+        from qianfan_magic.api.mcp_servers import McpServer, read_server
+
+        table, server = read_server(self.folder, name), self._mcp_servers.get(name)
+        if server is None or not server.is_open or server.table != table:
+            if server:
+                server.close()
+            server = self._mcp_servers[name] = McpServer(name, table)
+        return server
+
     def start_demo(self, engine: str, seed: int, pace: float) -> None:
         """Start the embedded server and use it from now on, whatever the settings say.
 
@@ -148,8 +169,11 @@ class Session:
         self._client = QianfanClient(self.server.settings(live=read_live(self.folder)))
 
     def close(self) -> None:
-        """Close the client and stop the server; the conversations stay."""
+        """Close the client and stop the servers; the conversations stay."""
         self._close_client()
+        for server in self._mcp_servers.values():
+            server.close()
+        self._mcp_servers = {}
         if self.server:
             self.server.stop()
             self.server = None

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from qianfan_magic.api.catalogue.user_cards import read_cards
+from qianfan_magic.api.mcp_servers import read_server
 from qianfan_magic.magics import magics
 
 ROOT = Path(__file__).parents[2]
@@ -54,9 +55,16 @@ def test_every_subcommand_is_documented(bare) -> None:
 
 
 def test_cards_of_the_documentation_are_cards():
-    (example,) = re.findall(r"```toml\n(.*?)```", SETTINGS, re.DOTALL)
-    cards = read_cards(tomllib.loads(example)["qianfan"]["models"], "settings.md")
+    models, _ = re.findall(r"```toml\n(.*?)```", SETTINGS, re.DOTALL)
+    cards = read_cards(tomllib.loads(models)["qianfan"]["models"], "settings.md")
     assert [card.name for card in cards] == ["tutor", "ours"]
+
+
+def test_mcp_servers_of_the_documentation_are_servers(tmp_path):
+    _, servers = re.findall(r"```toml\n(.*?)```", SETTINGS, re.DOTALL)
+    (tmp_path / "qianfan.toml").write_text(servers, "utf-8")
+    assert read_server(tmp_path, "files")["command"] == "python"
+    assert read_server(tmp_path, "maps")["url"].endswith("/mcp")
 
 
 def test_chinese_readme_has_the_same_commands_and_pictures():

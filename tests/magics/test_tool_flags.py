@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -226,6 +228,21 @@ def test_flags_that_make_no_sense_are_errors(tools):
         ("--tool add --confirm", "nobody is there to be asked"),
     ):
         assert_fails_cleanly(tools, f"{CHAT} {flags}\nhi", words, ParameterError)
+
+
+def test_functions_of_an_mcp_server_are_called_beside_those_of_the_notebook(tools):
+    script = Path(__file__).parents[1] / "support" / "mcp_server.py"
+    command = f"command = {json.dumps(sys.executable)}\nargs = [{json.dumps(str(script))}]"
+    (tools.folder / "qianfan.toml").write_text(f"[qianfan.mcp.numbers]\n{command}", "utf-8")
+    shown = tools.run(f"{CHAT} --mcp numbers --tool weather\nhalf of 8, and the weather in Xian")
+    assert "[Call] half(x=8)\n→ 4" in shown
+    assert '[Call] weather(city="Xian")' in shown
+    for flags, words in (
+        ("--mcp numbers --tool add", "Two of the functions are named add"),
+        ("--mcp nubmers", "no table"),
+        ("--mcp numbers --compare seed=1,2", "--mcp and --compare exclude"),
+    ):
+        assert_fails_cleanly(tools, f"{CHAT} {flags}\nhi", words)
 
 
 def test_tab_offers_the_functions_of_the_notebook(tools):

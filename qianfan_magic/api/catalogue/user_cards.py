@@ -10,15 +10,14 @@ from typing import Any
 from qianfan_magic.api.catalogue.cards import CHAT, Card
 from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Catalogue, check_endpoint
+from qianfan_magic.api.config.qianfan_toml import FILE, read_table
 from qianfan_magic.api.types import BOTH, ApiVersion, Kind
 from qianfan_magic.errors import ParameterError, SettingsError
 from qianfan_magic.language import mark, tr
 from qianfan_magic.suggest import did_you_mean
 
-__all__ = ["FIELDS", "FILE", "read_cards", "read_file"]
+__all__ = ["FIELDS", "read_cards", "read_file"]
 
-#: The file in the notebook's folder; its table ``[qianfan.models]`` is read.
-FILE = "qianfan.toml"
 #: Values of the field ``thinks``, see `Card`.
 THINKS = ("", "enable_thinking", "thinking", "always")
 #: Fields of a model's table.
@@ -82,50 +81,10 @@ def read_file(folder: Path) -> list[Card]:
     SettingsError
         If the file cannot be read, or a card in it is wrong.
     """
-    path = folder / FILE
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or tr("it is not UTF-8")
-        raise SettingsError(
-            tr("{file} cannot be read: {reason}", file=FILE, reason=reason),
-            hint=tr("Correct or move it."),
-        ) from None
-    # Imported late: most folders have no such file.
-    import tomllib
-
-    try:
-        return read_cards(_models(tomllib.loads(text)), f"[qianfan.models] in {FILE}")
+        return read_cards(read_table(folder, "models"), f"[qianfan.models] in {FILE}")
     except ParameterError as error:
         raise SettingsError(error.message, hint=error.hint) from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            tr("{file} is not TOML: {error}", file=FILE, error=error), hint=tr("Correct that line.")
-        ) from None
-    except RecursionError:
-        raise SettingsError(
-            tr("{file} is not TOML: nested too deeply", file=FILE), hint=tr("Correct it.")
-        ) from None
-    except ValueError:  # int() refuses more than 4,300 digits
-        raise SettingsError(
-            tr("{file} holds a number that is too long", file=FILE), hint=tr("Correct it.")
-        ) from None
-
-
-def _models(document: Mapping[str, Any]) -> Any:
-    """Return the table of models; refuse any other, which could be a misspelt one."""
-    table = document.get("qianfan", {})
-    others = [f"[{name}]" for name in document if name != "qianfan"]
-    if isinstance(table, Mapping):
-        others += [f"[qianfan.{name}]" for name in table if name != "models"]
-    if others:
-        raise ParameterError(
-            tr("{file} has {table}, an unknown table", file=FILE, table=others[0]),
-            hint=tr("Models belong in the table [qianfan.models]."),
-        )
-    return table.get("models", {}) if isinstance(table, Mapping) else table
 
 
 def _card(name: Any, entry: Any, catalogue: Catalogue, source: str) -> Card:

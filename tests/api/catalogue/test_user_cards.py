@@ -14,7 +14,8 @@ from support.notebook import Notebook, assert_fails_cleanly
 from support.requests_seen import JSON, bodies, dry_run_body, with_keys
 
 from qianfan_magic import ParameterError, SettingsError
-from qianfan_magic.api.catalogue.user_cards import FIELDS, FILE, read_cards, read_file
+from qianfan_magic.api.catalogue.user_cards import FIELDS, read_cards, read_file
+from qianfan_magic.api.config.qianfan_toml import FILE
 
 CONFIG, TOML = "%config QianfanMagics.models", f"[qianfan.models] in {FILE}"
 

@@ -1,0 +1,72 @@
+"""The file ``qianfan.toml`` in the notebook's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qianfan_magic.errors import SettingsError
+from qianfan_magic.language import tr
+
+__all__ = ["FILE", "read_table"]
+
+FILE = "qianfan.toml"
+#: The tables that it may have, below ``qianfan``.
+TABLES = ("models", "mcp")
+
+
+def read_table(folder: Path, name: str) -> Any:
+    """Return a table of the file, which may be of any type; empty if there is no such file.
+
+    Parameters
+    ----------
+    folder
+        The notebook's folder.
+    name
+        One of `TABLES`.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, is not TOML, or has another table, which could be a misspelt
+        one.
+    """
+    path = folder / FILE
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or tr("it is not UTF-8")
+        raise SettingsError(
+            tr("{file} cannot be read: {reason}", file=FILE, reason=reason),
+            hint=tr("Correct or move it."),
+        ) from None
+    # Imported late: most folders have no such file.
+    import tomllib
+
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            tr("{file} is not TOML: {error}", file=FILE, error=error), hint=tr("Correct that line.")
+        ) from None
+    except RecursionError:
+        raise SettingsError(
+            tr("{file} is not TOML: nested too deeply", file=FILE), hint=tr("Correct it.")
+        ) from None
+    except ValueError:  # int() refuses more than 4,300 digits
+        raise SettingsError(
+            tr("{file} holds a number that is too long", file=FILE), hint=tr("Correct it.")
+        ) from None
+    table = document.get("qianfan", {})
+    others = [f"[{other}]" for other in document if other != "qianfan"]
+    if isinstance(table, Mapping):
+        others += [f"[qianfan.{other}]" for other in table if other not in TABLES]
+    if others:
+        raise SettingsError(
+            tr("{file} has {table}, an unknown table", file=FILE, table=others[0]),
+            hint=tr("Models belong in the table [qianfan.models], MCP servers in [qianfan.mcp]."),
+        )
+    return table.get(name, {}) if isinstance(table, Mapping) else table

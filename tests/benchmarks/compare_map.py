@@ -30,10 +30,12 @@ if name == "infermesh":
     results = client.generate_batch(prompts)
     texts = [getattr(result, "output_text", None) for result in results.results]
 else:
+    import asyncio
     from chatlas import ChatOpenAICompletions, parallel_chat
     chat = ChatOpenAICompletions(base_url=url, model="ernie-5.1", api_key=key)
     begun = time.perf_counter()
-    results = parallel_chat(chat, prompts, max_active=16, rpm=quota, on_error="continue")
+    work = parallel_chat(chat, prompts, max_active=16, rpm=quota, on_error="continue")
+    results = asyncio.run(work)
     texts = [None if isinstance(one, Exception) or one is None else "yes" for one in results]
 print(json.dumps([time.perf_counter() - begun, sum(bool(text) for text in texts)]))
 """

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import socket
 import threading
+import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -611,6 +612,26 @@ def test_prompts_of_map_may_have_no_end_and_wait_for_the_limits():
         replies = list(itertools.islice(client.map(prompts, workers=4), 40))
         assert [type(reply) for reply in replies] == [Reply] * 40
         assert len(server.seen) <= 40 + 4 * AHEAD
+
+
+def test_refusal_lets_all_threads_wait():
+    refusal = Fault(
+        status=429, error_code="rpm_rate_limit_exceeded", headers={"Retry-After": "1"}, path="/v2/"
+    )
+    with EmbeddedServer() as server, QianfanClient(server.settings()) as client:
+        server.fail(refusal)
+        answered: list[float] = []
+        engine = server.engine
+
+        def note(request: Any) -> str:
+            answered.append(time.monotonic())
+            return engine(request)
+
+        server.engine, begun = note, time.monotonic()
+        replies = list(client.map([f"# {n}" for n in range(8)], workers=2))
+        assert [type(reply) for reply in replies] == [Reply] * 8
+        # The other thread may have had one under way; nothing else comes within the second.
+        assert sum(at < begun + 0.9 for at in answered) <= 1
 
 
 def test_executor_sends_the_requests_with_one_token():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -109,8 +110,14 @@ def test_fields_of_a_schema_are_columns(table):
 
 def test_rows_of_the_same_prompt_are_asked_once_each(table):
     table.shell.user_ns["cities"] = pd.DataFrame({"city": ["Beijing"] * 3})
+    numbers = itertools.count()
+    table.server.engine = lambda _: f"answer {next(numbers)}"
     table.run(ASK)
     assert len(questions(table.server)) == 3
+    first = told(table)["answer"].tolist()
+    table.run(ASK)
+    assert told(table)["answer"].tolist() == first
+    assert len(set(first)) == 3
 
 
 def test_completion_model_completes_the_rows(table):
@@ -210,6 +217,10 @@ def test_wrong_key_ends_all(kept, monkeypatch):
     error, _ = notebook.fail(f"{MAP} -j 1\nWhere is {{city}}?")
     assert isinstance(error, AuthError)
     assert len(questions(server)) < 4
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    notebook.run(ASK)  # no row has kept that error
+    assert (told(notebook)["error"] == "").all()
 
 
 def test_answer_that_does_not_fit_the_schema_is_kept_beside_the_error(table):

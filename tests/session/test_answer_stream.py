@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from qianfan_magic import Chunk, StreamError, Usage
 from qianfan_magic.api.catalogue.resolver import Service
+from qianfan_magic.api.tools import read_tools
 from qianfan_magic.conversation.conversation import Fit
 from qianfan_magic.session.answer_stream import AnswerStream
 from qianfan_magic.session.cell_options import CellOptions
@@ -63,6 +65,9 @@ class Recorder:
             raise KeyboardInterrupt
 
     def end(self, shown: Any, metadata: Any = None) -> None:
+        pass
+
+    def show_call(self, call: Any, number: int) -> None:
         pass
 
 
@@ -160,3 +165,21 @@ def test_stopped_column_keeps_the_chunks_that_are_not_shown_yet():
     assert view.texts == ["a"]
     assert column.state == "stopped"
     assert column.reply.text == "abc"
+
+
+def test_call_is_stopped_wherever_the_interrupt_comes():
+    def add(x: int) -> int:
+        return x + 1
+
+    def interrupted(_: object) -> dict[str, str]:
+        raise KeyboardInterrupt  # while the result is made ready to be shown
+
+    sender = Sender()
+    sender.request = replace(sender.request, tools=read_tools([add]))
+    call = {"name": "add", "arguments": '{"x": 1}'}
+    asks = Chunk("", is_end=True, usage=Usage(), raw={"function_call": call})
+    sender.chunks = lambda: (chunk for chunk in [asks])
+    answer = AnswerStream(sender)
+    answer.read(Recorder(), interrupted)
+    [one] = answer.output().rounds
+    assert [(call.name, call.state) for call in one.calls] == [("add", "stopped")]

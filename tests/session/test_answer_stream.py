@@ -179,6 +179,7 @@ def test_call_is_stopped_wherever_the_interrupt_comes():
     call = {"name": "add", "arguments": '{"x": 1}'}
     asks = Chunk("", is_end=True, usage=Usage(), raw={"function_call": call})
     sender.chunks = lambda: (chunk for chunk in [asks])
+    sender.after = lambda _: pytest.fail("it goes on")
     answer = AnswerStream(sender)
     answer.read(Recorder(), interrupted)
     [one] = answer.output().rounds

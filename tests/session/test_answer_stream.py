@@ -21,6 +21,8 @@ from qianfan_magic.session.comparison import read_side_by_side
 class Sender:
     """Yields chunks with the given texts, then raises the error, if one is given."""
 
+    after: Any = None
+
     def __init__(self, *texts: str, error: BaseException | None = None, held: str = "") -> None:
         self.request = CellRequest(
             kind="completion",

@@ -40,6 +40,8 @@ __all__ = [
 
 #: Largest number of characters of a result that the model gets.
 MAX_RESULT = 20_000
+#: Largest number of calls of one reply that are made.
+MAX_CALLS = 100
 #: The names that OpenAI's API accepts.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 #: Values of ``tool_choice`` that are not the name of a function.
@@ -164,12 +166,19 @@ def later_choice(choice: Any) -> Any:
 
 
 def asked_calls(reply: Reply) -> list[ToolCall]:
-    """Return the calls that a reply asks for, still without results; each has an id."""
-    calls = []
-    for number, call in enumerate(reply.tool_calls, 1):
-        name, arguments = call["function"]["name"], call["function"]["arguments"]
-        calls.append(ToolCall(_whole(name), _whole(arguments), "", call["id"] or f"call_{number}"))
-    return calls
+    """Return the calls that a reply asks for, still without results.
+
+    There are at most `MAX_CALLS`, each with a name and an id of its own, whatever a server sends:
+    by them the results are told apart, and a turn is restored.
+    """
+    calls: dict[str, ToolCall] = {}
+    for number, call in enumerate(reply.tool_calls[:MAX_CALLS], 1):
+        name, arguments = _whole(call["function"]["name"]), _whole(call["function"]["arguments"])
+        id_ = _whole(call["id"]).strip()
+        if not id_ or id_ in calls:
+            id_ = f"call_{number}"
+        calls[id_] = ToolCall(name.strip() or "(no name)", arguments, "", id_)
+    return [*calls.values()]
 
 
 def make_call(call: ToolCall, tools: Mapping[str, Tool]) -> MadeCall:

@@ -15,7 +15,14 @@ import pandas as pd
 import pytest
 
 from qianfan_magic import ParameterError, QianfanClient, QianfanError, Reply
-from qianfan_magic.api.tools import MAX_RESULT, asked_calls, declarations, make_call, read_tools
+from qianfan_magic.api.tools import (
+    MAX_CALLS,
+    MAX_RESULT,
+    asked_calls,
+    declarations,
+    make_call,
+    read_tools,
+)
 from qianfan_magic.api.types import ToolCall
 from qianfan_magic.embedded.server import EmbeddedServer
 from qianfan_magic.masking import remember
@@ -218,6 +225,17 @@ def test_half_of_a_character_goes_no_further():
     asked = {"id": "", "function": {"name": "add", "arguments": '{"x": "\ud83d"}'}}
     [read] = asked_calls(Reply(text="", tool_calls=(asked,)))
     assert (read.arguments, read.id) == ('{"x": "?"}', "call_1")
+
+
+def test_calls_have_a_name_and_an_id_of_their_own_whatever_a_server_sends():
+    asked = [
+        {"id": id_, "function": {"name": name, "arguments": "{}"}}
+        for id_, name in (("a", "add"), ("a", "add"), (" ", " "), ("b", ""))
+    ]
+    calls = asked_calls(Reply(text="", tool_calls=(*asked, *[asked[0]] * 200)))
+    assert [call.id for call in calls[:4]] == ["a", "call_2", "call_3", "b"]
+    assert [call.name for call in calls[:4]] == ["add", "add", "(no name)", "(no name)"]
+    assert len(calls) == len({call.id for call in calls}) == MAX_CALLS
 
 
 def test_interrupt_cancels_an_async_function():

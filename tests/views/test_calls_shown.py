@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 
 from PIL import Image
 
@@ -32,11 +33,16 @@ def test_arguments_that_are_no_object_are_shown_as_they_are():
         assert "Error: no" in call.html(), arguments[:9]
 
 
-def test_long_result_is_cut_where_it_is_shown():
-    call = CallOutput("read", "{}", "done", "word " * MAX_SHOWN)
-    for shown in (call.html(), call.plain()):
-        assert f"({5 * MAX_SHOWN:,} characters in all)" in shown
-        assert len(shown) < 2 * MAX_SHOWN
+def test_long_texts_are_cut_where_they_are_shown():
+    words = "word " * MAX_SHOWN
+    for call in (
+        CallOutput("read", "{}", "done", words),
+        CallOutput("read", json.dumps({"text": words}), "done", "x"),
+        CallOutput(words, "{}", "running"),
+    ):
+        for shown in (call.html(), call.plain()):
+            assert len(shown) < 2 * MAX_SHOWN
+        assert "characters in all)" in call.plain()
 
 
 def test_table_and_picture_are_shown_as_such():

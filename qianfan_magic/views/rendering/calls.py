@@ -110,7 +110,7 @@ class CallOutput:
         line = f'<code style="{inline("coded")}">{escape(_short(self.head))}</code> \u2192 '
         line += escape(join_parts(self.outcome, self.pace if pace else ""))
         rows = [f"{_visible(name)}: {_visible(_json(value))}" for name, value in self._pairs()]
-        given = escape("\n".join(rows))
+        given = escape(_cut("\n".join(rows)))
         return (
             f'<details class="qianfan-call" style="{inline("thoughts")}">'
             f'<summary style="{inline("unfold")}">{line}</summary>\n'
@@ -120,10 +120,10 @@ class CallOutput:
     def plain(self) -> str:
         """Make the plain text: the call, and below it its result."""
         if self.state in _WORDS:
-            return f"{CALL} {self.head}\n\u2192 {self.outcome}"
+            return f"{CALL} {_cut(self.head)}\n\u2192 {self.outcome}"
         shown = _cut(_visible(self.rich.get("text/plain", self.result)))
         gap = "\n" if "\n" in shown else " "  # the columns of a table stay in line
-        return f"{CALL} {self.head}\n\u2192{gap}{shown}"
+        return f"{CALL} {_cut(self.head)}\n\u2192{gap}{shown}"
 
     def _pairs(self) -> Sequence[tuple[str, Any]]:
         """Return the arguments by their names; as one text if they are no JSON object."""

@@ -28,11 +28,16 @@ def test_answer_streams_into_a_widget_and_ends_as_plain_output(run: OpenAndRun) 
 
 
 def test_question_is_colored_as_text_and_all_else_as_python(run: OpenAndRun) -> None:
-    notebook = run("%%qianfan_chat\nThis is it and that", "x = this and that")
+    notebook = run(
+        "%%qianfan_chat\nThis is it and that",
+        "x = this and that",
+        "%%qianfan_map table -o answers --dry-run\nThis and {word}",
+    )
     notebook.wait_idle()
-    words = [notebook.editor(cell).locator("span", has_text="and") for cell in (1, 2)]
+    words = [notebook.editor(cell).locator("span", has_text="and") for cell in (1, 2, 3)]
     expect(words[0]).to_have_count(0)
     expect(words[1]).to_have_count(1)
+    expect(words[2]).to_have_count(0)
     notebook.editor(2).press("Control+Home")
     notebook.page.keyboard.type("%%qianfan_chat\n")
     expect(words[1]).to_have_count(0)

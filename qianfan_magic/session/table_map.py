@@ -315,7 +315,8 @@ def fill_rows(template: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     Raises
     ------
     ParameterError
-        For a place that is no column, with similar ones as the hint.
+        For a place that is no column, with similar ones as the hint; for a format that does not
+        fit a value.
 
     Examples
     --------
@@ -345,11 +346,31 @@ def fill_rows(template: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     return [
         "".join(
-            literal + ("" if name is None else format(row.get(name, ""), spec or ""))
-            for literal, name, spec, _ in parts
+            literal + ("" if name is None else _place(row, number, name, spec or "", conversion))
+            for literal, name, spec, conversion in parts
         )
-        for row in rows
+        for number, row in enumerate(rows)
     ]
+
+
+def _place(
+    row: Mapping[str, Any], number: int, name: str, spec: str, conversion: str | None
+) -> str:
+    """Return what stands in the place of a column, such as ``{price:.2f}`` or ``{name!r}``."""
+    try:
+        value = Formatter().convert_field(row.get(name, ""), conversion)
+        return format(value, spec)
+    except (ValueError, TypeError) as error:
+        place = name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+        raise ParameterError(
+            tr(
+                "{place} of the template does not fit row {number}: {error}",
+                place="{" + place + "}",
+                number=number,
+                error=error,
+            ),
+            hint=tr("{place} writes any value as it is.", place="{" + name + "}"),
+        ) from None
 
 
 def estimate_prompts(prompts: Sequence[str]) -> int:

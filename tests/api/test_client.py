@@ -648,6 +648,15 @@ def test_executor_sends_the_requests_with_one_token():
         assert sum("/oauth/" in seen.path for seen in server.seen) == 2
 
 
+def test_failure_of_the_executor_is_an_error_in_its_place():
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    pool.shutdown()
+    with EmbeddedServer() as server, QianfanClient(server.settings()) as client:
+        replies = list(client.map(["# 1", "# 2"], executor=pool, endpoint="starcoder"))
+    assert [type(reply) for reply in replies] == [TransportError] * 2
+    assert "RuntimeError: cannot schedule new futures" in str(replies[0])
+
+
 def test_amap_yields_what_map_does():
     async def ask(client: QianfanClient) -> list[str]:
         return [reply.text async for reply in client.amap(["# 1", "# 2"], workers=2)]

@@ -138,6 +138,7 @@ def test_what_cannot_be_asked_is_an_error(table):
         (MAP, "Where is {ciy}?", "no column 'ciy'"),
         (MAP, "Where is it?", "no place for a column"),
         (MAP, "Where is {city?", "template cannot be read"),
+        (MAP, "Where is {city:.2f}?", "{city:.2f} of the template does not fit row 0"),
         (f"{MAP} -j 0", "{city}", "-j is 0"),
         (f"{MAP} --on-error never", "{city}", "--on-error is 'never'"),
         ("%%qianfan_map number", "{city}", "not a table"),

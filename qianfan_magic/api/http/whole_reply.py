@@ -16,7 +16,9 @@ from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Request
 from qianfan_magic.api.types import ApiVersion, Reply
 from qianfan_magic.api.wire import reply_builder
-from qianfan_magic.errors import TokenExpiredError
+from qianfan_magic.errors import QianfanError, TokenExpiredError, TransportError
+from qianfan_magic.language import tr
+from qianfan_magic.masking import mask
 
 __all__ = ["Sent", "send", "send_elsewhere"]
 
@@ -53,6 +55,13 @@ def send_elsewhere(executor: Executor, connection: Connection, call: Call) -> Se
         Has the token.
     call
         The request, which this process does not send.
+
+    Raises
+    ------
+    TransportError
+        If the executor fails, such as when a worker has died.
+    QianfanError
+        As `Call.chunks` does.
     """
     request = call.exchange.request
     tokens = connection.auth(request.version).tokens
@@ -68,7 +77,16 @@ def send_elsewhere(executor: Executor, connection: Connection, call: Call) -> Se
 def _submit(executor: Executor, call: Call, token: str) -> Sent:
     request = call.exchange.request
     settings = _with_token(call.settings, request.version, token)
-    return executor.submit(_send_request, settings, request).result()
+    try:
+        return executor.submit(_send_request, settings, request).result()
+    except QianfanError:
+        raise
+    except Exception as error:  # noqa: BLE001  each executor has errors of its own
+        why = mask(f"{type(error).__name__}: {error}")
+        raise TransportError(
+            tr("The executor has not sent the request: {why}", why=why),
+            hint=tr("See whether its workers are running and have this package."),
+        ) from None
 
 
 def _with_token(settings: Settings, version: ApiVersion, token: str) -> Settings:

@@ -9,6 +9,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +164,10 @@ class Notebook:
             return [one.text for one in self.shell.Completer.completions(line, len(line))]
 
 
-@pytest.fixture
-def shell(monkeypatch, tmp_path) -> Iterator[InteractiveShell]:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+@contextmanager
+def running_shell(patch: pytest.MonkeyPatch, folder: Path) -> Iterator[InteractiveShell]:
+    """Give the shell of this process, anew."""
+    patch.setenv("IPYTHONDIR", str(folder / "ipython"))
     InteractiveShell.clear_instance()
     made = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     made.run_line_magic("colors", "nocolor")
@@ -176,6 +178,12 @@ def shell(monkeypatch, tmp_path) -> Iterator[InteractiveShell]:
     # At the end of Python each shell would collect garbage: half a second for every test.
     atexit.unregister(made.atexit_operations)
     InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def shell(monkeypatch, tmp_path) -> Iterator[InteractiveShell]:
+    with running_shell(monkeypatch, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -85,12 +85,14 @@ class RawServer:
 
     `script`, `tokens` and `bearers` line up answers, or functions of the request that give one.
     Beyond them a request for an access or bearer token gets a new one, and any other HTTP 501,
-    which no client sends again.
+    which no client sends again. `greetings` are sent to new connections, before any request (and
+    before TLS).
     """
 
     def __init__(self, tls: Any = None) -> None:
         self.requests: list[Seen] = []
         self.token_requests: list[Seen] = []
+        self.greetings: deque[Answer] = deque()
         self.script: deque[Answer | Callable[[Seen], Answer]] = deque()
         self.tokens: deque[Answer | Callable[[Seen], Answer]] = deque()
         self.bearer_requests: list[Seen] = []
@@ -127,6 +129,10 @@ class RawServer:
         with contextlib.suppress(OSError):
             # Otherwise Nagle's algorithm holds each piece back for the delayed ACK, 40 ms.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.greetings:
+                with connection:
+                    _send(connection, self.greetings.popleft())
+                return
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection, connection.makefile("rb") as stream:
@@ -175,7 +181,8 @@ def _send(connection: socket.socket, answer: Answer) -> bool:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     elif answer.end == "silent":
         with contextlib.suppress(ConnectionError):
-            connection.recv(1)
+            while connection.recv(65_536):
+                pass
     elif chunked:
         connection.sendall(b"0\r\n\r\n")
     return answer.end in {"keep", "silent"}

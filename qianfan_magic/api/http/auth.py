@@ -1,8 +1,8 @@
 """Authentication of requests: by access token, bearer token or signature.
 
 Each method is a `requests.auth.AuthBase` that requests calls with the request it prepares. Beyond
-that interface each has a `placeholder`, for a request that is only shown, and `renew`, for a
-token that the service refused.
+that interface each has a `placeholder`, for a request that is only shown, `fetch_token`, which may
+take its time before that, and `renew`, for a token that the service refused.
 """
 
 from __future__ import annotations
@@ -47,9 +47,14 @@ class QianfanAuth(AuthBase):
         """Where its token comes from; None if it has none."""
         return None
 
-    def renew(self, refused: PreparedRequest) -> bool:
+    def fetch_token(self, timeout: float) -> None:
+        """Fetch its token where necessary, in about that many seconds; 0: no limit."""
+        if self.tokens is not None:
+            self.tokens.get(timeout)
+
+    def renew(self, refused: PreparedRequest, timeout: float | None = None) -> bool:
         """Replace the token of a refused request; return False if that is impossible."""
-        del refused
+        del refused, timeout
         return False
 
 
@@ -87,10 +92,10 @@ class AccessTokenAuth(QianfanAuth):
         request.prepare_url(f"{request.url}?access_token={token}", None)
         return request
 
-    def renew(self, refused: PreparedRequest) -> bool:
+    def renew(self, refused: PreparedRequest, timeout: float | None = None) -> bool:
         """Replace the token that the request carried."""
         carried = parse_qs(urlsplit(refused.url or "").query).get("access_token", [""])
-        return self._tokens.renew(str(carried[0]))
+        return self._tokens.renew(str(carried[0]), timeout)
 
 
 class BearerAuth(QianfanAuth):
@@ -126,9 +131,10 @@ class BearerAuth(QianfanAuth):
             request.headers["appid"] = self._app_id
         return request
 
-    def renew(self, refused: PreparedRequest) -> bool:
+    def renew(self, refused: PreparedRequest, timeout: float | None = None) -> bool:
         """Replace the token that the request carried."""
-        return self._tokens.renew(refused.headers["Authorization"].removeprefix("Bearer "))
+        carried = refused.headers["Authorization"].removeprefix("Bearer ")
+        return self._tokens.renew(carried, timeout)
 
 
 class SignatureAuth(QianfanAuth):

@@ -137,7 +137,8 @@ class Call:
             return self._send(attempt)
         except TokenExpiredError as error:
             version, sent = self._request.version, attempt.sent
-            if self._renewed or sent is None or not self._connection.renew(version, sent):
+            timeout = self._settings.retry_timeout
+            if self._renewed or not sent or not self._connection.renew(version, sent, timeout):
                 error.hint = self._connection.auth(version).refused_hint or error.hint
                 raise
         log.debug("The service refused the token; the request is sent again with another one")
@@ -147,8 +148,9 @@ class Call:
     def _send(self, attempt: Attempt) -> tuple[list[Chunk], Generator[Chunk]]:
         """Send the request; return the first chunk, in a list that may be empty, and the rest."""
         try:
-            attempt.sent = self._connection.prepare(self._request)
-            response = self._connection.send(attempt.sent, self._settings.retry_timeout)
+            timeout = self._settings.retry_timeout
+            attempt.sent = self._connection.prepare(self._request, timeout)
+            response = self._connection.send(attempt.sent, timeout)
             self._response = attempt.response = response
             attempt.took = self.exchange.elapsed() - attempt.begun
             # `abort` may have been called before there was a response to abort.

@@ -73,8 +73,15 @@ class Connection:
         """Close the open connections."""
         self._session.close()
 
-    def prepare(self, request: Request) -> requests.PreparedRequest:
+    def prepare(self, request: Request, timeout: float | None = None) -> requests.PreparedRequest:
         """Prepare a request for one attempt; it is authenticated anew each time.
+
+        Parameters
+        ----------
+        request
+            What to send.
+        timeout
+            Seconds that fetching a token may take; 0: no limit. Default: the settings'.
 
         Raises
         ------
@@ -84,7 +91,9 @@ class Connection:
             If the request for its token fails.
         """
         self._reset_after_fork()
-        return self._prepare(request, self.auth(request.version))
+        auth = self.auth(request.version)
+        auth.fetch_token(self._settings.retry_timeout if timeout is None else timeout)
+        return self._prepare(request, auth)
 
     def send(self, prepared: requests.PreparedRequest, timeout: float) -> requests.Response:
         """Send a prepared request; return as soon as the headers of the response are there.
@@ -107,9 +116,9 @@ class Connection:
         """Return the text of the HTTP request with its secrets masked; nothing is sent."""
         return masked(http_text(self._prepare(request, self.auth(request.version).placeholder)))
 
-    def renew(self, version: ApiVersion, refused: requests.PreparedRequest) -> bool:
+    def renew(self, version: ApiVersion, refused: requests.PreparedRequest, timeout: float) -> bool:
         """Replace the token that a refused request carried; return False if that is impossible."""
-        return self.auth(version).renew(refused)
+        return self.auth(version).renew(refused, timeout)
 
     def auth(self, version: ApiVersion) -> QianfanAuth:
         """Return the authentication for a version of the API.
@@ -165,10 +174,13 @@ class Connection:
         unprepared = requests.Request("POST", request.url, data=data, headers=headers, auth=auth)
         return prepare(self._session, unprepared)
 
-    def _request(self, method: str, url: str, auth: AuthBase, **params: Any) -> requests.Response:
+    def _request(
+        self, method: str, url: str, auth: AuthBase, timeout: float | None = None, **params: Any
+    ) -> requests.Response:
         """Send a request without a body; `params` become its query."""
         unprepared = requests.Request(method, url, params=params, auth=auth)
-        return self.send(prepare(self._session, unprepared), self._settings.retry_timeout)
+        seconds = self._settings.retry_timeout if timeout is None else timeout
+        return self.send(prepare(self._session, unprepared), seconds)
 
     def _fetch_models(self) -> list[str]:
         """Request the list of models; replace a refused token once."""
@@ -206,8 +218,11 @@ class Connection:
             return BearerAuth(self._token_source(self._fetch_bearer, *owner), app_id)
         raise no_credentials_error(ApiVersion.V2)
 
-    def _token_source(self, fetch: Callable[[], tuple[str, float]], *owner: str) -> TokenSource:
-        return TokenSource(fetch, self._cache_path("token", *owner))
+    def _token_source(
+        self, fetch: Callable[[float], tuple[str, float]], *owner: str
+    ) -> TokenSource:
+        path = self._cache_path("token", *owner)
+        return TokenSource(fetch, path, timeout=self._settings.retry_timeout)
 
     def _cache_path(self, kind: str, *owner: str) -> Path | None:
         """Return the path of a cache file; None where the settings disable the cache.
@@ -228,7 +243,7 @@ class Connection:
         keys = asdict(self._settings.credentials)
         return _digest(url, service, *(f"{name}={value}" for name, value in keys.items()))
 
-    def _fetch_token(self) -> tuple[str, float]:
+    def _fetch_token(self, timeout: float) -> tuple[str, float]:
         """Request an access token (client credentials grant, RFC 6749, section 4.4)."""
         keys = self._settings.credentials
         grant = {
@@ -237,15 +252,16 @@ class Connection:
             "client_secret": keys.sk,
         }
         url = self._settings.base_url + v1.TOKEN_PATH
-        with self._request("POST", url, NoAuth(), **grant) as response:
+        with self._request("POST", url, NoAuth(), timeout, **grant) as response:
             return read_token(response)
 
-    def _fetch_bearer(self) -> tuple[str, float]:
+    def _fetch_bearer(self, timeout: float) -> tuple[str, float]:
         """Request a bearer token from IAM, which wants a signed request."""
         keys = self._settings.credentials
         auth = SignatureAuth(keys.access_key or "", keys.secret_key or "")
         url = self._settings.iam_base_url + v2.TOKEN_PATH
-        with self._request("GET", url, auth, expireInSeconds=v2.BEARER_SECONDS) as response:
+        lifetime = {"expireInSeconds": v2.BEARER_SECONDS}
+        with self._request("GET", url, auth, timeout, **lifetime) as response:
             return read_bearer(response)
 
     @property

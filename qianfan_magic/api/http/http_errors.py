@@ -7,14 +7,21 @@ leaves the package; only their class and masked text do, as the cause of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from ssl import SSLCertVerificationError
 from typing import Any, NamedTuple
 
 import requests
-from urllib3.exceptions import HTTPError, LocationValueError, ReadTimeoutError, SSLError
+from urllib3.exceptions import (
+    DecodeError,
+    LocationValueError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from qianfan_magic.api.wire.error_codes import api_error
 from qianfan_magic.errors import QianfanError, TransportError
@@ -54,13 +61,19 @@ class _Failure(NamedTuple):
 #: The first row that matches applies, so the order is from special to general.
 _FAILURES = (
     _Failure(
-        (requests.exceptions.SSLError, SSLError),
+        (SSLCertVerificationError,),
         mark("The server's certificate is not accepted"),
         mark(
             "Set REQUESTS_CA_BUNDLE to your network's certificate file, or, only if you know why, "
             "QIANFAN_SSL_VERIFICATION_ENABLED=false."
         ),
         retryable=False,
+    ),
+    _Failure(
+        (requests.exceptions.SSLError, SSLError),
+        mark("The server does not begin a TLS connection"),
+        mark("Check {address}: http or https, and the port."),
+        retryable=True,
     ),
     _Failure(
         # The settings accept http and https only, so an unknown scheme is the proxy's.
@@ -85,6 +98,18 @@ _FAILURES = (
         retryable=True,
     ),
     _Failure(
+        (requests.exceptions.ContentDecodingError, DecodeError),
+        mark("The compressed answer is damaged"),
+        mark("Try again; if that does not help, a proxy may have changed it."),
+        retryable=True,
+    ),
+    _Failure(
+        (HTTPException,),
+        mark("The server's answer is not HTTP"),
+        mark("Check {address}: http or https, and the port."),
+        retryable=False,
+    ),
+    _Failure(
         (requests.exceptions.InvalidURL, LocationValueError, UnicodeError),
         mark("The address of the server or of the proxy is invalid"),
         mark("Check {address}, and QIANFAN_PROXY or HTTPS_PROXY if there is one."),
@@ -104,17 +129,25 @@ _FAILURES = (
 
 def transport_error(error: Exception) -> TransportError:
     """Translate an exception of requests or urllib3; its masked text becomes the cause."""
-    # requests wraps a time-out in the middle of a body into a ConnectionError.
-    inner = error.args[0] if error.args and isinstance(error.args[0], HTTPError) else error
+    causes = [error, *_causes(error)]
     row = next(
-        row
-        for row in _FAILURES
-        if isinstance(inner, row.exceptions) or isinstance(error, row.exceptions)
+        row for row in _FAILURES if any(isinstance(cause, row.exceptions) for cause in causes)
     )
     hint = tr(row.hint, address=ADDRESS)
     failure = TransportError(tr(row.message), hint=hint, retryable=row.retryable)
     failure.__cause__ = Cause.of(error)
     return failure
+
+
+def _causes(error: Exception) -> Iterator[Exception]:
+    """Yield the exceptions of urllib3, http.client and ssl that one of requests wraps."""
+    for cause in (*error.args, getattr(error, "reason", None)):
+        # These two of http.client say that the connection was lost.
+        if isinstance(cause, Exception) and not isinstance(
+            cause, RemoteDisconnected | IncompleteRead
+        ):
+            yield cause
+            yield from _causes(cause)
 
 
 def unexpected_response_error(response: requests.Response, description: str) -> TransportError:

@@ -65,11 +65,17 @@ class JsonCache:
             log.info("The cache %s cannot be written (%s)", self._path.name, type(error).__name__)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes out of the ``with`` block, where the file system can lock."""
+    def lock(self, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+        """Keep other processes out of the ``with`` block, where the file system can lock.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for another process; then the block is run all the same.
+        """
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self._path.with_suffix(".lock"), timeout=LOCK_TIMEOUT)
+        lock = FileLock(self._path.with_suffix(".lock"), timeout=timeout)
         try:
             self._create_folder()
             lock.acquire()

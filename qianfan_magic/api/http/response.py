@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
 from qianfan_magic.api.http.grace import Grace
 from qianfan_magic.api.http.http_errors import (
@@ -31,7 +31,7 @@ from qianfan_magic.api.types import DONE
 from qianfan_magic.api.wire import Wire
 from qianfan_magic.api.wire.sse import END, EventDecoder
 from qianfan_magic.errors import QianfanError, StreamError, TransportError
-from qianfan_magic.language import tr
+from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import Cause
 
 __all__ = ["Body", "open_body", "raise_for_error", "read_object", "read_payloads"]
@@ -226,7 +226,10 @@ def _events(body: Body, decoder: EventDecoder, grace: Grace) -> Iterator[str]:
                 is_cut = True
                 break
     except ValueError as error:
-        failure = StreamError(tr("The stream violates the protocol: {error}", error=error))
+        failure = StreamError(
+            tr("The stream violates the protocol: {error}", error=error),
+            hint=tr("Is {address} the service itself?", address=ADDRESS),
+        )
     except (HTTPError, OSError) as error:
         is_cut = grace.has_begun
         failure = None if is_cut else _broken_stream_error(error)
@@ -258,8 +261,13 @@ def _raw_chunks(response: requests.Response) -> Iterator[bytes]:
 
 def _broken_stream_error(error: Exception) -> StreamError:
     timed_out = isinstance(error, ReadTimeoutError | TimeoutError)
+    message = mark("The connection was lost in the stream")
+    if timed_out:
+        message = mark("The stream fell silent")
+    elif isinstance(error, DecodeError):
+        message = mark("The compressed stream is damaged")
     failure = StreamError(
-        tr("The stream fell silent") if timed_out else tr("The connection was lost in the stream"),
+        tr(message),
         hint=tr("Run the cell again")
         + (tr("; --timeout SECONDS waits longer.") if timed_out else "."),
         retryable=True,

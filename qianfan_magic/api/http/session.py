@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ __all__ = ["CONNECT_TIMEOUT", "HttpSession", "prepare", "send"]
 guard_logs("urllib3.connectionpool", "urllib3.connection", "urllib3.poolmanager")
 guard_logs("urllib3.response", "urllib3.util.retry")
 
-#: Seconds to wait for a connection, independent of the time-out for silence.
+#: Seconds to wait for a connection at most, where the time-out for silence is longer or none.
 CONNECT_TIMEOUT = 10.0
 
 
@@ -69,8 +70,8 @@ def send(
     Raises
     ------
     TransportError
-        If no response comes, or a redirect. Redirects are not followed: keys and messages go
-        only to the address that the user set.
+        If no response comes, or a redirect, or an interim response other than 100. Redirects are
+        not followed: keys and messages go only to the address that the user set.
     """
     failure: QianfanError
     target, begun = _without_query(prepared.url or ""), time.monotonic()
@@ -83,7 +84,7 @@ def send(
             verify=options.get("verify"),
             cert=None,
         )
-        timeouts = (CONNECT_TIMEOUT, timeout or None)
+        timeouts = (min(timeout or CONNECT_TIMEOUT, CONNECT_TIMEOUT), timeout or None)
         response = session.send(prepared, timeout=timeouts, allow_redirects=False, **merged)
     except (requests.RequestException, HTTPError, ValueError) as error:
         failure = transport_error(error)
@@ -96,17 +97,37 @@ def send(
     else:
         seconds = time.monotonic() - begun
         log.debug("HTTP %d from %s after %.3f s", response.status_code, target, seconds)
-        if not response.is_redirect:
+        if not (response.is_redirect or response.status_code < HTTPStatus.OK):
             return response
+        # The connection too: after an interim response it has the answer to this request, which
+        # would be taken for that to the next.
         response.close()
-        failure = TransportError(
-            tr(
-                "The server redirects to {host}, which is not followed",
-                host=_host(response.headers["Location"]),
-            ),
-            hint=tr("If you trust that address, set it: {address}.", address=ADDRESS),
-        )
+        failure = _redirect_error(response) if response.is_redirect else _interim_error(response)
     raise failure
+
+
+def _redirect_error(response: requests.Response) -> TransportError:
+    return TransportError(
+        tr(
+            "The server redirects to {host}, which is not followed",
+            host=_host(response.headers["Location"]),
+        ),
+        hint=tr("If you trust that address, set it: {address}.", address=ADDRESS),
+    )
+
+
+def _interim_error(response: requests.Response) -> TransportError:
+    """Make the error for a response before the real one (RFC 9110, section 15.2).
+
+    http.client skips 100 (Continue) alone, and takes any other for the answer.
+    """
+    return TransportError(
+        tr(
+            "The server sent an interim response (HTTP {status}), which is not supported",
+            status=response.status_code,
+        ),
+        hint=tr("A gateway in front of the service may be set up not to send it."),
+    )
 
 
 def prepare(session: HttpSession, request: requests.Request) -> requests.PreparedRequest:

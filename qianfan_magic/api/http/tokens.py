@@ -6,6 +6,7 @@ A token of the service lives for 30 days and costs one request, so it is stored 
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from qianfan_magic.api.http.json_cache import JsonCache
+from qianfan_magic.api.http.json_cache import LOCK_TIMEOUT, JsonCache
+from qianfan_magic.errors import QianfanError
 from qianfan_magic.language import tr
 from qianfan_magic.masking import log, remember
 
@@ -66,11 +68,11 @@ class TokenProvider(Protocol):
 
     refused_hint: str
 
-    def get(self) -> str:
-        """Return the token to send."""
+    def get(self, timeout: float | None = None) -> str:
+        """Return the token to send; fetching it may take that many seconds."""
         ...
 
-    def renew(self, refused: str) -> bool:
+    def renew(self, refused: str, timeout: float | None = None) -> bool:
         """Replace a token that the service refused; return False if that is impossible."""
         ...
 
@@ -90,13 +92,14 @@ class StaticToken:
         self._token = token
         self.refused_hint = refused_hint
 
-    def get(self) -> str:
+    def get(self, timeout: float | None = None) -> str:
         """Return the token."""
+        del timeout
         return self._token
 
-    def renew(self, refused: str) -> bool:
+    def renew(self, refused: str, timeout: float | None = None) -> bool:
         """Return False: there is no other token."""
-        del refused
+        del refused, timeout
         return False
 
 
@@ -106,16 +109,18 @@ class TokenSource:
     Parameters
     ----------
     fetch
-        Requests a token; returns it and its lifetime in seconds.
+        Requests a token, with a time-out in seconds; returns it and its lifetime in seconds.
     path
         The cache file that processes share; None keeps the token in memory only.
     clock
         Returns the seconds since 1970.
+    timeout
+        Seconds that getting a token may take if `get` and `renew` are not told; 0: no limit.
 
     Examples
     --------
     >>> tokens = iter(["24.first", "24.second"])
-    >>> source = TokenSource(lambda: (next(tokens), 2_592_000.0), None)
+    >>> source = TokenSource(lambda timeout: (next(tokens), 2_592_000.0), None)
     >>> source.get(), source.get()
     ('24.first', '24.first')
     >>> source.renew("24.first"), source.get()
@@ -126,31 +131,67 @@ class TokenSource:
 
     def __init__(
         self,
-        fetch: Callable[[], tuple[str, float]],
+        fetch: Callable[[float], tuple[str, float]],
         path: Path | None,
         clock: Callable[[], float] = time.time,
+        timeout: float = 60.0,
     ) -> None:
         self._fetch = fetch
         self._cache = JsonCache(path) if path else None
         self._clock = clock
+        self._timeout = timeout
         self._lock = threading.Lock()
         self._token: Token | None = None
+        self._failure: tuple[float, QianfanError] | None = None  # of the last fetch, and when
 
-    def get(self) -> str:
-        """Return a token that is valid for at least ten more minutes."""
-        return self._get(refused="")
+    def get(self, timeout: float | None = None) -> str:
+        """Return a token that is valid for at least ten more minutes.
 
-    def renew(self, refused: str) -> bool:
+        Raises
+        ------
+        TransportError, APIError
+            If it cannot be fetched.
+        """
+        return self._get("", timeout)
+
+    def renew(self, refused: str, timeout: float | None = None) -> bool:
         """Replace a token that the service refused, unless a thread or process already has."""
-        self._get(refused)
+        self._get(refused, timeout)
         return True
 
-    def _get(self, refused: str) -> str:
+    def _get(self, refused: str, timeout: float | None) -> str:
+        seconds = self._timeout if timeout is None else timeout
+        begun = time.monotonic()
         with self._lock:
             if self._token is None or not self._is_usable(self._token, refused):
-                with self._cache.lock() if self._cache else nullcontext():
-                    self._token = self._cached(refused) or self._fetch_new()
+                self._raise_failure_since(begun)
+                try:
+                    self._token = self._fetch_alone(refused, seconds)
+                except QianfanError as error:
+                    self._failure = (time.monotonic(), error)
+                    raise
             return self._token.access_token
+
+    def _raise_failure_since(self, begun: float) -> None:
+        """Raise the error of a fetch that failed while this thread waited for it.
+
+        So threads that wait for a server that does not answer do not ask it one after the other.
+        """
+        if self._failure and self._failure[0] >= begun:
+            raise copy.copy(self._failure[1])
+
+    def _fetch_alone(self, refused: str, seconds: float) -> Token:
+        """Return another process's token, or fetch one while the others wait.
+
+        The wait for a process that fetches one, but does not come to an end, takes at most half
+        of the time.
+        """
+        begun = time.monotonic()
+        longest = min(LOCK_TIMEOUT, seconds / 2) if seconds else LOCK_TIMEOUT
+        with self._cache.lock(longest) if self._cache else nullcontext():
+            waited = time.monotonic() - begun
+            left = max(seconds - waited, seconds / 2)
+            return self._cached(refused) or self._fetch_new(left)
 
     def _is_usable(self, token: Token, refused: str) -> bool:
         return token.access_token != refused and token.is_fresh(self._clock())
@@ -162,8 +203,8 @@ class TokenSource:
         remember(token.access_token)
         return token if self._is_usable(token, refused) else None
 
-    def _fetch_new(self) -> Token:
-        access_token, expires_in = self._fetch()
+    def _fetch_new(self, timeout: float) -> Token:
+        access_token, expires_in = self._fetch(timeout)
         remember(access_token)
         log.debug("Got a new token, valid for %.0f s", expires_in)
         now = self._clock()

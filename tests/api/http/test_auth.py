@@ -159,7 +159,8 @@ class Service:
         self.fetched = 0
         self.source = TokenSource(self._fetch, file, lambda: self.now)
 
-    def _fetch(self) -> tuple[str, float]:
+    def _fetch(self, timeout: float) -> tuple[str, float]:
+        del timeout
         self.fetched += 1
         return f"24.token-{self.fetched}", 3600.0
 

@@ -1,0 +1,164 @@
+"""What a cell does when the response to its request has a fault."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from support.faulty_answers import Case
+from support.raw_server import RawServer
+from support.waiting import until
+
+from qianfan_magic import QianfanError
+
+#: Attempts, and seconds without a byte before giving up.
+ATTEMPTS, TIMEOUT = 2, 0.2
+#: The credentials, all made up, for each request that has the fault.
+CREDENTIALS: dict[tuple[int, str], dict[str, str]] = {
+    (1, "answer"): {"ACCESS_TOKEN": "24.5ec5e7a55e5570a4.2592000"},
+    (2, "answer"): {"BEARER_TOKEN": "bce-v3/ALTAK-5ec5e7ca57/5ec5e7be11"},
+    (1, "access token"): {"AK": "5ec5e7a91be11", "SK": "5ec5e75ec5e7b00c"},
+    (2, "bearer token"): {"ACCESS_KEY": "5ec5e7acce55", "SECRET_KEY": "5ec5e7ca11ab1e"},
+}
+SECRET = "5ec5e7"
+SERVICES = {
+    (1, "chat"): "qianfan_chat -e ep",
+    (1, "completion"): "qianfan_complete -e ep",
+    (2, "chat"): "qianfan_chat -m ernie-5.1",
+    (2, "completion"): "qianfan_complete -m qwen3-coder-30b-a3b-instruct",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a cell left behind.
+
+    Attributes
+    ----------
+    error
+        The error that it ended with; None if it went well.
+    shown
+        All that it showed.
+    turns
+        How many turns the conversation has more than before.
+    files, threads
+        How many files and sockets are open, and threads run, that were not there before.
+    said
+        All that the error, its causes and the log say.
+    requests
+        How many requests were sent to the endpoint that has the fault.
+    """
+
+    error: BaseException | None
+    shown: str
+    turns: int
+    files: int
+    threads: int
+    said: str
+    requests: int
+
+    @property
+    def partial(self) -> str:
+        """The text that the error says has arrived."""
+        return getattr(self.error, "partial", "")
+
+    @property
+    def hint(self) -> str:
+        return self.error.hint if isinstance(self.error, QianfanError) else ""
+
+
+def outcome(shell: InteractiveShell, case: Case) -> Outcome:
+    """Run a cell whose request meets the fault, again and again."""
+    log = _Log()
+    threads, files = set(threading.enumerate()), psutil.Process().num_fds()
+    before = _turns(shell)
+    with RawServer() as server, _logged(log), _environment(server, case):
+        _script(server, case)
+        cell = f"%%{SERVICES[case.version, case.kind]} --timeout {TIMEOUT} --retries {ATTEMPTS}"
+        cell += "" if case.is_stream else " --no-stream"
+        with capture_output() as captured:
+            result = shell.run_cell(f"{cell}\nhow long is it?")
+    until(lambda: psutil.Process().num_fds() <= files)
+    error = result.error_in_exec
+    said = "".join(traceback.format_exception(error)) if error else ""
+    return Outcome(
+        error,
+        captured.stdout + captured.stderr,
+        _turns(shell) - before,
+        psutil.Process().num_fds() - files,
+        len(set(threading.enumerate()) - threads),
+        f"{said}{error!r}{log.text}",
+        _requests(server, case),
+    )
+
+
+def _script(server: RawServer, case: Case) -> None:
+    """Have each attempt meet the fault, and one more than there should be."""
+    scripts: dict[str, Any] = {
+        "access token": server.tokens,
+        "bearer token": server.bearers,
+        "answer": server.script,
+    }
+    script = server.greetings if case.point == "connection" else scripts[case.target]
+    script.extend([case.answer] * (ATTEMPTS + 1))
+
+
+def _requests(server: RawServer, case: Case) -> int:
+    """Return how many attempts were made."""
+    if case.point == "connection":
+        return len(server.connections)
+    seen = {"access token": server.token_requests, "bearer token": server.bearer_requests}
+    return len(seen.get(case.target, server.requests))
+
+
+def _turns(shell: InteractiveShell) -> int:
+    with capture_output():
+        shell.run_line_magic("qianfan", "history -o fault_messages")
+    return len(shell.user_ns["fault_messages"]) // 2
+
+
+@contextlib.contextmanager
+def _environment(server: RawServer, case: Case) -> Iterator[None]:
+    url = f"{case.scheme}:{server.url.partition(':')[2]}"
+    addresses = dict.fromkeys(("BASE_URL", "CONSOLE_API_BASE_URL", "IAM_BASE_URL"), url)
+    variables = addresses | CREDENTIALS[case.version, case.target]
+    names = {f"QIANFAN_{name}": value for name, value in variables.items()}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
+
+
+class _Log(logging.Handler):
+    """Keeps what is logged, by whichever library."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text += f"{record.getMessage()}\n"
+
+
+@contextlib.contextmanager
+def _logged(log: _Log) -> Iterator[None]:
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(log)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(log)

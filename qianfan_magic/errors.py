@@ -16,11 +16,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager, ContextDecorator
-from types import TracebackType
 from typing import Any
 
-from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import mask
 
 __all__ = [
@@ -35,7 +32,6 @@ __all__ = [
     "TokenExpiredError",
     "TransportError",
     "one_line",
-    "short_interrupt",
 ]
 
 #: Largest number of characters of a message or hint; the rest is cut off.
@@ -48,8 +44,6 @@ TOO_LONG = frozenset(
         *("context_length_exceeded", "exceed_context_size_error"),
     }
 )
-#: What an interrupted cell shows.
-STOPPED = mark("Stopped. What had arrived is kept.")
 
 
 class QianfanError(Exception):
@@ -202,42 +196,6 @@ class TokenExpiredError(AuthError):
 
 class RateLimitError(APIError):
     """Too many requests or tokens; ``retry_after`` is set if the server names a delay."""
-
-
-def short_interrupt(message: str = STOPPED) -> _ShortInterrupt:
-    """Let a KeyboardInterrupt that leaves a ``with`` block, or a function, end in one line.
-
-    The frames inside are removed from its traceback: those of requests and urllib3 tell a user
-    nothing, and ``%xmode Verbose`` would show their variables, keys among them. The result is a
-    context manager, and a decorator as well (but not of a generator function, whose body runs
-    only after it has returned).
-
-    Parameters
-    ----------
-    message
-        What IPython shows in place of the traceback. The exception's name is left out: to stop is
-        no error.
-    """
-    return _ShortInterrupt(message)
-
-
-class _ShortInterrupt(AbstractContextManager[None], ContextDecorator):
-    # Not a generator with @contextmanager: that one restores the original traceback.
-    def __init__(self, message: str) -> None:
-        self._message = message
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        del traceback  # this frame is in the new traceback, and would keep the old one reachable
-        if isinstance(error, KeyboardInterrupt):
-            lines = [tr(self._message)]
-            # IPython shows these lines instead of a traceback, as for `QianfanError`.
-            error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
-            raise error.with_traceback(None)
 
 
 def one_line(text: str) -> str:

@@ -2,10 +2,7 @@
 
 import copy
 import pickle
-import traceback
-from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +18,6 @@ from qianfan_magic.errors import (
     TokenExpiredError,
     TransportError,
     one_line,
-    short_interrupt,
 )
 from qianfan_magic.masking import remember
 
@@ -288,37 +284,3 @@ def test_copy_of_an_error_keeps_everything():
             assert type(copied) is type(error)
             assert vars(copied) == vars(error), error
             assert str(copied) == str(error)
-
-
-def raise_below(error):
-    secret = "in a frame"  # noqa: F841  a variable that a verbose traceback would show
-    raise error
-
-
-def test_short_interrupt_ends_in_one_line_without_the_frames_below():
-    stop = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt) as caught, short_interrupt("Stopped."):
-        raise_below(stop)
-    names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
-    assert caught.value is stop
-    assert caught.value.__context__ is None
-    interrupt: Any = caught.value
-    assert interrupt._render_traceback_() == ["Stopped."]
-    assert "raise_below" not in names
-
-
-def test_short_interrupt_decorates_a_function():
-    with pytest.raises(KeyboardInterrupt) as caught:
-        short_interrupt("Stopped.")(raise_below)(KeyboardInterrupt())
-    names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
-    interrupt: Any = caught.value
-    assert interrupt._render_traceback_() == ["Stopped."]
-    assert "raise_below" not in names
-
-
-def test_short_interrupt_does_not_change_other_errors():
-    with pytest.raises(ValueError, match="other") as caught, short_interrupt():
-        raise_below(ValueError("other"))
-    names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
-    assert "raise_below" in names
-    assert not hasattr(caught.value, "_render_traceback_")

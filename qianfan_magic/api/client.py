@@ -53,8 +53,8 @@ from qianfan_magic.errors import (
     ParameterError,
     QianfanError,
     RateLimitError,
-    short_interrupt,
 )
+from qianfan_magic.interrupts import short_interrupt
 from qianfan_magic.language import tr
 
 __all__ = ["AHEAD", "MAP_WORKERS", "PacedReply", "QianfanClient", "exposed_message"]

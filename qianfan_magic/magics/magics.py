@@ -14,7 +14,7 @@ from qianfan_magic.api.types import Kind
 from qianfan_magic.conversation.notebook_file import CellOrder
 from qianfan_magic.conversation.store import ConversationStore
 from qianfan_magic.conversation.turn import CellRun
-from qianfan_magic.errors import short_interrupt
+from qianfan_magic.interrupts import short_interrupt
 from qianfan_magic.magics.arguments import CHAT, EVERYDAY, flags, parse
 from qianfan_magic.magics.completer import make_matcher
 from qianfan_magic.magics.config import MODELS_SETTING, MagicsConfig

@@ -17,6 +17,7 @@ from qianfan_magic.api.catalogue.parameters import FLAGGED, SENDING, check_text
 from qianfan_magic.api.extras import import_extra
 from qianfan_magic.api.types import BOTH
 from qianfan_magic.errors import ParameterError, QianfanError
+from qianfan_magic.interrupts import hold_interrupts
 from qianfan_magic.language import tr
 from qianfan_magic.magics.arguments import EVERYDAY, SERVICE, check_name, flag_of, options_of
 from qianfan_magic.magics.command import Command
@@ -171,7 +172,7 @@ def run_map(context: MagicContext, options: MapOptions, cell: str) -> None:
         stats=context.session.answer_stats,
     )
     context.session.remember_service(service.name)
-    with _cluster(options.dask) as executor:
+    with _cluster(options.dask) as executor, hold_interrupts():
         progress = Progress(context.shell, len(rows), is_watched=context.is_watched())
         result = MapResult([])
         try:

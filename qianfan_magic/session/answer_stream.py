@@ -12,6 +12,7 @@ from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.tools import DEFAULT_ROUNDS, asked_calls, make_call, refused, rounds_error
 from qianfan_magic.api.types import Chunk, Reply, ToolCall, ToolRound, Usage
 from qianfan_magic.api.wire import reply_builder
+from qianfan_magic.interrupts import interruptible, interruptible_items
 from qianfan_magic.language import tr
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class AnswerStream:
         """Read the reply to one request."""
         gap = "\n\n" if any(one.reasoning for one in self._earlier) else ""
         with closing(self.sender.chunks()) as chunks:
-            for chunk in chunks:
+            for chunk in interruptible_items(chunks):
                 shown = chunk
                 if gap and chunk.reasoning:
                     shown, gap = replace(chunk, reasoning=gap + chunk.reasoning), ""
@@ -172,18 +173,20 @@ class AnswerStream:
         output = CallOutput(asked.name, asked.arguments, "asked" if asks else "running")
         self._show_call(output, number, view)
         try:
-            if asks and not view.confirm(output, number):
-                made, seconds = refused(asked, "the user did not allow this call"), 0.0
+            if asks and not _is_allowed(view, output, number):
+                made, seconds, shown = refused(asked, "the user did not allow this call"), 0.0, {}
             else:
                 if asks:
                     self._show_call(replace(output, state="running"), number, view)
                 started = time.monotonic()
-                made = make_call(asked, self.request.tools)
-                seconds = time.monotonic() - started
+                with interruptible():
+                    made = make_call(asked, self.request.tools)
+                    seconds = time.monotonic() - started
+                    shown = rich(made.value)
         except BaseException:
             self._show_call(replace(output, state="stopped"), number, view)
             raise
-        output = replace(CallOutput.of(made.call), rich=rich(made.value), seconds=seconds)
+        output = replace(CallOutput.of(made.call), rich=shown, seconds=seconds)
         self._show_call(output, number, view)
         return made.call
 
@@ -246,6 +249,11 @@ class AnswerStream:
         if self.request.format in {"json", "schema"}:
             notes += words_note(self.reply.text)
         return notes + left_out_note(self.sender.fit)
+
+
+def _is_allowed(view: View, call: CallOutput, number: int) -> bool:
+    with interruptible():
+        return view.confirm(call, number)
 
 
 def _sum(usages: Sequence[Usage]) -> Usage:

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from qianfan_magic.errors import QianfanError
+from qianfan_magic.interrupts import interruptible
 from qianfan_magic.language import mark, tr
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def columns_output(
 
 def _show(columns: Sequence[AnswerStream], view: View, events: SimpleQueue[_Event]) -> None:
     while any(column.state == "streaming" for column in columns):
-        index, event = events.get()
+        with interruptible():
+            index, event = events.get()
         chunk = _take(columns, index, event)
         if chunk is not None:
             view.write(chunk, index)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan_magic.api.structured import check_reply
 from qianfan_magic.errors import QianfanError, SchemaError
+from qianfan_magic.interrupts import hold_interrupts
 from qianfan_magic.language import tr
 from qianfan_magic.masking import mask_known
 from qianfan_magic.session.answer_stream import AnswerStream
@@ -61,10 +62,11 @@ class CellRunner:
         from qianfan_magic.views.factory import make_output_area
 
         area = make_output_area(self._shell, self._client.settings.live, request.options.into)
-        if request.options.compare:
-            self._compare(request, area)
-        else:
-            self._answer(request, area)
+        with hold_interrupts():
+            if request.options.compare:
+                self._compare(request, area)
+            else:
+                self._answer(request, area)
 
     def stream(self, request: CellRequest, area: OutputArea) -> tuple[AnswerStream, View]:
         """Send a request and show its answer as it arrives; the caller ends the view.

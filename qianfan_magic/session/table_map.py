@@ -19,6 +19,7 @@ from qianfan_magic.api.batch.parallel import as_completed
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.fenced_json import read_json
 from qianfan_magic.errors import AuthError, ParameterError, QianfanError, SchemaError, SettingsError
+from qianfan_magic.interrupts import interruptible_items
 from qianfan_magic.language import tr
 from qianfan_magic.session.usage import AnswerStats
 from qianfan_magic.suggest import did_you_mean
@@ -216,7 +217,8 @@ class TableMap:
         pool = ThreadPoolExecutor(options.jobs or MOST_WORKERS, "qianfan-map")
         ahead = partial(self._workers, options, result, estimate_tokens(prompts[0]))
         try:
-            for number, (answer, error) in as_completed(pool, ask, missing, ahead):
+            answered = as_completed(pool, ask, missing, ahead)
+            for number, (answer, error) in interruptible_items(answered):
                 result.answers[number] = answer
                 result.asked += 1
                 result.seconds += answer.seconds

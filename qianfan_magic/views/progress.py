@@ -62,6 +62,16 @@ class Progress:
             print(text)  # noqa: T201  a terminal
         else:
             self._area.put(message_bundle(text))
+            if self._bar is not None:
+                _close_widgets(self._bar.container)
+
+
+def _close_widgets(container: Any) -> None:
+    """Close a box of widgets and what each of them consists of; tqdm leaves them all open."""
+    for widget in (*container.children, container):
+        for part in (getattr(widget, "style", None), widget.layout, widget):
+            if part is not None:
+                part.close()
 
 
 def totals_text(

@@ -26,8 +26,8 @@ from qianfan_magic.errors import (
     RateLimitError,
     StreamError,
     TokenExpiredError,
-    short_interrupt,
 )
+from qianfan_magic.interrupts import short_interrupt
 from qianfan_magic.language import tr
 from qianfan_magic.masking import log
 

@@ -32,6 +32,7 @@ from qianfan_magic.api.http.response import raise_for_error, read_object
 from qianfan_magic.api.http.session import HttpSession, prepare, send
 from qianfan_magic.api.http.token_endpoints import read_bearer, read_token
 from qianfan_magic.api.http.tokens import StaticToken, TokenSource
+from qianfan_magic.api.http.urllib3_workarounds import close_connections
 from qianfan_magic.api.types import ApiVersion
 from qianfan_magic.api.wire import v1, v2
 from qianfan_magic.api.wire.encoding import encode_body
@@ -71,6 +72,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the open connections."""
+        close_connections(self._session)
         self._session.close()
 
     def prepare(self, request: Request, timeout: float | None = None) -> requests.PreparedRequest:

@@ -1,6 +1,6 @@
-"""What requests cannot do with an open response: reuse its connection early, and abort it.
+"""What requests cannot do: reuse the connection of an open response early, abort it, close all.
 
-requests has no public interface for either, so both reach through it into urllib3 and
+requests has no public interface for these, so they reach through it into urllib3 and
 http.client. Seen with requests 2.34, urllib3 2.8 and Python 3.11.
 """
 
@@ -13,10 +13,11 @@ from contextlib import suppress
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from qianfan_magic.errors import QianfanError
 
-__all__ = ["abort_response", "release_connection", "socket_of"]
+__all__ = ["abort_response", "close_connections", "release_connection", "socket_of"]
 
 #: Seconds to wait for the end of a response whose content is complete.
 _END_TIMEOUT = 0.2
@@ -39,6 +40,20 @@ def release_connection(response: requests.Response, payloads: Iterator[Any]) -> 
         next(payloads, None)
     with suppress(OSError):  # closed meanwhile
         sock.settimeout(timeout)
+
+
+def close_connections(session: requests.Session) -> None:
+    """Close the connections that wait for the next request.
+
+    ``session.close()`` forgets them, and urllib3 2 closes them only once nothing refers to their
+    pool. A response does, for as long as it is kept.
+    """
+    for adapter in session.adapters.values():
+        if isinstance(adapter, HTTPAdapter):
+            for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
+                for key in manager.pools.keys():  # noqa: SIM118  it is no dict
+                    if pool := manager.pools.get(key):
+                        pool.close()
 
 
 def socket_of(response: requests.Response) -> socket.socket | None:

@@ -31,8 +31,9 @@ from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
 from qianfan_magic.api.config.credentials import Credentials, one_way
 from qianfan_magic.api.config.settings import Settings, load_settings, read_variable
 from qianfan_magic.api.http.call import Call
-from qianfan_magic.api.http.connection import Connection
+from qianfan_magic.api.http.connection import Connection, cache_folder
 from qianfan_magic.api.http.exchange import Request
+from qianfan_magic.api.http.private_files import why_refused
 from qianfan_magic.api.http.whole_reply import send, send_elsewhere
 from qianfan_magic.api.options import ChatOptions, CompletionOptions
 from qianfan_magic.api.structured import Schema, check_reply, read_schema
@@ -110,7 +111,8 @@ class QianfanClient:
     Warns
     -----
     UserWarning
-        Once for each address of plain ``http`` on another computer to which a key is sent.
+        Once for each address of plain ``http`` on another computer to which a key is sent, and
+        for a cache folder that is refused, since others may write to it.
 
     Examples
     --------
@@ -129,7 +131,7 @@ class QianfanClient:
         **arguments: Unpack[CredentialArguments],
     ) -> None:
         self.settings = _with_arguments(settings, dict(arguments))
-        _warn_of_exposed_keys(self.settings)
+        _warn_once(self.settings)
         self.catalogue = catalogue or Catalogue()
         self._connection = Connection(self.settings)
 
@@ -514,16 +516,27 @@ class QianfanClient:
         return reply if schema is None or reply.tool_calls else check_reply(reply, schema)
 
 
-#: Addresses that `_warn_of_exposed_keys` has named in this process.
-_named_urls: set[str] = set()
+#: Warnings that were given in this process.
+_warned: set[str] = set()
 
 
-def _warn_of_exposed_keys(settings: Settings) -> None:
-    """Warn once of each address to which a key is sent unencrypted."""
-    for url in settings.exposed_urls:
-        if url not in _named_urls:
-            _named_urls.add(url)
-            warnings.warn(exposed_message(url), stacklevel=3)
+def _warn_once(settings: Settings) -> None:
+    """Warn, once, of what makes tokens or keys less safe than the user may think."""
+    for message in (*map(exposed_message, settings.exposed_urls), *_refused_cache(settings)):
+        if message not in _warned:
+            _warned.add(message)
+            warnings.warn(message, stacklevel=3)
+
+
+def _refused_cache(settings: Settings) -> Iterator[str]:
+    """Say why the cache folder is not used, if it is refused."""
+    reason = "" if settings.disable_cache else why_refused(cache_folder(settings))
+    if reason:
+        yield tr(
+            "The cache folder is not used, since it {reason}: tokens and answers are kept in "
+            "memory only. %qianfan doctor says what to do.",
+            reason=reason,
+        )
 
 
 def exposed_message(url: str) -> str:

@@ -7,10 +7,13 @@ import tempfile
 from pathlib import Path
 
 from qianfan_magic.api.config.settings import Settings
-from qianfan_magic.api.http.connection import user_cache
+from qianfan_magic.api.http.connection import cache_folder
+from qianfan_magic.api.http.private_files import why_refused
 from qianfan_magic.doctor.finding import Finding, display_path
 
 __all__ = ["check_cache"]
+
+_ANOTHER = "Name another folder in QIANFAN_CACHE_DIR, or set QIANFAN_DISABLE_CACHE=true."
 
 
 def check_cache(settings: Settings, folder: Path) -> Finding:
@@ -25,12 +28,15 @@ def check_cache(settings: Settings, folder: Path) -> Finding:
     """
     if settings.disable_cache:
         return Finding("Tokens", "ok", "kept in memory only (QIANFAN_DISABLE_CACHE)")
-    path = settings.cache_dir or user_cache()
+    path = cache_folder(settings)
     shown = display_path(path, folder)
+    if reason := why_refused(path):
+        message = f"{shown} {reason}, so it is not used: each kernel requests tokens of its own"
+        hint = f"chmod 700 {shown}, or name a folder of your own, not a link, in QIANFAN_CACHE_DIR."
+        return Finding("Tokens", "failed", message, hint)
     if not _is_writable(path):
         message = f"{shown} cannot be written to: each kernel requests tokens of its own"
-        hint = "Name another folder in QIANFAN_CACHE_DIR, or set QIANFAN_DISABLE_CACHE=true."
-        return Finding("Tokens", "failed" if settings.cache_dir else "note", message, hint)
+        return Finding("Tokens", "failed" if settings.cache_dir else "note", message, _ANOTHER)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0
     # The files have mode 600 whatever the folder's is, so this reveals no more than their names.
     if os.name == "posix" and mode & 0o077:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -141,7 +142,10 @@ def _check_services(
         catalogue = Catalogue(read_file(folder))
     except QianfanError as error:
         yield Finding.of("Cards", error)
-    with closing(QianfanClient(settings, catalogue=catalogue)) as client:
+    with warnings.catch_warnings():  # their subjects have findings of their own
+        warnings.simplefilter("ignore")
+        client = QianfanClient(settings, catalogue=catalogue)
+    with closing(client):
         for kind, subject in zip(BOTH, ("Chat", "Completion"), strict=True):
             service = default_service(client, kind)
             if isinstance(service, Service):

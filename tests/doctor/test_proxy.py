@@ -56,10 +56,13 @@ def test_folder_of_tokens_is_shown_unless_they_stay_in_memory(check):
     assert "in memory only" in check(QIANFAN_DISABLE_CACHE="true").one("Tokens", "ok").message
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no permission bits")
-def test_folder_of_tokens_that_others_can_list_is_a_note(check, tmp_path):
+def test_folder_of_tokens_that_others_can_list_is_a_note_and_one_they_can_write_to_fails(
+    check, tmp_path
+):
     (tmp_path / "cache").mkdir()
-    for mode, state in ((0o700, "ok"), (0o755, "note")):
+    for mode, state in ((0o700, "ok"), (0o755, "note"), (0o770, "failed")):
         (tmp_path / "cache").chmod(mode)
         assert check().one("Tokens").state == state, f"{mode:o}"
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from qianfan_magic.api.http.private_files import create_folder
 from qianfan_magic.errors import QianfanError
 from qianfan_magic.language import tr
 from qianfan_magic.masking import mask_known
@@ -181,7 +182,7 @@ class AnswerStore:
 
 def _private_file(folder: Path) -> Path:
     """Create the database's file, if there is none, so that only its owner may read it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    create_folder(folder)
     path = folder / FILE
     path.touch(mode=0o600, exist_ok=True)
     return path

@@ -28,6 +28,7 @@ from qianfan_magic.api.http.auth import (
 )
 from qianfan_magic.api.http.exchange import Request, http_text, masked
 from qianfan_magic.api.http.model_list import ModelList
+from qianfan_magic.api.http.private_files import why_refused
 from qianfan_magic.api.http.response import raise_for_error, read_object
 from qianfan_magic.api.http.session import HttpSession, prepare, send
 from qianfan_magic.api.http.token_endpoints import read_bearer, read_token
@@ -39,7 +40,7 @@ from qianfan_magic.api.wire.encoding import encode_body
 from qianfan_magic.errors import SettingsError, TokenExpiredError
 from qianfan_magic.language import mark, tr
 
-__all__ = ["Connection", "no_credentials_error", "user_cache"]
+__all__ = ["Connection", "cache_folder", "no_credentials_error"]
 
 #: Hint for an access token of the settings, which cannot be renewed.
 _REFUSED_HINT = mark("Fetch a new access token for QIANFAN_ACCESS_TOKEN, or set {variables}.")
@@ -227,7 +228,7 @@ class Connection:
         return TokenSource(fetch, path, timeout=self._settings.retry_timeout)
 
     def _cache_path(self, kind: str, *owner: str) -> Path | None:
-        """Return the path of a cache file; None where the settings disable the cache.
+        """Return the path of a cache file; None where there is no cache.
 
         Its name contains a hash of the server and the keys that it belongs to: nobody else's is
         ever used, and it does not give the keys away.
@@ -237,8 +238,9 @@ class Connection:
 
     @property
     def cache_folder(self) -> Path | None:
-        """The folder of the cache; None where the settings disable it."""
-        return None if self._settings.disable_cache else self._settings.cache_dir or user_cache()
+        """The folder of the cache; None where the settings disable it, or it is refused."""
+        folder = cache_folder(self._settings)
+        return None if self._settings.disable_cache or why_refused(folder) else folder
 
     def account(self, url: str, service: str) -> str:
         """Return a digest of a service of an account, which does not give its keys away."""
@@ -301,8 +303,8 @@ def no_credentials_error(version: ApiVersion) -> SettingsError:
     )
 
 
-def user_cache() -> Path:
-    """Return the default cache folder, by the conventions of the operating system."""
+def cache_folder(settings: Settings) -> Path:
+    """Return the folder of the cache: that of the settings, or the operating system's for users."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("qianfan_magic")
+    return settings.cache_dir or user_cache_path("qianfan_magic")

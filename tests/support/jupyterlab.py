@@ -109,8 +109,14 @@ class Lab:
 
 
 @contextmanager
-def running_lab(folder: Path, application: str = "jupyterlab") -> Iterator[Lab]:
-    """Run JupyterLab, or Notebook 7 as ``notebook``, with settings of its own in a folder."""
+def running_lab(folder: Path, application: str = "jupyterlab", *options: str) -> Iterator[Lab]:
+    """Run JupyterLab, or Notebook 7 as ``notebook``, with settings of its own in a folder.
+
+    Parameters
+    ----------
+    options
+        More of its command line.
+    """
     runtime, token = folder / ".runtime", "for-the-tests-alone"
     # Coverage would take a minute more. So the live view and the panel are measured only as far as
     # tests without a browser reach them.
@@ -127,7 +133,7 @@ def running_lab(folder: Path, application: str = "jupyterlab") -> Iterator[Lab]:
     }
     command = [sys.executable, "-m", application, "--no-browser", "--allow-root"]
     command += ["--expose-app-in-browser", "--ServerApp.port=0", f"--ServerApp.root_dir={folder}"]
-    command += [f"--IdentityProvider.token={token}"]
+    command += [f"--IdentityProvider.token={token}", *options]
     news_settings = folder / ".settings/@jupyterlab/apputils-extension"
     news_settings.mkdir(parents=True)
     no_news = json.dumps({"fetchNews": "false", "checkForUpdates": False})

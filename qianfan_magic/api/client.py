@@ -603,7 +603,7 @@ def _with_arguments(settings: Settings | None, arguments: dict[str, Any]) -> Set
     base_url = arguments.pop("base_url", None)
     given = {name: value for name, value in arguments.items() if value is not None}
     credentials = one_way(Credentials(**given)) if given else None
-    settings = settings or load_settings(credentials=credentials)
+    settings = settings or load_settings(credentials=credentials, check_addresses=not base_url)
     if credentials:
         settings = replace(settings, credentials=credentials)
     if base_url:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qianfan_magic.api.config.credentials import CREDENTIAL_VARIABLES, Credentials
 from qianfan_magic.api.config.dotenv import DOT_ENV_VARIABLE, find_dot_env, read_dot_env
+from qianfan_magic.api.config.receivers import check_receivers
 from qianfan_magic.api.config.settings import (
     ALIASES,
     VARIABLES,
@@ -201,9 +202,12 @@ def load_tolerantly(found: FoundVariables) -> tuple[Settings, list[Finding]]:
         for values in (found.dot_env, found.environ)
     )
     try:
-        return build_settings(dot_env, environ), findings
+        settings = build_settings(dot_env, environ)
+        check_receivers(settings, dot_env, environ)
     except SettingsError as error:
         findings.append(Finding.of("Credentials", error))
+    else:
+        return settings, findings
     return build_settings(dot_env, environ, credentials=_complete_credentials(found)), findings
 
 

@@ -129,3 +129,10 @@ def test_default_stands_for_an_invalid_value(tmp_path):
     settings, problems = load_tolerantly(found)
     assert settings == Settings(model="ernie-5.1")
     assert len(problems) == 2
+
+
+def test_server_of_dot_env_that_would_get_a_key_of_the_environment_fails(tmp_path):
+    dot_env(tmp_path, "QIANFAN_API_BASE_URL=https://nowhere.invalid/v2")
+    report = Report(examine(tmp_path, {"QIANFAN_API_KEY": BEARER_TOKEN}, live=True))
+    assert "nowhere.invalid" in report.one("Credentials", "failed").message
+    assert report.one("Live", "failed").message.startswith("No question could be asked")

@@ -18,6 +18,7 @@ __all__ = [
     "is_bare",
     "is_exposed",
     "is_on_this_computer",
+    "is_service",
     "read_address",
     "read_root",
     "with_sdk_path",
@@ -29,6 +30,8 @@ _BAIDU_PATHS = {
     "api.baiduqianfan.ai": "/v1",  # international
     "aistudio.baidu.com": "/llm/lmapi/v3",
 }
+#: The host of version 1.
+_V1_HOST = "aip.baidubce.com"
 #: The root of version 2 in China.
 DEFAULT_ROOT = "https://qianfan.baidubce.com/v2"
 _BAIDU_DOMAINS = (".baidubce.com", ".baidu.com", ".baiduqianfan.ai")
@@ -108,6 +111,14 @@ def is_bare(url: str) -> bool:
 def is_baidu(url: str) -> bool:
     """Tell whether a server is one of Baidu's, in whichever region."""
     return f".{_host(url)}".endswith(_BAIDU_DOMAINS)
+
+
+def is_service(url: str) -> bool:
+    """Tell whether an address is of Qianfan's own servers, encrypted.
+
+    Other hosts of Baidu's domains may run a customer's program.
+    """
+    return url.startswith("https://") and _host(url) in {*_BAIDU_PATHS, _V1_HOST}
 
 
 def is_on_this_computer(url: str) -> bool:

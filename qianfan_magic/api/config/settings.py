@@ -222,15 +222,22 @@ class Settings:
         return tuple(version for version in ApiVersion if self.method(version))
 
     @property
+    def versions_with_keys(self) -> list[ApiVersion]:
+        """The versions of the API whose requests carry a key or token.
+
+        A signature of version 1 gives no key away; version 2 has a bearer token in every case.
+        """
+        return [
+            version
+            for version in self.credentials.versions
+            if version == ApiVersion.V2 or self.credentials.way(version) != "access_key"
+        ]
+
+    @property
     def exposed_urls(self) -> list[str]:
         """The addresses to which a key or token is sent unencrypted over a network."""
-        # A signature of version 1 gives no key away; version 2 has a bearer token in every case.
-        return [
-            self.url(version)
-            for version in self.credentials.versions
-            if is_exposed(self.url(version))
-            and (version == ApiVersion.V2 or self.credentials.way(version) != "access_key")
-        ]
+        urls = map(self.url, self.versions_with_keys)
+        return [url for url in urls if is_exposed(url)]
 
 
 def _remember_proxy(address: str) -> None:
@@ -270,6 +277,7 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     *,
     credentials: Credentials | None = None,
+    check_addresses: bool = True,
 ) -> Settings:
     """Read the settings; the environment takes precedence over ``.env``.
 
@@ -283,6 +291,8 @@ def load_settings(
         another file than ``.env``.
     credentials
         Credentials to use instead of those that are set, which are then not checked.
+    check_addresses
+        Whether to refuse an address of ``.env`` that would get keys from elsewhere.
 
     Returns
     -------
@@ -291,13 +301,18 @@ def load_settings(
     Raises
     ------
     SettingsError
-        If a variable has a bad value, is half of a pair, or contradicts another. The message
-        names variables, never values.
+        If a variable has a bad value, is half of a pair, or contradicts another; or if ``.env``
+        names a server for keys that it does not have. The message names variables, never values.
     """
+    from qianfan_magic.api.config.receivers import check_receivers
+
     environ = nonempty_variables(os.environ if environ is None else environ)
     path = find_dot_env((folder or Path.cwd()).absolute(), environ)
     dot_env = read_dot_env(path) if path else {}
-    return build_settings(dot_env, environ, credentials=credentials)
+    settings = build_settings(dot_env, environ, credentials=credentials)
+    if check_addresses:
+        check_receivers(settings, dot_env, environ)
+    return settings
 
 
 def nonempty_variables(environ: Mapping[str, str]) -> dict[str, str]:

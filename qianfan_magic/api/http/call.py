@@ -121,11 +121,12 @@ class Call:
             self.exchange.took = self.exchange.elapsed()
         if ended:
             return
-        raise StreamError(
-            tr("The stream ended before the answer did") if arrived else tr("The stream was empty"),
-            partial="".join(arrived),
-            hint=tr("Run the cell again."),
-        )
+        hint = tr("Run the cell again.")
+        if arrived:
+            problem = tr("The stream ended before the answer did")
+            raise StreamError(problem, partial="".join(arrived), hint=hint)
+        hint = f"{hint} {tr('Is its address the service itself, and not a login page or a proxy?')}"
+        raise StreamError(tr("The stream was empty"), hint=hint)
 
     def _attempt(self) -> tuple[list[Chunk], Generator[Chunk]]:
         """Send the request and wait for the first chunk; replace a refused token once."""

@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from qianfan_magic.api.http.http_errors import ADDRESS, transport_error
 from qianfan_magic.errors import QianfanError, TransportError
-from qianfan_magic.language import tr
+from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import Cause, guard_logs, log
 
 __all__ = ["CONNECT_TIMEOUT", "HttpSession", "prepare", "send"]
@@ -30,6 +30,18 @@ guard_logs("urllib3.response", "urllib3.util.retry")
 
 #: Seconds to wait for a connection at most, where the time-out for silence is longer or none.
 CONNECT_TIMEOUT = 10.0
+#: What the statuses mean that a server never sends, but a proxy or a network before it (RFC 9110,
+#: RFC 6585), and what to do.
+_OF_THE_NETWORK: dict[int, tuple[str, str]] = {
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: (
+        mark("The proxy wants a user name and a password (HTTP 407)"),
+        mark("Put them into its address: QIANFAN_PROXY=http://name:password@host:port."),
+    ),
+    HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED: (
+        mark("The network wants you to log in first (HTTP 511)"),
+        mark("Open any page of plain http in a browser; it leads to the login."),
+    ),
+}
 
 
 class HttpSession(requests.Session):
@@ -70,8 +82,9 @@ def send(
     Raises
     ------
     TransportError
-        If no response comes, or a redirect, or an interim response other than 100. Redirects are
-        not followed: keys and messages go only to the address that the user set.
+        If no response comes, or one of a proxy, a redirect, or an interim response other than
+        100. Redirects are not followed: keys and messages go only to the address that the user
+        set.
     """
     failure: QianfanError
     target, begun = _without_query(prepared.url or ""), time.monotonic()
@@ -97,13 +110,26 @@ def send(
     else:
         seconds = time.monotonic() - begun
         log.debug("HTTP %d from %s after %.3f s", response.status_code, target, seconds)
-        if not (response.is_redirect or response.status_code < HTTPStatus.OK):
+        if not _is_of_another(response):
             return response
         # The connection too: after an interim response it has the answer to this request, which
         # would be taken for that to the next.
         response.close()
-        failure = _redirect_error(response) if response.is_redirect else _interim_error(response)
+        failure = _other_response_error(response)
     raise failure
+
+
+def _is_of_another(response: requests.Response) -> bool:
+    """Tell whether a response is not the answer, but of something on the way to the server."""
+    status = response.status_code
+    return response.is_redirect or status < HTTPStatus.OK or status in _OF_THE_NETWORK
+
+
+def _other_response_error(response: requests.Response) -> TransportError:
+    if response.status_code in _OF_THE_NETWORK:
+        message, hint = _OF_THE_NETWORK[response.status_code]
+        return TransportError(tr(message), hint=tr(hint))
+    return _redirect_error(response) if response.is_redirect else _interim_error(response)
 
 
 def _redirect_error(response: requests.Response) -> TransportError:

@@ -271,22 +271,35 @@ def elsewhere():
         yield server
 
 
-def test_redirect_to_another_host_is_not_followed(raw_server, make_client, elsewhere):
-    client = make_client()
-    for status, method in product((301, 302, 303, 307, 308), ("chat", "stream_chat")):
-        location = {"Location": elsewhere.url + "/chat"}
+def test_redirect_is_not_followed_and_its_host_is_named(raw_server, make_client, elsewhere):
+    services = [
+        (make_client(), {"endpoint": "ep"}),
+        (make_client(bearer_token="bce-v3/ALTAK-x/0123456789"), {"model": "ernie-5.1"}),
+    ]
+    methods, hosts = ("chat", "stream_chat"), (elsewhere.url, raw_server.url, "")
+    statuses = (301, 302, 303, 307, 308)
+    for status, method, host, (client, service) in product(statuses, methods, hosts, services):
+        location = {"Location": f"{host}/chat?access_token=24.abc"}
         raw_server.script += [Answer(status=status, headers=location)]
-        with pytest.raises(TransportError, match="redirect"):
-            pytest.fail(f"{status}: {list(getattr(client, method)(HELLO))}")
+        named = host.removeprefix("http://") or "another address"
+        with pytest.raises(TransportError, match=f"redirects to {named}, which is not followed"):
+            pytest.fail(f"{status}: {list(getattr(client, method)(HELLO, **service))}")
     assert elsewhere.requests == []
+    assert not raw_server.script
 
 
-def test_redirect_of_the_request_for_a_token_is_not_followed(raw_server, make_client, elsewhere):
-    location = {"Location": elsewhere.url + "/oauth/2.0/token"}
-    raw_server.tokens += [Answer(status=307, headers=location)]
-    with pytest.raises(TransportError, match="redirect"):
-        make_client(ak="a" * 9, sk="b" * 9).chat(HELLO)
-    assert elsewhere.token_requests == []
+def test_redirect_of_a_request_for_a_token_is_not_followed(raw_server, make_client, elsewhere):
+    redirect = Answer(status=307, headers={"Location": elsewhere.url + "/oauth/2.0/token"})
+    raw_server.tokens += [redirect]
+    raw_server.bearers += [redirect]
+    keys = {"access_key": "a" * 9, "secret_key": "b" * 9}
+    for client, service in (
+        (make_client(ak="a" * 9, sk="b" * 9), {"endpoint": "ep"}),
+        (make_client(**keys), {"model": "ernie-5.1"}),
+    ):
+        with pytest.raises(TransportError, match="redirect"):
+            client.chat(HELLO, **service)
+    assert elsewhere.token_requests == elsewhere.bearer_requests == elsewhere.requests == []
 
 
 def test_redirect_is_reported_though_its_body_does_not_come(raw_server, make_client):

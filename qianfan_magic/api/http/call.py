@@ -18,6 +18,7 @@ from qianfan_magic.api.http.response import open_body, read_payloads
 from qianfan_magic.api.http.urllib3_workarounds import abort_response, release_connection
 from qianfan_magic.api.types import ApiVersion, Chunk
 from qianfan_magic.api.wire import WIRES
+from qianfan_magic.api.wire.answer_ids import AnswerIds
 from qianfan_magic.api.wire.encoding import join_surrogates
 from qianfan_magic.api.wire.thinking import ThinkSplitter
 from qianfan_magic.errors import (
@@ -223,10 +224,13 @@ def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[C
     held, held_reasoning = "", ""
     has_thoughts = request.version == ApiVersion.V2 and request.kind == "chat"
     splitter = ThinkSplitter(whole=whole) if has_thoughts else None
+    ids = AnswerIds()
     with closing(read_payloads(body, wire, exchange.received.append)) as payloads:
         for payload in payloads:
             try:
                 chunk = read_chunk(payload, chunk, whole=whole)
+                if chunk.text or chunk.reasoning:
+                    ids.check(payload.get("id"))
             except ValueError as error:
                 raise StreamError(
                     tr("The answer violates the protocol: {error}", error=error),

@@ -199,6 +199,21 @@ def test_invalid_event_is_an_error_with_the_text_so_far(raw_server, make_client)
         assert failure(lambda: text_of(client), name).partial == "he", name
 
 
+def test_stream_that_mixes_two_answers_is_an_error_with_the_text_so_far(raw_server, make_client):
+    def mixed(shape):
+        return stream_answer(*(shape(id_, text) for id_, text in zip("aaba", "he l", strict=True)))
+
+    v1, v2 = make_client(), make_client(bearer_token="bce-v3/ALTAK-x/0123456789")
+    raw_server.script += [mixed(lambda id_, text: {"id": id_, "result": text})]
+    raw_server.script += [
+        mixed(lambda id_, text: {"id": id_, "choices": [{"delta": {"content": text}}]})
+    ]
+    for client, service in ((v1, {"endpoint": "ep"}), (v2, {"model": "ernie-5.1"})):
+        error = failure(lambda c=client, s=service: list(c.stream_chat(HELLO, **s)), service)
+        assert "mixes two answers" in error.message, service
+        assert error.partial == "he ", service
+
+
 def test_html_is_reported_with_its_status(raw_server, make_client):
     client = make_client()
     raw_server.script += [html()]

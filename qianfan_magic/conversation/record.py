@@ -37,6 +37,7 @@ from qianfan_magic.conversation.json_fields import (
 )
 from qianfan_magic.conversation.turn import Turn, short_name
 from qianfan_magic.conversation.turn_json import (
+    ShownText,
     masked_json,
     turn_beside,
     turn_from_json,
@@ -184,9 +185,10 @@ def record_from_json(written: Any, shown: str = "") -> Record:
     check_version(written)
     heads = typed_field(written, "heads", Mapping, default={})
     recorded, unreadable = [], []
+    text = ShownText(shown)
     for turn in typed_field(written, "turns", list, default=[]):
         try:
-            recorded.append(_recorded_turn(turn, shown, heads))
+            recorded.append(_recorded_turn(turn, text, heads))
         except InvalidRecord as error:
             unreadable.append(str(error))
     systems = {one.id: one.turn.system for one in recorded}
@@ -285,7 +287,7 @@ def clock_of(written: Any) -> int:
     return clock
 
 
-def _recorded_turn(written: Any, shown: str, heads: Mapping[str, Any]) -> RecordedTurn:
+def _recorded_turn(written: Any, shown: ShownText, heads: Mapping[str, Any]) -> RecordedTurn:
     turn = turn_from_json(written, shown)
     id_, name = text_field(written, "id"), nonempty_field(written, "conversation")
     # The second id is that of a turn recorded before the package knew a key in its text, so that

@@ -22,6 +22,8 @@ __all__ = ["Entry", "Restoration", "restore"]
 
 #: Largest number of turns that were left out, and of images, that the summary names.
 _MAX_NAMED = 5
+#: Largest number of problems that the summary names: a forged notebook may have any number.
+_MAX_PROBLEMS = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +77,9 @@ class Restoration:
         """Lines for the user: what was restored, what was not, and then problems."""
         restored = [lines[0] for lines in self.lines.values()]
         missing = [line for lines in self.lines.values() for line in lines[1:]]
-        return [*restored, *missing, *self.problems]
+        more = len(self.problems) - _MAX_PROBLEMS
+        unnamed = [tr("… and {count} more of these.", count=more)] if more > 0 else []
+        return [*restored, *missing, *self.problems[:_MAX_PROBLEMS], *unnamed]
 
     def lacks(self, conversation: Conversation) -> int:
         """Count the turns of a conversation that the notebook has no record of."""

@@ -27,7 +27,14 @@ from qianfan_magic.conversation.turn import ImageAttachment, Turn, short_name
 from qianfan_magic.language import tr
 from qianfan_magic.masking import mask_known
 
-__all__ = ["MAX_STEPS", "masked_json", "turn_beside", "turn_from_json", "turn_to_json"]
+__all__ = [
+    "MAX_STEPS",
+    "ShownText",
+    "masked_json",
+    "turn_beside",
+    "turn_from_json",
+    "turn_to_json",
+]
 
 #: Largest number of times that an answer may be continued. Reading is recursive, and a forged
 #: record may be nested as deep as Python's stack.
@@ -35,6 +42,35 @@ MAX_STEPS = 100
 #: Fields whose text an output may show.
 _SHOWN = ("assistant", "reasoning")
 _PLACE = re.compile("([0-9]{1,9})[.][.]([0-9]{1,9})")
+#: How many times its length an output's text may be taken in all, for an answer that was continued
+#: holds it once for each step; and characters that may be taken beyond, of short texts.
+_TIMES_TAKEN, _TAKEN_BEYOND = 10, 1_000_000
+
+
+class ShownText:
+    """The text of an output, whose parts stand for texts of the turns recorded there.
+
+    A forged record may name the same long part for thousands of turns, so that a small file would
+    fill the memory. Therefore all parts together are limited.
+
+    Parameters
+    ----------
+    text
+        The output's ``text/plain``.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._left = _TIMES_TAKEN * len(text) + _TAKEN_BEYOND
+
+    def part(self, start: int, end: int) -> str:
+        """Return a part of the text; raise `InvalidRecord` if there is none, or too many."""
+        if end > len(self._text):
+            raise InvalidRecord(tr("the text of its output has been edited"))
+        self._left -= max(end - start, 0)
+        if self._left < 0:
+            raise InvalidRecord(tr("its record holds the text of its output too many times"))
+        return self._text[start:end]
 
 
 def turn_to_json(turn: Turn, *, whole: bool = False) -> dict[str, Any]:
@@ -105,7 +141,7 @@ def turn_beside(shown: str, written: Mapping[str, Any]) -> dict[str, Any]:
     return shorter
 
 
-def turn_from_json(written: Any, shown: str = "", steps: int = MAX_STEPS) -> Turn:
+def turn_from_json(written: Any, shown: str | ShownText = "", steps: int = MAX_STEPS) -> Turn:
     """Return the turn that `turn_to_json` wrote; unknown fields are ignored.
 
     Parameters
@@ -124,6 +160,7 @@ def turn_from_json(written: Any, shown: str = "", steps: int = MAX_STEPS) -> Tur
     """
     if not isinstance(written, Mapping):
         raise InvalidRecord(tr("it is not a JSON object"))
+    shown = ShownText(shown) if isinstance(shown, str) else shown
     tokens = typed_field(written, "tokens", Mapping, default={})
     continues = written.get("continues")
     if continues and not steps:
@@ -149,7 +186,7 @@ def turn_from_json(written: Any, shown: str = "", steps: int = MAX_STEPS) -> Tur
     )
 
 
-def _shown_field(written: Mapping[str, Any], name: str, shown: str) -> str:
+def _shown_field(written: Mapping[str, Any], name: str, shown: ShownText) -> str:
     """Return a text field, or the text at the place in the output that stands for it."""
     place = text_field(written, f"{name}_at")
     if not place:
@@ -158,9 +195,7 @@ def _shown_field(written: Mapping[str, Any], name: str, shown: str) -> str:
     if found is None:
         raise InvalidRecord(tr("'{name}_at' is not a place in a text", name=name))
     start, end = map(int, found.groups())
-    if end > len(shown):
-        raise InvalidRecord(tr("the text of its output has been edited"))
-    return text_field({name: shown[start:end]}, name)
+    return text_field({name: shown.part(start, end)}, name)
 
 
 def _image(written: Any) -> ImageAttachment:

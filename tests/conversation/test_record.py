@@ -611,6 +611,18 @@ def test_place_is_within_the_text_of_the_output():
         assert why_invalid(lambda written: turn_from_json(written, "hello"), forged) == why, place
 
 
+def test_text_of_an_output_is_taken_a_limited_number_of_times():
+    shown = "x" * 1_000_000
+    turn = Turn("hi", shown)
+    written = {"conversation": "a", "turn": 1, "id": turn.id, "user": "hi"}
+    written |= {"assistant_at": f"0..{len(shown)}"}
+    heads = {"a": {"id": turn.id, "turns": 1}}
+    forged = {"version": 1, "clock": 1, "heads": heads, "turns": [written] * 30}
+    read = record_from_json(forged, shown)
+    assert len(read.turns) == 11
+    assert set(read.unreadable) == {"its record holds the text of its output too many times"}
+
+
 def test_half_a_character_in_an_output_is_refused():
     forged = {"user": "hi", "assistant_at": "0..1"}
     why = why_invalid(lambda written: turn_from_json(written, "\ud83d"), forged)

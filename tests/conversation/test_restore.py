@@ -804,3 +804,12 @@ def test_lines_of_the_summary_are_short_and_without_line_breaks():
         for line in summary:
             assert "\n" not in line, line[:100]
             assert len(line) < 1_000, line[:100]
+
+
+def test_summary_names_a_limited_number_of_problems(notebook):
+    notebook.record("b")["turns"] *= 1_000
+    for turn in notebook.record("b")["turns"]:
+        turn["user"] = ""
+    summary = notebook.restore().summary
+    assert len(summary) < 120
+    assert summary[-1] == "… and 900 more of these."

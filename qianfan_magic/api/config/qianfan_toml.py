@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qianfan_magic.api.config.text_file import read_text
 from qianfan_magic.errors import SettingsError
 from qianfan_magic.language import tr
 
@@ -14,6 +15,9 @@ __all__ = ["FILE", "read_table"]
 FILE = "qianfan.toml"
 #: The tables that it may have, below ``qianfan``.
 TABLES = ("models", "mcp")
+#: Largest number of dots in a line: tomllib (Python 3.11) takes minutes for a dotted key of 30,000
+#: parts.
+MAX_DOTS = 100
 
 
 def read_table(folder: Path, name: str) -> Any:
@@ -34,7 +38,7 @@ def read_table(folder: Path, name: str) -> Any:
     """
     path = folder / FILE
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -43,23 +47,7 @@ def read_table(folder: Path, name: str) -> Any:
             tr("{file} cannot be read: {reason}", file=FILE, reason=reason),
             hint=tr("Correct or move it."),
         ) from None
-    # Imported late: most folders have no such file.
-    import tomllib
-
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            tr("{file} is not TOML: {error}", file=FILE, error=error), hint=tr("Correct that line.")
-        ) from None
-    except RecursionError:
-        raise SettingsError(
-            tr("{file} is not TOML: nested too deeply", file=FILE), hint=tr("Correct it.")
-        ) from None
-    except ValueError:  # int() refuses more than 4,300 digits
-        raise SettingsError(
-            tr("{file} holds a number that is too long", file=FILE), hint=tr("Correct it.")
-        ) from None
+    document = _parse(text)
     table = document.get("qianfan", {})
     others = [f"[{other}]" for other in document if other != "qianfan"]
     if isinstance(table, Mapping):
@@ -70,3 +58,26 @@ def read_table(folder: Path, name: str) -> Any:
             hint=tr("Models belong in the table [qianfan.models], MCP servers in [qianfan.mcp]."),
         )
     return table.get(name, {}) if isinstance(table, Mapping) else table
+
+
+def _parse(text: str) -> dict[str, Any]:
+    # Imported late: most folders have no such file.
+    import tomllib
+
+    too_deep = SettingsError(
+        tr("{file} is not TOML: nested too deeply", file=FILE), hint=tr("Correct it.")
+    )
+    if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+        raise too_deep
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            tr("{file} is not TOML: {error}", file=FILE, error=error), hint=tr("Correct that line.")
+        ) from None
+    except RecursionError:
+        raise too_deep from None
+    except ValueError:  # int() refuses more than 4,300 digits
+        raise SettingsError(
+            tr("{file} holds a number that is too long", file=FILE), hint=tr("Correct it.")
+        ) from None

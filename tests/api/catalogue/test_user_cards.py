@@ -413,6 +413,22 @@ def test_folder_with_the_name_of_the_file_fails_the_cell(notebook):
     assert_lines_fail_cleanly_if_at_all(notebook, "folder")
 
 
+def test_file_that_would_take_long_or_never_end_is_refused():
+    """A key of many parts takes tomllib minutes."""
+    for text, why in (
+        ("#" * 70_000, "File too large"),
+        ("a." * 32_000 + "a = 1", "nested too deeply"),
+        ("[" + "a." * 32_000 + "a]", "nested too deeply"),
+    ):
+        write(text)
+        with pytest.raises(SettingsError, match=why):
+            read_file(Path())
+    Path(FILE).unlink()
+    Path(FILE).symlink_to("/dev/zero")
+    with pytest.raises(SettingsError, match="it is not a file"):
+        read_file(Path())
+
+
 def test_file_of_windows_is_read():
     """Its editor ends lines with CR and LF, and may begin with a byte order mark."""
     for start, end in (("\ufeff", "\n"), ("", "\r\n")):

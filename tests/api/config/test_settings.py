@@ -271,6 +271,14 @@ def test_dot_env_that_is_not_utf_8_is_refused(tmp_path):
         assert str(error) == "The file .env is not UTF-8\nSave it as UTF-8.", encoding
 
 
+def test_dot_env_that_would_take_long_is_refused(tmp_path):
+    for text, why in (
+        ("A=1\n" * 300_000, "cannot be read: File too large"),
+        ("A=1\n\nB=a" + " " * 30_000 + "b", "Line 3 of .env is not of the form"),
+    ):
+        assert why in refusal(tmp_path, text).message, why
+
+
 def test_half_of_a_pair_names_the_missing_half_and_is_not_shown(tmp_path):
     for first, second in (PAIR, SIGNATURE):
         for present, missing in ((first, second), (second, first)):

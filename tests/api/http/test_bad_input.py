@@ -268,6 +268,21 @@ def test_compressed_answer_is_read(raw_server, make_client):
     assert text_of(client) == "hello"
 
 
+def test_answer_that_unpacks_to_very_much_is_aborted(raw_server, make_client):
+    """A few kilobytes, compressed twice; urllib3 before 2.6 unpacks them whole."""
+    bomb = gzip.compress(gzip.compress(b" " * 100_000_000, 1))
+    assert len(bomb) < 20_000
+    client = make_client(retry_count=1)
+    for kind, problem in (
+        ("application/json", "larger than"),
+        ("text/event-stream", "does not end"),
+    ):
+        headers = {"Content-Type": kind, "Content-Encoding": "gzip, gzip"}
+        raw_server.script += [Answer(headers=headers, pieces=[bomb])]
+        error = failure(lambda: list(client.stream_chat(HELLO)), kind)
+        assert problem in error.message, kind
+
+
 def test_message_of_an_error_is_printable_and_short(raw_server, make_client):
     client = make_client()
     for sent in ("\x1b[2J\u202eabc\n\0", "x" * 10_000_000):

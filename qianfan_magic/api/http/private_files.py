@@ -52,8 +52,8 @@ def _why_not_own(found: os.stat_result) -> str:
     if found.st_uid != os.geteuid():
         return tr("belongs to another user")
     if found.st_mode & _WRITABLE:
-        mode = stat.S_IMODE(found.st_mode)
-        return tr("can be written to by other users (mode {mode})", mode=f"{mode:o}")
+        mode = f"{stat.S_IMODE(found.st_mode):o}"
+        return tr("can be written to by other users (mode {mode})", mode=mode)
     return ""
 
 

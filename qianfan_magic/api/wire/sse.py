@@ -6,6 +6,7 @@ Source: the HTML standard of the WHATWG, section 9.2.6, "Interpreting an event s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 from qianfan_magic.language import tr
@@ -18,6 +19,9 @@ END = "[DONE]"
 #: Largest event in bytes. A stream that sends more without ending an event is refused, to bound
 #: the memory used.
 LARGEST_EVENT = 64 * 1024 * 1024
+
+#: A string, or a bracket, in a line of JSON. No string goes on in the next line.
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[][{}]')
 
 
 class EventDecoder:
@@ -57,6 +61,8 @@ class EventDecoder:
         self._at_start = True
         self._data: list[str] = []  # lines of the event that has not ended yet
         self._is_bare = False  # whether they are bare JSON
+        self._is_open = False  # whether the bare JSON goes on
+        self._depth = 0  # brackets that are open in it
 
     def feed(self, piece: bytes) -> Iterable[str]:
         """Decode the next bytes to the data of each event that they complete.
@@ -76,6 +82,7 @@ class EventDecoder:
         ):
             self._at_start = self._trailing_cr = False
             self.name = ""
+            self._event_bytes = 0
             return (piece[6:-2].decode("utf-8", "replace"),)
         return self._feed(piece)
 
@@ -137,7 +144,7 @@ class EventDecoder:
             yield from self._bare_line(raw)
         elif raw.startswith(b"{"):
             yield from self._dispatch()
-            self._is_bare = True
+            self._is_bare, self._is_open, self._depth = True, True, 0
             yield from self._bare_line(raw)
         elif raw == b"data":
             self._data.append("")
@@ -153,8 +160,13 @@ class EventDecoder:
     def _bare_line(self, raw: bytes) -> Iterator[str]:
         """Add a line of bare JSON; dispatch it once it is complete, without an empty line."""
         self._data.append(raw.decode("utf-8", "replace"))
-        if raw.rstrip().endswith(b"}") and _is_json("\n".join(self._data)):
-            yield from self._dispatch()
+        if self._is_open:
+            self._depth += _opened(raw)
+            self._is_open = self._depth > 0
+            # Parsed once: parsing it after each line that ends with "}" takes quadratic time, and
+            # nothing that follows makes JSON of it.
+            if not self._is_open and _is_json("\n".join(self._data)):
+                yield from self._dispatch()
 
     def _dispatch(self) -> Iterator[str]:
         """End the current event; yield its data unless it has none."""
@@ -164,6 +176,12 @@ class EventDecoder:
         if data:
             self.name = name
             yield data[0] if len(data) == 1 else "\n".join(data)
+
+
+def _opened(line: bytes) -> int:
+    """Return how many brackets more a line of JSON opens than it closes."""
+    found = _STRING_OR_BRACKET.findall(line)
+    return sum((token in b"[{") - (token in b"]}") for token in found)
 
 
 def _is_json(text: str) -> bool:

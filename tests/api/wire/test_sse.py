@@ -309,6 +309,25 @@ def test_time_for_many_lines_is_linear():
     assert time.process_time() - start < 3
 
 
+# If the JSON were parsed again with each of its lines, this would take many minutes.
+def test_bare_json_is_parsed_once():
+    for stream, count in (
+        (b'{"a": [{}\n' + b",{}\n" * 100_000 + b"]}\n", 1),
+        (b"{x\n" + b"}\n" * 100_000, 0),
+        (b"{x}\n" + b"{\n}\n" * 100_000, 0),
+        (b'{"a": "\n' + b'"}\n' * 100_000, 0),
+        (b'{"' + b'\\"' * 100_000 + b"\n", 0),
+    ):
+        assert len(events_before_close(stream)) == count, stream[:9]
+
+
+def test_comments_between_events_are_not_counted():
+    decoder = EventDecoder()
+    for _ in range(70):
+        list(decoder.feed(b":" + MEBIBYTE + b"\n"))
+        assert list(decoder.feed(b"data: {}\n\n")) == ["{}"]
+
+
 def test_more_than_64_mebibytes_without_an_event_are_refused():
     for before in (b"", b"data: a\n\n"):
         decoder = EventDecoder()

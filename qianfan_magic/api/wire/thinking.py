@@ -10,7 +10,7 @@ _BEGIN, _END = "<think>", "</think>"
 #: Largest number of characters that are held back before the answer's first word.
 _MAX_HELD = 64
 #: An end without its begin, on a line of its own, in a whole answer.
-_END_ALONE = re.compile(rf"(?:\A|\n)\s*{_END}[ \t]*(?:\n|\Z)")
+_END_ALONE = re.compile(rf"^[ \t]*{_END}[ \t]*$", re.MULTILINE)
 
 
 class ThinkSplitter:
@@ -73,7 +73,7 @@ class ThinkSplitter:
             return "", ""
         self.is_done = True
         end = _END_ALONE.search(text) if self._whole else None
-        return (text[: end.start()], text[end.end() :].lstrip()) if end else ("", text)
+        return (text[: end.start()].rstrip(), text[end.end() :].lstrip()) if end else ("", text)
 
     def stop(self) -> str:
         """Return the text that is held back, and take all that follows as the answer's."""

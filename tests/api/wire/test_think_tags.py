@@ -42,6 +42,17 @@ def test_reasoning_does_not_depend_on_the_split(text, places):
     assert found == CASES[text]
 
 
+# If the search began anew at each line, this would take hours.
+def test_empty_lines_are_searched_once():
+    text = "a" + "\n" * 1_000_000 + "b"
+    assert split(text, whole=True) == ("", text)
+
+
+def test_reasoning_before_an_end_alone_ends_with_its_last_word():
+    assert split("Hm. \n \n</think>\n\nYes", whole=True) == ("Hm.", "Yes")
+    assert split("a </think>\nb", whole=True) == ("", "a </think>\nb")
+
+
 def test_text_is_held_back_only_while_it_may_be_a_tag():
     splitter = ThinkSplitter()
     assert splitter.feed("<th") == ("", "")

@@ -11,6 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 __all__ = [
     "BOTH",
     "DONE",
+    "LARGEST_COUNT",
     "ApiVersion",
     "Chunk",
     "Content",
@@ -254,13 +255,14 @@ class Reply:
     tool_calls: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
 
-#: Exclusive limit of a number of tokens: larger ones are errors of the server, and read as 0.
-LARGEST_COUNT = 2**63
+#: Exclusive limit of counts, JavaScript's Number.MAX_SAFE_INTEGER: front ends in a browser save the
+#: notebook, and would round a larger integer. A larger number of tokens is an error of the server.
+LARGEST_COUNT = 2**53 - 1
 
 
 def token_count(usage: Mapping[str, Any], name: str) -> int:
     """Read a number of tokens from a ``usage`` object; 0 if it is missing or not a number."""
     count = usage.get(name)
-    if isinstance(count, int) and 0 <= count < LARGEST_COUNT:
-        return count
-    return int(count) if isinstance(count, float) and 0 <= count < LARGEST_COUNT else 0
+    if isinstance(count, bool) or not isinstance(count, int | float):
+        return 0
+    return int(count) if 0 <= count < LARGEST_COUNT else 0

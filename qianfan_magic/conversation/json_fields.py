@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qianfan_magic.api.types import LARGEST_COUNT
 from qianfan_magic.language import tr
 
 __all__ = [
-    "LARGEST_COUNT",
     "InvalidRecord",
     "bool_field",
     "count_field",
@@ -21,10 +21,6 @@ __all__ = [
     "text_field",
     "typed_field",
 ]
-
-#: JavaScript's Number.MAX_SAFE_INTEGER; counts are smaller. Front ends in a browser save the
-#: notebook, and would round a larger integer.
-LARGEST_COUNT = 2**53 - 1
 
 
 class InvalidRecord(Exception):  # noqa: N818  never reaches users, callers put it into words

@@ -26,9 +26,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qianfan_magic.api.types import LARGEST_COUNT
 from qianfan_magic.conversation.conversation import Conversation
 from qianfan_magic.conversation.json_fields import (
-    LARGEST_COUNT,
     InvalidRecord,
     count_field,
     nonempty_field,

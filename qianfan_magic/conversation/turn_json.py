@@ -12,10 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from qianfan_magic.api.types import ToolCall, ToolRound
+from qianfan_magic.api.types import LARGEST_COUNT, ToolCall, ToolRound
 from qianfan_magic.api.wire.search_results import read_search_results, search_result_json
 from qianfan_magic.conversation.json_fields import (
-    LARGEST_COUNT,
     InvalidRecord,
     bool_field,
     count_field,

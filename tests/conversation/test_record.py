@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan_magic import SearchResult
-from qianfan_magic.api.types import ToolCall, ToolRound
+from qianfan_magic.api.types import LARGEST_COUNT, ToolCall, ToolRound
 from qianfan_magic.conversation.conversation import Conversation
-from qianfan_magic.conversation.json_fields import LARGEST_COUNT, InvalidRecord
+from qianfan_magic.conversation.json_fields import InvalidRecord
 from qianfan_magic.conversation.record import (
     KEY,
     MAX_NAMES,

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from qianfan_magic.api.json_depth import is_too_deep
 from qianfan_magic.language import mark, tr
 
 __all__ = ["JsonAnswer", "last_json_block", "read_json"]
@@ -68,12 +69,18 @@ def read_json(answer: str) -> JsonAnswer:
     text, has_words = _without_fence(answer)
     try:
         value = json.loads(text, parse_constant=_refuse)
-        json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
     except RecursionError:
-        raise ValueError(tr("it is nested too deeply")) from None
+        raise _too_deep() from None
     except json.JSONDecodeError as error:
         raise ValueError(_described(error)) from None
+    if is_too_deep(value):
+        raise _too_deep()
+    json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
     return JsonAnswer(value, text, has_words)
+
+
+def _too_deep() -> ValueError:
+    return ValueError(tr("it is nested too deeply"))
 
 
 def _described(error: json.JSONDecodeError) -> str:

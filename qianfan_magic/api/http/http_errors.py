@@ -23,6 +23,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from qianfan_magic.api.json_depth import is_too_deep, json_as_text
 from qianfan_magic.api.wire.error_codes import api_error
 from qianfan_magic.errors import QianfanError, TransportError
 from qianfan_magic.language import mark, tr
@@ -228,7 +229,7 @@ def service_error(
         code,
         message,
         status=status,
-        request_id=str(payload.get("id") or ""),
+        request_id=json_as_text(payload.get("id") or ""),
         retry_after=retry_after(response),
     )
     failure.retryable = failure.retryable or status in RETRIED_STATUSES
@@ -244,7 +245,8 @@ def error_words(payload: Mapping[str, Any]) -> str:
     'body.messages: Field required'
     """
     found = (payload.get(name) for name in ("message", "msg", "detail", "error"))
-    return next((words for words in map(_words, found) if words), "")
+    shallow = (value for value in found if not is_too_deep(value))
+    return next((words for words in map(_words, shallow) if words), "")
 
 
 def _words(value: Any) -> str:

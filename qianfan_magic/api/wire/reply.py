@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from qianfan_magic.api.json_depth import json_as_text
 from qianfan_magic.api.types import Chunk, Reply, Usage
 from qianfan_magic.api.wire.tool_calls import ToolCalls
 from qianfan_magic.masking import mask
@@ -69,7 +70,7 @@ class ReplyBuilder:
         return Reply(
             text="".join(self._text),
             reasoning="".join(self._reasoning),
-            id=mask(str(self._raw.get("id") or "")),
+            id=mask(json_as_text(self._raw.get("id") or "")),
             usage=self._usage,
             raw=self._raw,
             tool_calls=self._tool_calls.build(),

@@ -6,7 +6,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from qianfan_magic.api.json_depth import is_too_deep
+
 __all__ = ["ToolCalls"]
+
+_TOO_DEEP = "(nested too deeply)"
 
 
 class ToolCalls:
@@ -27,6 +31,7 @@ class ToolCalls:
     def __init__(self) -> None:
         self._calls: list[dict[str, Any]] = []
         self._by_index: dict[int, dict[str, Any]] = {}
+        self._by_id: dict[str, dict[str, Any]] = {}
 
     def add(self, pieces: Iterable[Any]) -> None:
         """Append the pieces of one chunk; what is not a piece of a call is ignored."""
@@ -37,21 +42,24 @@ class ToolCalls:
 
     def replace(self, calls: Iterable[Any]) -> None:
         """Take whole calls in the place of the pieces so far."""
-        self._calls, self._by_index = [], {}
+        self._calls, self._by_index, self._by_id = [], {}, {}
         self.add(calls)
 
     def build(self) -> tuple[dict[str, Any], ...]:
         """Return the calls so far, in the form of a whole answer."""
-        return tuple(call | {"function": dict(call["function"])} for call in self._calls)
+        return tuple(call | {"function": _whole(call["function"])} for call in self._calls)
 
     def _append(self, piece: dict[str, Any], function: dict[str, Any]) -> None:
         call = self._find(piece, function)
-        call["id"] = call["id"] or _text(piece.get("id"))
+        identity = _text(piece.get("id"))
+        if identity and not call["id"]:
+            call["id"] = identity
+            self._by_id.setdefault(identity, call)
         call["type"] = _text(piece.get("type")) or call["type"]
         joined, name = call["function"], _text(function.get("name"))
         if name != joined["name"]:  # some servers repeat the name in each piece
             joined["name"] += name
-        joined["arguments"] += _arguments(function.get("arguments"))
+        joined["arguments"].append(_arguments(function.get("arguments")))
 
     def _find(self, piece: dict[str, Any], function: dict[str, Any]) -> dict[str, Any]:
         """Return the call that a piece belongs to, which may be a new one."""
@@ -59,16 +67,20 @@ class ToolCalls:
         if isinstance(index, int):
             call = self._by_index.get(index)
         elif identity:
-            call = next((call for call in self._calls if call["id"] == identity), None)
+            call = self._by_id.get(identity)
         else:
             call = None if function.get("name") or not self._calls else self._calls[-1]
         is_other = call and identity and call["id"] and call["id"] != identity
         if call is None or is_other:
-            call = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+            call = {"id": "", "type": "function", "function": {"name": "", "arguments": []}}
             self._calls.append(call)
         if isinstance(index, int):
             self._by_index[index] = call
         return call
+
+
+def _whole(function: dict[str, Any]) -> dict[str, Any]:
+    return function | {"arguments": "".join(function["arguments"])}
 
 
 def _text(value: Any) -> str:
@@ -77,5 +89,6 @@ def _text(value: Any) -> str:
 
 def _arguments(value: Any) -> str:
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
+        # What is too deep becomes no JSON, so that no function is called with it.
+        return _TOO_DEEP if is_too_deep(value) else json.dumps(value, ensure_ascii=False)
     return _text(value)

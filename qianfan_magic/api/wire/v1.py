@@ -12,6 +12,7 @@ from urllib.parse import quote
 from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.parameters import check_parameters
 from qianfan_magic.api.catalogue.resolver import Service, check_length
+from qianfan_magic.api.json_depth import json_as_text
 from qianfan_magic.api.types import Chunk, Kind, Message, Usage, token_count
 from qianfan_magic.api.wire.messages import (
     begins_answer,
@@ -295,4 +296,4 @@ def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
         code = int(payload["error_code"])
     except (ValueError, TypeError, OverflowError):
         code = 0
-    return code, str(payload.get("error_msg", ""))
+    return code, json_as_text(payload.get("error_msg", ""))

@@ -13,6 +13,7 @@ from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.parameter import plain_json
 from qianfan_magic.api.catalogue.parameters import check_parameters, check_text
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Service, check_length
+from qianfan_magic.api.json_depth import json_as_text
 from qianfan_magic.api.types import DONE, ApiVersion, Chunk, Kind, Message, Usage, token_count
 from qianfan_magic.api.wire.messages import (
     begins_answer,
@@ -367,7 +368,10 @@ def is_finished(payload: Mapping[str, Any], before: bool) -> bool:
     reason = choices[0].get("finish_reason")
     if reason and isinstance(reason, str) and reason not in _UNFINISHED:
         return True
-    return before and not any(_read_choice(choices[0]))
+    try:
+        return before and not any(_read_choice(choices[0]))
+    except ValueError:  # a message that `read_chunk` passed over, since it comes after the pieces
+        return before
 
 
 def read_usage(payload: Mapping[str, Any]) -> Usage:
@@ -438,13 +442,13 @@ def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
     if has_answer and isinstance(error, dict) and not any(error.values()):
         return None
     if not isinstance(error, dict):
-        return str(error), ""
-    return _error_code(error), str(error.get("message") or "")
+        return json_as_text(error), ""
+    return _error_code(error), json_as_text(error.get("message") or "")
 
 
 def _error_code(error: Mapping[str, Any]) -> str:
     """Return the word that names an error; some servers repeat the HTTP status as its code."""
-    code, type_ = str(error.get("code") or ""), str(error.get("type") or "")
+    code, type_ = (json_as_text(error.get(name) or "") for name in ("code", "type"))
     return type_ if type_ and (not code or code.isdecimal()) else code
 
 

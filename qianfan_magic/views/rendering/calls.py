@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any, Literal
 
+from qianfan_magic.api.json_depth import is_too_deep
 from qianfan_magic.api.types import ToolCall, ToolRound
 from qianfan_magic.language import mark, tr
 from qianfan_magic.masking import mask_known
@@ -130,6 +131,8 @@ class CallOutput:
         try:
             given = json.loads(self.arguments or "{}")
         except (ValueError, RecursionError):
+            given = None
+        if is_too_deep(given):
             given = None
         return list(given.items()) if isinstance(given, dict) else [("…", self.arguments)]
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from html import escape
 
 from qianfan_magic.api.fenced_json import read_json
-from qianfan_magic.language import tr
 from qianfan_magic.views.rendering.highlight import highlight, inline_colors
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.markdown import code_blocks, to_html
@@ -87,12 +86,9 @@ def pretty(text: str) -> str:
     ValueError
         If the text is not JSON (RFC 8259, which has no ``NaN``); the message says where.
     """
-    try:
-        value = read_json(text).value
-        # An escape sequence in JSON can stand for an invisible character.
-        return escape_invisible(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
-    except RecursionError:
-        raise ValueError(tr("it is nested too deeply")) from None
+    value = read_json(text).value
+    # An escape sequence in JSON can stand for an invisible character.
+    return escape_invisible(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
 
 
 def is_json(text: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +35,19 @@ def test_pieces_belong_to_the_call_that_their_index_or_id_names():
         ),
     ):
         assert joined(*pieces) == expected, pieces
+
+
+# If each call were looked for among all others, this would take hours.
+def test_many_calls_are_told_apart_by_their_ids():
+    calls = ToolCalls()
+    for _ in range(2):
+        calls.add([piece("", "x", id=f"call_{number}") for number in range(200_000)])
+    assert {call["function"]["arguments"] for call in calls.build()} == {"xx"}
+
+
+def test_arguments_that_are_too_deep_are_no_json():
+    deep = json.loads("[" * 500 + "]" * 500)
+    assert joined(piece("f", deep)) == [("", "f", "(nested too deeply)")]
 
 
 FUNCTIONS = st.dictionaries(

@@ -13,6 +13,7 @@ from qianfan_magic.api.wire import read_reply
 from qianfan_magic.api.wire.v2 import (
     body,
     check_messages,
+    is_finished,
     path,
     read_chunk,
     read_error,
@@ -321,6 +322,15 @@ def test_id_becomes_text():
         assert whole(choice() | {"id": sent}).id == text
 
 
+def test_message_that_is_passed_over_after_the_pieces_changes_nothing():
+    pieces = read_chunk({"choices": [{"delta": {"content": "a"}}]})
+    for message in ([1], "a", {"content": 5}):
+        payload = {"choices": [{"message": message}]}
+        assert read_chunk(payload, pieces).text == ""
+        assert is_finished(payload, True), message  # noqa: FBT003  as `Grace` calls it
+        assert not is_finished(payload, False), message  # noqa: FBT003
+
+
 # --- usage
 
 
@@ -328,7 +338,7 @@ def test_missing_or_invalid_usage_counts_as_zero():
     for usage in (None, [], "many", {}, {"total_tokens": None}, {"x": 5}):
         assert read_usage({"usage": usage}) == Usage(0, 0, 0), usage
     assert read_usage({}) == Usage(0, 0, 0)
-    for count in (-3, None, "5", [5], 2**63, 10**400):
+    for count in (-3, None, "5", [5], True, 1e400, 2**53 - 1, 10**400):
         found = read_usage({"usage": {"prompt_tokens": 5, "total_tokens": count}})
         assert found == Usage(5, 0, 0), type(count)
 

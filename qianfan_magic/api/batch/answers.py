@@ -11,10 +11,11 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from qianfan_magic.api.http.private_files import create_folder
 from qianfan_magic.errors import QianfanError
@@ -33,6 +34,8 @@ CREATE TABLE IF NOT EXISTS answers (
     job TEXT, row TEXT, answer TEXT, PRIMARY KEY (job, row)
 ) WITHOUT ROWID;
 """
+#: Types of the fields of an answer; whole seconds may have become a whole number.
+_TYPES = [[str, int, seconds, str, str] for seconds in (float, int)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class AnswerStore:
     Raises
     ------
     QianfanError
-        If the database cannot be opened.
+        If the database cannot be opened; its methods raise it, too, if the file is damaged.
 
     Examples
     --------
@@ -114,7 +117,7 @@ class AnswerStore:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        try:
+        with _database_errors():
             self._database = sqlite3.connect(
                 _private_file(folder) if folder else ":memory:",
                 timeout=30,
@@ -124,11 +127,6 @@ class AnswerStore:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise QianfanError(
-                tr("The answers cannot be kept: {error}", error=error),
-                hint=tr("Delete {file} in the cache folder, or set QIANFAN_CACHE_DIR.", file=FILE),
-            ) from None
 
     def __enter__(self) -> Self:
         return self
@@ -139,21 +137,22 @@ class AnswerStore:
     def begin(self, job: Job) -> None:
         """Remember a job that is about to run, and how many rows it has."""
         row = (job.id, mask_known(job.template), job.service, job.rows, time.time())
-        with self._lock:
+        with self._lock, _database_errors():
             self._database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", row)
 
     def answers(self, job: str) -> dict[str, Answer]:
-        """Return the answers of a job by their rows."""
+        """Return the answers of a job by their rows; a damaged one is left out."""
         query = "SELECT row, answer FROM answers WHERE job = ?"
-        with self._lock:
+        with self._lock, _database_errors():
             rows = self._database.execute(query, (job,)).fetchall()
-        return {row: Answer(*json.loads(answer)) for row, answer in rows}
+        answers = ((row, _answer(text)) for row, text in rows)
+        return {row: answer for row, answer in answers if answer is not None}
 
     def keep(self, job: str, row: str, answer: Answer) -> None:
         """Store the answer to a row, in place of an earlier one."""
         fields = (answer.text, answer.tokens, answer.seconds, answer.error, answer.kind)
         masked = [mask_known(field) if isinstance(field, str) else field for field in fields]
-        with self._lock:
+        with self._lock, _database_errors():
             self._database.execute(
                 "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)",
                 (job, row, json.dumps(masked)),
@@ -163,9 +162,9 @@ class AnswerStore:
         """List the jobs, the last one first."""
         query = """
         SELECT jobs.*, COUNT(answer), SUM(json_extract(answer, '$[4]') <> '')
-        FROM jobs LEFT JOIN answers ON job = id GROUP BY id ORDER BY at DESC
+        FROM jobs LEFT JOIN answers ON job = id AND json_valid(answer) GROUP BY id ORDER BY at DESC
         """
-        with self._lock:
+        with self._lock, _database_errors():
             found = self._database.execute(query).fetchall()
         return [
             Job(id_, template, service, rows, at, count - (failed or 0), failed or 0)
@@ -174,10 +173,32 @@ class AnswerStore:
 
     def forget(self, jobs: Sequence[str]) -> None:
         """Delete jobs and their answers."""
-        with self._lock:
+        with self._lock, _database_errors():
             for job in jobs:
                 self._database.execute("DELETE FROM answers WHERE job = ?", (job,))
                 self._database.execute("DELETE FROM jobs WHERE id = ?", (job,))
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """Turn an error of the database, or of its file, into one of this package."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise QianfanError(
+            tr("The answers cannot be kept: {error}", error=error),
+            hint=tr("Delete {file} in the cache folder, or set QIANFAN_CACHE_DIR.", file=FILE),
+        ) from None
+
+
+def _answer(stored: Any) -> Answer | None:
+    """Return the answer that `AnswerStore.keep` wrote; None if it is damaged."""
+    try:
+        fields = json.loads(stored)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    types = [type(field) for field in fields] if isinstance(fields, list) else []
+    return Answer(*fields) if types in _TYPES else None
 
 
 def _private_file(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -52,6 +53,41 @@ def test_many_threads_store_at_the_same_time(tmp_path):
     with AnswerStore(tmp_path) as store, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: store.keep("a", str(n), Answer(str(n))), range(200)))
         assert {answer.text for answer in store.answers("a").values()} == set(map(str, range(200)))
+
+
+def test_damaged_answer_is_left_out(tmp_path):
+    with AnswerStore(tmp_path) as store:
+        store.begin(JOB)
+        store.keep("a", "1", Answer("Yes."))
+        with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
+            damaged = [
+                "",
+                "[",
+                "[]",
+                "{}",
+                "1",
+                '["a", true, 0.5, "", ""]',
+                "9" * 5_000,
+                None,
+                b"\xff",
+            ]
+            damaged += ["[" * 5_000, '["a", 1, 0.5, "", "", ""]', '["a", null, 0.5, "", ""]', 5]
+            for number, text in enumerate(damaged):
+                database.execute("INSERT INTO answers VALUES ('a', ?, ?)", (f"x{number}", text))
+        assert store.answers("a") == {"1": Answer("Yes.")}
+        assert store.jobs()[0].failed == 0
+
+
+def test_database_that_is_damaged_later_is_an_error_with_a_hint(tmp_path):
+    with AnswerStore(tmp_path) as store:
+        store.begin(JOB)
+    with closing(sqlite3.connect(tmp_path / FILE)) as database:
+        database.execute("ALTER TABLE answers RENAME TO others")
+        database.execute("CREATE TABLE answers (x)")
+    with AnswerStore(tmp_path) as store:
+        for ask in (store.jobs, lambda: store.answers("a"), lambda: store.forget(["a"])):
+            with pytest.raises(QianfanError, match="no such column"):
+                ask()
 
 
 def test_forgotten_job_has_no_answers():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qianfan_magic.api.catalogue.cards import CHAT, Card
+from qianfan_magic.api.catalogue.cards import CHAT, Card, key_of
 from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Catalogue, check_endpoint
 from qianfan_magic.api.config.qianfan_toml import FILE, read_table
@@ -89,7 +89,7 @@ def read_file(folder: Path) -> list[Card]:
 
 def _card(name: Any, entry: Any, catalogue: Catalogue, source: str) -> Card:
     label = tr("{source}: the model {name!r}", source=source, name=name)
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str) or not key_of(name):  # it could never be found
         raise ParameterError(tr("{label} has no name", label=label), hint=tr(_EXAMPLE))
     fields = {"model": entry} if isinstance(entry, str) else entry
     if not isinstance(fields, Mapping) or not fields:

@@ -70,14 +70,16 @@ def _parse(text: str) -> dict[str, Any]:
     if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
         raise too_deep
     try:
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
+        repr(document)  # no message could show a hexadecimal number of thousands of digits
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             tr("{file} is not TOML: {error}", file=FILE, error=error), hint=tr("Correct that line.")
         ) from None
     except RecursionError:
         raise too_deep from None
-    except ValueError:  # int() refuses more than 4,300 digits
+    except ValueError:  # Python converts no more than 4,300 digits from and to text
         raise SettingsError(
             tr("{file} holds a number that is too long", file=FILE), hint=tr("Correct it.")
         ) from None
+    return document

@@ -388,6 +388,9 @@ def test_invalid_file_fails_the_cell(notebook):
         ("[models]\ntutor = 'ernie-5.1'\n", "an unknown table"),
         ("[qianfan.model]\ntutor = 'ernie-5.1'\n", "has [qianfan.model]"),
         (f"[qianfan.models.x]\nmax_tokens = {'9' * 5_000}\n", "too long"),
+        (f"[qianfan.models.x]\nmax_tokens = 0x{'f' * 5_000}\n", "too long"),
+        (f"[qianfan.models.x]\nkind = [0x{'f' * 5_000}]\n", "too long"),
+        ("[qianfan.models]\n'-/-' = 'ernie-5.1'\n", "has no name"),
         ("[qianfan.models]\ntutor = 2026-01-01\n", "neither a name nor a table"),
     ]
     for content, words in contents:

@@ -75,6 +75,15 @@ def test_link_that_names_its_own_host_is_unchanged():
         assert to_html(f"[{text}]({address})") == f'<p><a href="{address}" {REL}>{text}</a></p>\n'
 
 
+# If a host name were looked for from each letter to the end of the word, this would take hours.
+def test_link_with_a_long_word_says_its_host():
+    for word in ("a" * 1_000_000, "a." * 500_000, "good.example" + "-" * 1_000_000):
+        html = sanitize(f'<a href="https://evil.example">{word}</a>')
+        assert html.endswith("</a> (evil.example)"), word[:12]
+    words = '<a href="https://evil.example">' + "a " * 500_000 + "</a>"
+    assert sanitize(words).endswith("a </a>")
+
+
 def test_link_without_a_web_address_is_its_text():
     for html in ("<a>x</a>", '<a href="">x</a>', '<a name="x">x</a>', '<a href="/lab">x</a>'):
         assert sanitize(html) == "x", html

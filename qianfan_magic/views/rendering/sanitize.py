@@ -52,6 +52,9 @@ _IMAGE = re.compile(r'<img((?: [a-z]+="[^"]*")*)>')
 _ATTRIBUTE = re.compile(r' ([a-z]+)="([^"]*)"')
 #: A URL in a text. The group is its authority (RFC 3986, section 3.2): host, user and port.
 _URL = re.compile(r"(?:https?://|mailto:)([^/\s?#\\]*)\S*")
+#: Text in which a host name can stand, and the largest length in which one is looked for: no name
+#: is longer (RFC 1035), and to look takes time that grows with the square of the length.
+_WORD, _LONGEST_HOST = re.compile(r"[\w.\u3002-]+"), 253
 #: What a reader takes for a host name or an IPv4 address. U+3002, the ideographic full stop, is a
 #: dot to browsers (UTS #46).
 _HOST = re.compile(
@@ -155,8 +158,14 @@ def _names_another_host(text: str, host: str) -> bool:
     authorities = _URL.findall(visible)
     # The user name counts as a host, too: in "https://good.example@evil.example" it looks like one.
     names = [re.sub(r":\d*$", "", part) for found in authorities for part in found.split("@")]
-    names += _HOST.findall(_URL.sub(" ", visible))
+    words = _WORD.findall(_URL.sub(" ", visible))
+    names += [name for word in words for name in _hosts_in(word)]
     return any(name.removeprefix("www.") != host.removeprefix("www.") for name in names)
+
+
+def _hosts_in(word: str) -> list[str]:
+    """Return the host names in a word; of one that is too long, the word itself."""
+    return _HOST.findall(word) if len(word) <= _LONGEST_HOST else [word]
 
 
 def _honest_image(found: re.Match[str]) -> str:

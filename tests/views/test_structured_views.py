@@ -79,6 +79,13 @@ def test_no_text_becomes_markup_or_hidden(value):
     assert not [c for text in output.values() for c in text if is_hidden(c)]
 
 
+def test_rows_without_common_names_are_a_list():
+    rows = json.dumps([{f"name {number}": number} for number in range(500)])
+    output = AnswerOutput(rows, "schema").bundle()
+    assert output["text/html"].count("<td") == 500  # as a table it would have 250,000
+    assert output["text/plain"].count("\n") == 499
+
+
 def test_answer_that_is_not_json_is_shown_verbatim():
     output = AnswerOutput("<b>no</b>", "schema").bundle()
     assert "&lt;b&gt;no&lt;/b&gt;</pre>" in output["text/html"]

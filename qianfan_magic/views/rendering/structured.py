@@ -14,6 +14,9 @@ __all__ = ["structured_html", "structured_plain"]
 
 #: Deepest level that is shown as a table or list; what is deeper is shown as JSON.
 DEEPEST = 6
+#: Largest number of empty cells of a list's table. Rows without common names, shown as a table,
+#: would take HTML that grows with the square of their number.
+MOST_GAPS = 1_000
 #: Widest table in plain text, in columns of a terminal; a wider one becomes a list.
 WIDEST = 100
 #: Longest name or word, in characters, that is kept on one line.
@@ -56,12 +59,17 @@ def structured_plain(value: Any) -> str:
 
 
 def _columns(value: Any) -> list[str]:
-    """Return the columns of a list of objects with simple values; empty for all else."""
+    """Return the columns of a list of objects with simple values; empty for all else.
+
+    A list whose table would have more than `MOST_GAPS` empty cells is no table.
+    """
     if not isinstance(value, list) or not all(isinstance(row, dict) and row for row in value):
         return []
     if any(isinstance(item, dict | list) for row in value for item in row.values()):
         return []
-    return list(dict.fromkeys(name for row in value for name in row))
+    columns = list(dict.fromkeys(name for row in value for name in row))
+    gaps = len(columns) * len(value) - sum(map(len, value))
+    return columns if gaps <= MOST_GAPS else []
 
 
 def _table(rows: Any) -> str:

@@ -39,6 +39,13 @@ def test_fence_around_the_whole_answer_is_removed():
         assert without_fence(text) == code
 
 
+# If each length of the fence were tried, this would take many minutes.
+def test_long_fence_is_read_once():
+    fence = "`" * 200_000
+    text = f"{fence}\n{'x' * 200_000}\n{fence}\n\nwords"
+    assert without_fence(text) == text
+
+
 def test_answer_that_is_more_than_one_fence_is_unchanged():
     for text in (
         "no fence",

@@ -68,7 +68,8 @@ def without_fence(text: str) -> str:
     blocks = code_blocks(text)
     if len(blocks) != 1:
         return text
-    fence = rf"\s*(`{{3,}}|~{{3,}})[^\n]*\n{re.escape(blocks[0])}\s*\1[`~]*\s*"
+    # The fence is taken whole: its shorter beginnings would each be compared with all of the text.
+    fence = rf"\s*(`{{3,}}+|~{{3,}}+)[^\n]*\n{re.escape(blocks[0])}\s*\1[`~]*\s*"
     return blocks[0] if re.fullmatch(fence, text) else text
 
 

@@ -96,6 +96,32 @@ def test_link_with_marked_text_says_its_host():
     assert html.endswith("</a> (evil.example)")
 
 
+# --- elements that are opened again
+
+
+def test_formatting_with_other_attributes_is_not_multiplied():
+    html = sanitize("".join(f"<b x={number}><p>" for number in range(1_000)))
+    assert html.count("<b>") <= 4 * 1_000  # not 500,000
+
+
+def test_formatting_keeps_its_text():
+    for html, expected in (
+        ('<b class="x">a</b>', "<b>a</b>"),
+        ("<CODE title='a > b' x>c</CODE>", "<code>c</code>"),
+        ('<b title="a>b">c</b>', "<b>c</b>"),
+        ("<br class=x>a<b", "<br>a"),
+        ('<i x="a>b', "<i>b</i>"),
+        ("<u/>a", "<u>a</u>"),
+    ):
+        assert sanitize(html) == expected, html
+
+
+# If the end of each were looked for to the end of the text, this would take hours.
+def test_formatting_without_an_end_is_read_once():
+    for unit in ("<b ", '<b x="', "<b x='\"", "<b =", '<b x=">'):
+        assert "=" not in sanitize(unit * 300_000 + "a"), unit
+
+
 # --- images
 
 

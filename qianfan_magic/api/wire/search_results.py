@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qianfan_magic.api.types import SearchResult
+from qianfan_magic.api.wire.encoding import join_surrogates
 
 __all__ = ["read_search_results", "search_result_json"]
 
@@ -74,4 +75,6 @@ def _read(row: Mapping[str, Any]) -> SearchResult | None:
 def _text(row: Mapping[str, Any], name: str, limit: int = MAX_TEXT) -> str:
     """Return a text on one line, cut to a limit; empty if the field is no text."""
     value = row.get(name)
-    return " ".join(value.split())[:limit] if isinstance(value, str) else ""
+    # Half of a character, as JSON may bring it, could not be saved in a notebook.
+    whole, _ = join_surrogates("", value, last=True) if isinstance(value, str) else ("", "")
+    return " ".join(whole.split())[:limit]

@@ -52,6 +52,12 @@ def test_sources_are_read_from_either_place():
     assert read_search_results({"search_info": {"search_results": [ROW]}}) == (RESULT,)
 
 
+def test_texts_of_a_source_can_be_saved():
+    for title, read in (("a\ud800b", "a\ufffdb"), ("\ud83d\ude00", "😀"), ("\udc00", "\ufffd")):
+        (found,) = read_search_results({"search_results": [ROW | {"title": title}]})
+        assert found.title == read, ascii(title)
+
+
 def test_invalid_sources_are_left_out():
     for change in (
         {"index": 0},

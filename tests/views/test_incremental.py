@@ -13,7 +13,7 @@ from qianfan_magic.views.live import MIN_PREFIX, delta
 from qianfan_magic.views.rendering.highlight import inline_colors
 from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
 from qianfan_magic.views.rendering.invisible import escape_invisible
-from qianfan_magic.views.rendering.markdown import to_html
+from qianfan_magic.views.rendering.markdown import to_html, to_live_html
 
 
 def page_after(parts, stream=None) -> str:
@@ -41,6 +41,13 @@ def normalized(html: str) -> str:
 def split(text, places) -> list[str]:
     edges = [0, *sorted({place % (len(text) + 1) for place in places}), len(text)]
     return [text[a:b] for a, b in pairwise(edges)]
+
+
+# If all were looked at with each part, time would grow with the square of their number.
+def test_only_the_definitions_of_a_part_are_checked_with_it():
+    definitions = {"EARLIER": {"href": "x" * 1_000, "title": ""}}
+    to_live_html(f"[a]: https://a.example\n[b]: https://b.example/{'x' * 1_000}", definitions)
+    assert list(definitions) == ["EARLIER", "A"]
 
 
 # --- documents: what a model may write, cut at any place

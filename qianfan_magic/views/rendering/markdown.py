@@ -89,6 +89,7 @@ def to_live_html(
     """
     references = {} if definitions is None else definitions
     env = {"references": references, "ended": ended, "sources": sources or {}}
+    env["known"] = len(references)
     return sanitize(_parser().render(text, env), styled=True)
 
 

@@ -7,6 +7,7 @@ and a reference repeats a long address wherever it is used.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from markdown_it import MarkdownIt
 from markdown_it.ruler import RuleOptionsType
@@ -49,7 +50,9 @@ def _line(state: StateBlock, number: int) -> str:
 
 def _drop_long_references(state: StateCore) -> None:
     references = state.env.get("references", {})
-    for name, reference in list(references.items()):
+    # Those of earlier parts of the answer come first, and are not looked at again with each part.
+    new = list(islice(reversed(references.items()), len(references) - state.env.get("known", 0)))
+    for name, reference in new:
         if len(reference["href"]) + len(reference.get("title", "")) > MAX_REFERENCE:
             del references[name]
 

@@ -3,103 +3,27 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Callable, Mapping
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 from rich.console import Console
+from support.any_text import calls_of
 from support.hidden import is_hidden
+from support.judge import faults, trusting_html
 
 from qianfan_magic import Chunk, Usage
 from qianfan_magic.conversation.conversation import Conversation, Fit
 from qianfan_magic.conversation.turn import Turn
 from qianfan_magic.views.plain import TerminalView
 from qianfan_magic.views.rendering.answer import AnswerOutput
-from qianfan_magic.views.rendering.calls import CallOutput, RoundOutput
 from qianfan_magic.views.rendering.formats import body
 from qianfan_magic.views.rendering.markdown import inert_markdown
 from qianfan_magic.views.reports.history import history_bundle
 from qianfan_magic.views.terminal import MarkdownView
-
-# --- the judge: what HTML may contain, specified independently of the package
-
-TAGS = {
-    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "ul", "ol", "li"),
-    *("div", "span", "sup", "sub", "img", "b", "i", "u", "kbd", "mark", "details", "summary"),
-    *("a", "em", "strong", "s", "del", "code", "table", "thead", "tbody", "tr", "th", "td"),
-}
-ATTRIBUTES = {("a", "href"), ("a", "title"), ("a", "rel"), ("ol", "start")}
-ATTRIBUTES |= {
-    (tag, "style") for tag in ("p", "pre", "code", "th", "td", "li", "div", "span", "img")
-}
-ATTRIBUTES |= {
-    ("div", "class"),
-    ("div", "tabindex"),
-    ("span", "class"),
-    ("code", "class"),
-    ("img", "src"),
-    ("img", "alt"),
-}
-# Styles of letters and of the space around them: nothing that loads, covers or hides.
-STYLES = (
-    "opacity|font-size|white-space|word-break|overflow-wrap|margin(?:-top|-bottom|-left)?|text-align|list-style-type"
-    "|contain|overflow-x|max-width|color|font-weight|font-style"
-    "|padding(?:-left)?|border-left|background|width|min-width|cursor"
-)
-VALUES = {
-    "href": re.compile(r"(https?://|mailto:)[^\s]*", re.IGNORECASE),
-    "rel": re.compile(r".*\bnoopener\b.*\bnoreferrer\b.*"),
-    "start": re.compile(r"\d+"),
-    "tabindex": re.compile("0"),
-    "style": re.compile(rf"(({STYLES}): ?((?!url|expression|attr)[\w.%#,()* -])+(; ?)?)+"),
-    "class": re.compile(
-        r"(qianfan-answer mathjax_ignore tex2jax_ignore)|mathjax_process tex2jax_process"
-        r"|(language-[\w+#-]+)?"
-    ),
-    "src": re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+"),
-    "alt": re.compile(r".*", re.DOTALL),
-    "title": re.compile(r".*", re.DOTALL),
-}
-
-
-class Judge(HTMLParser):
-    """Collects the tags, attributes and declarations that are not allowed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.faults: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.faults += [f"<{tag}>"] * (tag not in TAGS)
-        for name, value in attrs:
-            allowed = (tag, name) in ATTRIBUTES and VALUES[name].fullmatch(value or "")
-            self.faults += [] if allowed else [f"<{tag} {name}={value!r}>"]
-
-    def handle_other(self, data):
-        self.faults.append(data)
-
-    handle_comment = handle_decl = handle_pi = unknown_decl = handle_other
-
-
-def faults(html: str) -> list[str]:
-    judge = Judge()
-    judge.feed(html)
-    judge.close()
-    return judge.faults
-
-
-def trusting_html(text: str) -> str:
-    """Render Markdown as a tool does that trusts it: raw HTML, any link."""
-    parser: Any = MarkdownIt("commonmark", {"html": True}).enable("table")
-    parser.validateLink = lambda _url: True
-    return re.sub(r' class="language-[^"]*"', "", parser.render(text))
-
 
 # --- the corpus
 
@@ -152,7 +76,6 @@ ACTIVE = {
     "button of JupyterLab": '<button data-commandlinker-command="terminal:create-new">x</button>',
     "comment": "<!-- <script>alert(1)</script> -->",
     "instruction": "<?php echo 1 ?>",
-    "declaration": "<!DOCTYPE html [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>",
     "CDATA": "<![CDATA[<script>alert(1)</script>]]>",
     "mutation": "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
     "tag over two lines": "<img\nsrc=x\nonerror=alert(1)>",
@@ -164,6 +87,7 @@ ACTIVE = {
 }
 #: Answers that do nothing in correct HTML, and try to break out of it.
 SLY = {
+    "declaration": "<!DOCTYPE html [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>",
     "event behind a slash": "<svg/onload=alert(1)>",
     "language that breaks out": '```"><script>alert(1)</script>\ncode\n```',
     "language with an event": '``` x" onmouseover="alert(1)\ncode\n```',
@@ -221,33 +145,16 @@ def test_note_is_harmless():
 
 
 def test_reasoning_is_harmless():
-    def faults_of(text: str) -> list[str]:
-        return faults(AnswerOutput("", reasoning=text).bundle()["text/html"])
-
-    wrapper = faults_of("x")  # the element that folds it
-    assert_none(HOSTILE, lambda text: faults_of(text) != wrapper)
-
-
-def calls_of(text: str) -> RoundOutput:
-    """Return calls in which each text is of the model, or of data that a function read."""
-    rich = {"text/html": f"<table><tr><td>{text}</td></tr></table>", "text/plain": text}
-    return RoundOutput(
-        text,
-        (
-            CallOutput(text, json.dumps({text: text}), "running"),
-            CallOutput(text, text, "failed", text),
-            CallOutput("read", "{}", "done", text, rich),
-            CallOutput("draw", "{}", "done", text, {"image/png": text}),
-        ),
+    assert_none(
+        HOSTILE, lambda text: faults(AnswerOutput("", reasoning=text).bundle()["text/html"])
     )
 
 
 def test_call_is_harmless():
-    def faults_of(text: str) -> list[str]:
-        return faults(AnswerOutput("", rounds=(calls_of(text),)).bundle()["text/html"])
-
-    wrapper = faults_of("x")  # the elements that fold the calls
-    assert_none(HOSTILE, lambda text: faults_of(text) != wrapper)
+    assert_none(
+        HOSTILE,
+        lambda text: faults(AnswerOutput("", rounds=(calls_of(text),)).bundle()["text/html"]),
+    )
 
 
 def test_call_shows_no_hidden_character():

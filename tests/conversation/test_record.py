@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.mutations import paths, replaced
 
 from qianfan_magic import SearchResult
 from qianfan_magic.api.types import LARGEST_COUNT, ToolCall, ToolRound
@@ -132,23 +132,6 @@ def strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from strings(inner)
-
-
-def paths(value: Any, *parents: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield the path to each value inside a JSON value."""
-    items = value.items() if isinstance(value, dict) else ()
-    for name, inner in enumerate(value) if isinstance(value, list) else items:
-        yield (*parents, name)
-        yield from paths(inner, *parents, name)
-
-
-def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """Return a copy of a JSON value in which the value at a path is another."""
-    copied = inner = copy.deepcopy(value)
-    for name in path[:-1]:
-        inner = inner[name]
-    inner[path[-1]] = new
-    return copied
 
 
 def nested(depth: int) -> list[Any]:

@@ -330,17 +330,18 @@ class QianfanClient:
             for _ in range(MOST_REFUSALS):
                 call = self.start(kind, prompt, options, service=service, stream=False)
                 call.is_paced = True
-                if stopped.wait(limiter.reserve(tokens)):
-                    break
-                try:
-                    sent = deliver(call)
-                    reply = self._checked(sent.reply, options)
-                except RateLimitError as error:
-                    limiter.refused(error.retry_after)
-                    refusal = error
-                else:
-                    limiter.learn(sent.headers, reply.usage.completion_tokens)
-                    return PacedReply(reply, sent.seconds)
+                with limiter.slots.one(stopped):
+                    if stopped.wait(limiter.reserve(tokens)):
+                        break
+                    try:
+                        sent = deliver(call)
+                        reply = self._checked(sent.reply, options)
+                    except RateLimitError as error:
+                        limiter.refused(error.retry_after)
+                        refusal = error
+                    else:
+                        limiter.learn(sent.headers, reply.usage.completion_tokens)
+                        return PacedReply(reply, sent.seconds)
             else:
                 return PacedReply(refusal)
         except QianfanError as error:

@@ -16,6 +16,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qianfan_magic.api.batch.slots import Slots
 from qianfan_magic.api.http.json_cache import JsonCache
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class RateLimiter:
     path
         The file that all processes share; None for this process alone.
 
+    Attributes
+    ----------
+    slots : Slots
+        How many requests of this process may be under way.
+
     Examples
     --------
     >>> limiter = RateLimiter()
@@ -65,6 +71,7 @@ class RateLimiter:
         self._state: dict[str, Any] = {}
         self._pause = FIRST_PAUSE
         self._answer_tokens = 0.0
+        self.slots = Slots()
 
     def reserve(self, tokens: int) -> float:
         """Take the next place for a request; return the seconds until then.
@@ -106,6 +113,7 @@ class RateLimiter:
             and int(text) > 0
         }
         self._pause = FIRST_PAUSE
+        self.slots.grow()
         # Read without the lock first: the limits change hardly ever.
         if limits and limits != self._state.get("limits"):
             with self._shared() as state:
@@ -131,18 +139,23 @@ class RateLimiter:
         ----------
         retry_after
             The seconds that the service asks for; None if it names none. The pause is then one
-            second, and twice as long each time that another request is refused, up to a minute.
+            second, and twice as long if a request is refused after it, up to a minute; and fewer
+            requests are under way at once from then on.
 
         Returns
         -------
         float
             The seconds of the pause.
         """
-        seconds = min(retry_after or self._pause, LONGEST_PAUSE)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
         with self._shared() as state:
-            until = _now() + ceil(seconds * 1000)
-            state["closed_until"] = max(until, int(state.get("closed_until", 0)))
+            left = int(state.get("closed_until", 0)) - _now()
+            if left > 0 and not retry_after:  # of those that were under way when it was closed
+                return left / 1000
+            seconds = min(retry_after or self._pause, LONGEST_PAUSE)
+            state["closed_until"] = _now() + max(left, ceil(seconds * 1000))
+        if not retry_after:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self.slots.shrink()
         return seconds
 
     def _weights(self, tokens: int) -> dict[str, int]:

@@ -6,7 +6,10 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from math import inf
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given
@@ -72,11 +75,52 @@ def test_refusal_closes_the_service_for_all():
     assert limiter.refused(10_000) == LONGEST_PAUSE
 
 
-def test_pauses_grow_until_an_answer_comes():
-    limiter = RateLimiter()
-    assert [limiter.refused(None) for _ in range(4)] == [1, 2, 4, 8]
+def test_pauses_grow_until_an_answer_comes(monkeypatch):
+    limiter, now = RateLimiter(), [0]
+    monkeypatch.setattr("qianfan_magic.api.batch.limiter._now", lambda: now[0])
+
+    def refused_after_the_pause() -> float:
+        now[0] += 60_000
+        return limiter.refused(None)
+
+    assert [refused_after_the_pause() for _ in range(4)] == [1, 2, 4, 8]
     limiter.learn({})
+    assert refused_after_the_pause() == 1
+
+
+def test_requests_that_are_refused_together_are_one_pause():
+    limiter = RateLimiter()
     assert limiter.refused(None) == 1
+    assert all(0 < limiter.refused(None) <= 1 for _ in range(20))
+
+
+def test_fewer_requests_are_under_way_after_a_refusal_that_names_no_time():
+    limiter = RateLimiter()
+    with ExitStack() as under_way:
+        for _ in range(8):
+            under_way.enter_context(limiter.slots.one(Event()))
+        limiter.refused(5)
+        assert limiter.slots.most == inf
+        limiter = RateLimiter()
+        for _ in range(8):
+            under_way.enter_context(limiter.slots.one(Event()))
+        limiter.refused(None)
+    assert limiter.slots.most == 4
+    for _ in range(46):  # some ten answers for each of the four
+        limiter.learn({})
+    assert 5 <= limiter.slots.most < 5.1
+
+
+def test_request_waits_for_a_slot_until_it_is_not_wanted():
+    limiter, stopped = RateLimiter(), Event()
+    with limiter.slots.one(stopped):
+        limiter.slots.shrink()
+        waiting = Thread(target=lambda: limiter.slots.one(stopped).__enter__())
+        waiting.start()
+        assert waiting.is_alive()
+        stopped.set()
+        waiting.join(30)
+    assert not waiting.is_alive()
 
 
 def test_headers_that_are_no_limits_are_ignored():

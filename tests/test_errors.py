@@ -120,6 +120,9 @@ def test_unknown_code_is_classified_by_its_status():
             found = api_error(code, "words", status=status)
             assert type(found) is error, (code, status)
             assert found.retryable is retry, (code, status)
+    found = api_error("something_new", "words")
+    assert "something_new, an error that is not in the table: words" in found.message
+    assert found.hint == "See the words above."
 
 
 def test_codes_for_too_much_text_are_recognised():
@@ -173,8 +176,10 @@ def test_api_error_has_the_attributes_of_the_response():
     assert error.partial == ""
 
 
-def test_status_is_zero_if_it_is_unknown():
-    assert api_error(336501, "Rate limit").status == 0
+def test_status_and_id_of_the_request_are_empty_if_they_are_unknown():
+    found = api_error(336501, "Rate limit")
+    assert (found.status, found.request_id) == (0, "")
+    assert token_error("invalid_client", "a").status == 0
 
 
 def test_error_of_a_token_endpoint_names_the_wrong_key():
@@ -193,6 +198,8 @@ def test_error_of_a_token_endpoint_names_the_wrong_key():
         found = token_error(error, description, status=401)
         assert type(found) is AuthError, error
         assert found.error_code == error
+        assert found.error_msg == description, error
+        assert f"({error}): {description}".rstrip() in found.message
         assert found.status == 401, error
         assert found.hint.startswith(beginning), (error, description)
 
@@ -200,6 +207,7 @@ def test_error_of_a_token_endpoint_names_the_wrong_key():
 def test_error_is_not_retryable_by_default():
     for error in (QianfanError("a"), StreamError("a"), token_error("invalid_client", "a")):
         assert error.retryable is False, error
+    assert token_error("unavailable", "a", retryable=True).retryable is True
 
 
 def test_hierarchy_of_the_errors():

@@ -27,12 +27,13 @@ CASES = {
     "<think></think>": ("", ""),
     "<think>a<b</thin</think> <think>c</think>": ("a<b</thin", "<think>c</think>"),
     "<think>a</thi": ("a</thi", ""),
+    "<think>\n  a\n\nb</think>c d": ("  a\n\nb", "c d"),
 }
 
 
 def test_reasoning_is_what_stands_between_the_tags_at_the_beginning():
     for text, expected in CASES.items():
-        assert split(text) == expected, text
+        assert split(text) == split(*text) == expected, text
 
 
 @given(st.sampled_from(list(CASES)), st.sets(st.integers(1, 50)))

@@ -50,6 +50,12 @@ def test_arguments_that_are_too_deep_are_no_json():
     assert joined(piece("f", deep)) == [("", "f", "(nested too deeply)")]
 
 
+def test_type_is_that_of_the_pieces_and_function_if_they_have_none():
+    calls = ToolCalls()
+    calls.add([{"index": 0}, {"index": 1, "type": "custom"}, {"index": 1}])
+    assert [call["type"] for call in calls.build()] == ["function", "custom"]
+
+
 FUNCTIONS = st.dictionaries(
     st.sampled_from(["name", "arguments"]), st.none() | st.integers() | st.text()
 )

@@ -63,16 +63,29 @@ def test_invalid_sources_are_left_out():
         {"index": 0},
         {"index": "1"},
         {"index": True},
-        {"index": 10**9},
+        {"index": 1_000},
         {"url": "javascript:alert(1)"},
         {"url": "https://a b"},
         {"url": None},
-        {"url": "https://example.com/" + "a" * 3_000},
+        {"url": "https://example.com/" + "a" * 1_981},
     ):
         assert read_search_results({"search_results": [ROW | change]}) == (), change
     for rows in (None, 5, "a", {}, [5], [None], [[]]):
         assert read_search_results({"search_results": rows}) == (), rows
     assert read_search_results({"search_info": 5}) == ()
+
+
+def test_source_may_be_at_the_limits_and_have_no_more_than_an_address():
+    for url in ("http://a", "HTTPS://A/?b", "https://example.com/" + "a" * 1_980):
+        for row in ({"index": 999, "url": url}, {"index": 999, "url": url, "title": 5}):
+            (result,) = read_search_results({"search_results": [row]})
+            assert result == SearchResult(index=999, url=url), row
+
+
+def test_date_has_either_of_two_names():
+    row = {"index": 1, "url": "https://a", "date": "2026-01-02"}
+    (result,) = read_search_results({"search_results": [row]})
+    assert result.date == "2026-01-02"
 
 
 def test_sources_are_bounded_and_the_first_of_each_number_counts():

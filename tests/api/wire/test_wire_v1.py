@@ -16,6 +16,7 @@ from qianfan_magic.api.wire.v1 import (
     chat_body,
     check_messages,
     complete_body,
+    is_finished,
     path,
     read_chunk,
     read_error,
@@ -216,6 +217,11 @@ def test_whole_answer_is_its_own_end():
     assert not read_chunk(DOLLY).is_end
 
 
+def test_answer_is_not_finished_before_its_stream():
+    for payload in (DOLLY_STREAM[2], {"result": "", "finish_reason": "stop"}):
+        assert not is_finished(payload, before=False)
+
+
 def test_payload_without_a_result_is_not_a_chunk():
     for payload in ({}, {"result": None}, {"result": 5}, {"result": ["a"]}, {"choices": []}):
         with pytest.raises(ValueError, match=r"^it has no text under 'result'$"):
@@ -375,6 +381,11 @@ def test_invalid_content_is_refused_with_its_place():
         assert message.startswith("The content of message 2 "), ascii(content)
 
 
+def test_beginning_of_the_answer_is_refused():
+    message = refusal(check_messages, [user("a"), assistant("b") | {"prefix": True}])
+    assert message.startswith("Version 1 of the API does not go on from the beginning")
+
+
 def test_picture_is_refused_with_its_place():
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     assert refusal(check_messages, [user("a"), assistant("b"), user([picture])]) == (
@@ -437,6 +448,74 @@ def test_length_limit_of_the_card_includes_all_messages():
     card = Card(name="x", kinds=("completion",), max_characters=3)
     assert complete_body("abc", {}, card)
     assert "4 characters" in refusal(complete_body, "abcd", {}, card)
+
+
+# --- calls of functions
+
+
+def tool(name):
+    return {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+
+
+def test_tools_become_functions_of_which_one_may_be_demanded():
+    f, g = tool("f"), tool("g")
+    both, named = [f["function"], g["function"]], {"type": "function", "function": {"name": "f"}}
+    for parameters, fields in (
+        ({}, {}),
+        ({"tools": [], "tool_choice": "auto"}, {}),
+        ({"tools": [f, g]}, {"functions": both}),
+        ({"tools": [f, g], "tool_choice": "auto"}, {"functions": both}),
+        ({"tools": [f, g], "tool_choice": "none"}, {}),
+        ({"tools": [f, g], "tool_choice": named}, {"functions": both, "tool_choice": named}),
+        ({"tools": [f], "tool_choice": "required"}, {"functions": both[:1], "tool_choice": named}),
+    ):
+        sent = chat_body([user("hi")], parameters | {"top_k": 5})
+        assert sent == {"messages": [user("hi")], "top_k": 5} | fields, parameters
+    assert refusal(chat_body, [user("hi")], {"tools": [f, g], "tool_choice": "required"}) == (
+        "Version 1 of the API cannot demand a call of any of several functions\n"
+        "Name the function: --tool-choice NAME."
+    )
+
+
+def test_each_call_and_its_result_become_a_pair_of_messages():
+    first, second = ({"name": name, "arguments": "{}"} for name in "fg")
+    calls = [{"id": "a", "function": first}, {"id": "b", "function": second}]
+    result = {"role": "tool", "tool_call_id": "a", "content": "5"}
+    other = {"role": "tool", "tool_call_id": "b", "content": "6"}
+    for text, content in (("Wait.", "Wait."), ("", None), (None, None)):
+        asking = assistant(text) | {"tool_calls": calls}
+        messages = [user("hi"), asking, other, result, assistant("11"), user("a")]
+        expected = [
+            user("hi"),
+            assistant(content) | {"function_call": second},
+            {"role": "function", "name": "g", "content": "6"},
+            assistant(None) | {"function_call": first},
+            {"role": "function", "name": "f", "content": "5"},
+            assistant("11"),
+            user("a"),
+        ]
+        assert check_messages(messages) == expected, text
+        assert check_messages(expected) == expected, text
+        characters = sum(len(message["content"] or "") for message in expected)
+        card = Card(name="x", kinds=("chat",), max_characters=characters)
+        assert chat_body(messages, {}, card)["messages"] == expected
+
+
+def test_result_without_its_call_is_refused_with_its_place():
+    result = {"role": "tool", "tool_call_id": "a", "content": "5"}
+    asking = assistant("") | {"tool_calls": [{"id": "a", "function": {"name": "f"}}]}
+    for messages, number in (([user("hi"), asking, result, result], 4), ([result], 1)):
+        assert f"Message {number} has the role 'tool'" in refusal(check_messages, messages)
+
+
+def test_call_of_a_function_is_read_whole():
+    call = {"name": "f", "arguments": "{}"}
+    payload = {"result": "", "function_call": call}
+    for payloads in ([payload], [payload, payload]):
+        (found,) = reply_of(*payloads).tool_calls
+        assert found["function"] == call
+    for other in (None, "f", [call]):
+        assert reply_of({"result": "", "function_call": other}).tool_calls == ()
 
 
 def test_path_names_the_endpoint_percent_encoded():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -651,8 +653,8 @@ def test_beginning_of_the_answer_is_refused_where_the_card_says_so():
     assert chat(messages, model="brand-new")["messages"] == messages
     message = refusal(chat, messages, model="ernie-5.1")
     assert message.startswith("ernie-5.1 does not go on from the beginning of an answer")
-    assert "ask one that does: " in message
-    assert "deepseek-v4-pro" in message
+    (able,) = re.findall(r"\nLeave it out, or ask one that does: (.*)\.$", message)
+    assert "deepseek-v4-pro" in able.split(", ")
 
 
 def test_unknown_or_misplaced_role_is_refused():

@@ -18,12 +18,14 @@ from qianfan_magic import QianfanClient, masking
 from qianfan_magic.api.config.credentials import Credentials
 from qianfan_magic.api.config.settings import Settings
 
-# A busy computer is no failure. HYPOTHESIS_PROFILE=nightly looks at far more examples.
-for name, examples in {"ci": 100, "nightly": 2_000}.items():
+# A busy computer is no failure. HYPOTHESIS_PROFILE=nightly looks at far more examples; mutation at
+# the same few each time, so that a mutant is killed in every run or in none.
+for name, examples in {"ci": 100, "mutation": 30, "nightly": 2_000}.items():
     settings.register_profile(
         name,
         max_examples=examples,
         deadline=None,
+        derandomize=name == "mutation",
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -32,7 +34,7 @@ KERNEL_FIXTURES = {"kernels", "pages"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a kernel or a browser, so that the inner loop can leave it out."""
+    """Mark what needs a kernel, a browser or a shell, so that a run can leave it out."""
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker("browser")
@@ -40,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             getattr(item, "fixturenames", ())
         ):
             item.add_marker("kernel")
+        elif "shell" in getattr(item, "fixturenames", ()):
+            item.add_marker("shell")
 
 
 TOKEN = "24.0123456789abcdef0123456789abcdef.2592000"

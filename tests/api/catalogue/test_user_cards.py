@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from support.notebook import Notebook, assert_fails_cleanly
 from support.requests_seen import JSON, bodies, dry_run_body, with_keys
 
 from qianfan_magic import ParameterError, SettingsError
+from qianfan_magic.api.catalogue.cards import CHAT, Card
+from qianfan_magic.api.catalogue.resolver import Catalogue
 from qianfan_magic.api.catalogue.user_cards import FIELDS, read_cards, read_file
 from qianfan_magic.api.config.qianfan_toml import FILE
+from qianfan_magic.api.types import BOTH
 
 CONFIG, TOML = "%config QianfanMagics.models", f"[qianfan.models] in {FILE}"
 
@@ -60,6 +64,32 @@ def dry_run(notebook: Notebook, flags: str) -> dict[str, Any]:
     return dry_run_body(notebook, f"%%qianfan_chat {flags} --dry-run\nhi")
 
 
+# --- cards
+
+
+def test_card_has_the_fields_of_its_table_and_else_those_of_its_model():
+    ernie, dolly = (Catalogue().named(name)[-1] for name in ("ernie-5.1", "Dolly-12B"))
+    fields = {"max_characters": 5, "max_tokens": 6, "sees": True, "thinks": "thinking"}
+    fields |= {"json": False, "schema": False, "search": True, "prefix": True, "effort": True}
+    fields |= {"tools": False, "defaults": {"top_p": 0.5}}
+    unknown = Card(name="mine", kinds=CHAT, version=2, model="new", json=True, schema=True)
+    published = Card(name="mine", kinds=CHAT, endpoint="ep")
+    for entry, expected in (
+        ("ernie-5.1", replace(ernie, model="ernie-5.1")),
+        ({"model": "ERNIE_5.1", "sees": True}, replace(ernie, model="ernie-5.1", sees=True)),
+        ("new", unknown),
+        ({"model": "new"} | fields, replace(unknown, **fields)),
+        ({"model": "new", "kind": "completion"}, replace(unknown, kinds=("completion",))),
+        ({"model": "new", "kind": ["completion", "chat"]}, replace(unknown, kinds=BOTH)),
+        ({"endpoint": "ep"}, published),
+        ({"endpoint": "ep", "model": "ernie-5.1"}, published),
+        ({"endpoint": "ep", "model": "Dolly-12B"}, replace(dolly, endpoint="ep")),
+        ({"endpoint": "ep"} | fields, replace(published, **fields)),
+    ):
+        (card,) = read_cards({"mine": entry}, "here")
+        assert card == replace(expected, name="mine", source="yours"), entry
+
+
 # --- which service is called
 
 
@@ -97,6 +127,7 @@ def test_short_name_is_called_at_the_version_that_serves_its_model(monkeypatch, 
 
 def test_short_name_has_the_limits_of_both_versions_that_serve_its_model():
     (card,) = read_cards({"tutor": "ERNIE-4.0-8K"}, "here")
+    assert (card.version, card.endpoint, card.name) == (2, "completions_pro", "tutor")
     assert card.max_characters == 20_000
     assert card.max_tokens == 5_120
 
@@ -337,8 +368,18 @@ INVALID: list[tuple[dict[str, Any], str]] = [
 MENTIONS = "(?s)^{}.*{}"
 
 
-def test_invalid_card_of_the_file_fails_the_cell(notebook):
+def test_invalid_card_is_refused_with_its_name_and_field():
     for models, words in INVALID:
+        with pytest.raises(ParameterError) as caught:
+            pytest.fail(f"{models} was accepted as {read_cards(models, 'here')}")
+        name = list(models)[-1]
+        assert caught.value.message.startswith(f"here: the model {name!r}"), models
+        assert words in caught.value.message, models
+        assert caught.value.hint.startswith(("Such as {", "Did you mean ")), models
+
+
+def test_invalid_card_of_the_file_fails_the_cell(notebook):
+    for models, words in INVALID[-2:]:
         in_toml(**models)
         message = MENTIONS.format(re.escape(f"{TOML}: "), re.escape(words))
         assert_fails_cleanly(notebook, "%%qianfan_chat -m ernie-5.1\nhi", message, SettingsError)
@@ -346,7 +387,7 @@ def test_invalid_card_of_the_file_fails_the_cell(notebook):
 
 def test_invalid_card_of_the_configuration_is_logged_and_changes_nothing(notebook, caplog):
     configure(notebook, tutor="ernie-5.1")
-    for models, words in INVALID:
+    for models, words in INVALID[-2:]:
         caplog.clear()
         configure(notebook, **models)  # IPython logs the error and lets the cell pass
         assert CONFIG in caplog.text, models

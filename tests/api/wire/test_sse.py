@@ -121,6 +121,7 @@ def test_byte_order_mark_is_dropped_only_at_the_start():
         ("\ufeffdata: a\n\n", ["a"]),
         ("\ufeff\ufeffdata: a\n\n", []),
         ("data: a\n\n\ufeffdata: b\n\n", ["a"]),
+        ("\n\ufeffdata: b\n\n", []),
         ("data: \ufeffa\n\n", ["\ufeffa"]),
     ):
         assert events(text.encode()) == expected, ascii(text)
@@ -171,6 +172,8 @@ def test_line_that_is_an_object_is_an_event_if_another_object_follows():
 
 def test_name_is_that_of_the_event_that_was_decoded_last():
     decoder = EventDecoder()
+    assert decoder.name == ""
+    assert [decoder.name for _ in decoder.feed(b"data: 0\n\n")] == [""]
     stream = b"event: ping\ndata: {}\n\ndata: 1\n\ndata: 2\nevent:  add \n\nevent: x\n\ndata: 3\n\n"
     assert [decoder.name for _ in decoder.feed(stream)] == ["ping", "", "add", ""]
     assert [decoder.name for _ in decoder.feed(b"data: {}\n\n")] == [""]

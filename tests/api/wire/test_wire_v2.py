@@ -182,6 +182,14 @@ def test_answer_that_calls_tools_has_no_text():
 # --- streams
 
 
+def test_call_in_the_last_chunk_is_not_repeated_by_done():
+    pieces = [
+        {"index": 0, "id": "c", "function": {"name": "f", "arguments": part}} for part in ("{", "}")
+    ]
+    (call,) = reply_of(*(frame({"tool_calls": [piece]}) for piece in pieces), DONE).tool_calls
+    assert call["function"] == {"name": "f", "arguments": "{}"}
+
+
 def test_stream_is_read_field_for_field():
     assert reply_of(*STREAM) == Reply(
         text="你好",

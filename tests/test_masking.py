@@ -36,6 +36,8 @@ def test_encoded_secret_is_replaced():
         secret.replace("/", "\\u002f"),
     ):
         assert mask(f'"x={encoded}"') == '"x=***"', encoded
+    for other in ("uYb3kq+a+b=c &d", "uYb3kq/a+b=c +d"):
+        assert mask(other) == other
 
 
 def test_secret_that_begins_with_another_is_replaced_whole():

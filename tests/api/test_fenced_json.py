@@ -39,6 +39,8 @@ def test_error_says_in_plain_words_what_was_expected_and_where():
         ('["a\nb"]', "a text contains a line break or another control character, at line 1, col"),
         (r'"\q"', "a backslash begins nothing that JSON knows, at line 1, column 2"),
         ("", "it is empty, at line 1, column 1"),
+        ("[NaN]", "NaN is not JSON"),
+        ("[" * 9_999, "it is nested too deeply"),
     ):
         with pytest.raises(ValueError, match=re.escape(words)):
             read_json(answer)

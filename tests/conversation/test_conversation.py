@@ -13,9 +13,15 @@ from qianfan_magic import masking
 from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.resolver import Catalogue
 from qianfan_magic.api.catalogue.token_estimate import estimate_tokens
-from qianfan_magic.api.types import Message
+from qianfan_magic.api.types import Message, ToolCall, ToolRound
 from qianfan_magic.conversation.conversation import Conversation, Fit, Rewound
-from qianfan_magic.conversation.turn import CellRun, ImageAttachment, Turn, excerpt
+from qianfan_magic.conversation.turn import (
+    CellRun,
+    ImageAttachment,
+    Turn,
+    excerpt,
+    sent_cell_id,
+)
 
 #: A model that takes at most 4,800 characters (Dolly-12B's document).
 DOLLY = Catalogue().named("Dolly-12B")[0]
@@ -173,6 +179,12 @@ def test_every_text_has_an_id(user, assistant):
     assert set(id_) <= set(string.hexdigits)
 
 
+def test_ids_are_those_that_saved_records_have():
+    called = ToolRound((ToolCall("add", "{}", "3", "a"),), "I add.")
+    ids = [Turn("a", "b", after="c").id, Turn("a", "b", rounds=(called,)).id]
+    assert ids == ["2a2796548d8fa4da", "b6bb78aaf6729169"]
+
+
 def test_turn_is_unfinished_if_its_answer_was_stopped_or_truncated():
     assert not Turn("a", "b").is_unfinished
     assert Turn("a", "b", stopped=True).is_unfinished
@@ -192,6 +204,18 @@ def test_size_of_a_turn_is_that_of_both_texts():
         turn = Turn(user, assistant)
         assert turn.characters == len(user) + len(assistant), user
         assert turn.estimate == estimate_tokens(user) + estimate_tokens(assistant), user
+
+
+def test_id_of_the_cell_is_where_its_front_end_writes_it():
+    for metadata, cell in (
+        (None, ""),
+        ({}, ""),
+        ({"cellId": "a"}, "a"),
+        ({"colab": {"cell_id": "b"}}, "b"),
+        ({"colab": "b"}, ""),
+        ({"cellId": 5}, ""),
+    ):
+        assert sent_cell_id({"metadata": metadata}) == cell, metadata
 
 
 def test_turns_of_two_runs_are_equal():

@@ -138,6 +138,15 @@ def test_formula_is_left_to_the_page():
         assert to_html(formula) == f"<p>{FORMULA}{formula}</span></p>\n"
 
 
+def test_displayed_formula_ends_at_the_end_of_a_line():
+    for text, shown in (
+        ("$$\nx\n$$  ", "$$\nx\n$$"),
+        ("$$a\nb$$", "$$a\nb$$"),
+    ):
+        assert to_html(text) == f"<p>{FORMULA}{shown}</span></p>\n", text
+    assert FORMULA not in to_html("$$\nx\n$$ y")
+
+
 def test_formula_within_another_element_is_left_to_the_page():
     for text in ("so $x$.", "**$x$**", "# $x$", "- $x$", "> $x$", "| a |\n|---|\n| $x$ |"):
         assert f"{FORMULA}$x$</span>" in to_html(text), text

@@ -30,11 +30,23 @@ def test_list_of_flat_objects_is_a_table():
     assert html.count("<table") == 1
     heads, numbers = ["name", "people", "old"], ["北京", "21893095", "Xi'an", "null", "true"]
     assert texts(html) == heads + numbers
+    assert html.count("<div") == html.count("</div>") == 1
     assert structured_plain(ROWS).splitlines() == [
         "name   people    old",
         "北京   21893095",
         "Xi'an  null      true",
     ]
+
+
+def test_number_stands_right_and_a_short_word_is_not_divided():
+    for value, style in (
+        (5, "text-align: right; vertical-align: top; white-space: nowrap"),
+        ("x" * 24, "text-align: left; vertical-align: top; white-space: nowrap"),
+        *((text, "white-space: pre-wrap") for text in ("x" * 25, "two words", True)),
+    ):
+        cells = re.findall(r'<td style="(.*?)">', structured_html([{"a": value}]))
+        assert len(cells) == 1, value
+        assert style in cells[0], value
 
 
 def test_object_is_a_table_of_two_columns_with_what_it_holds():
@@ -67,8 +79,8 @@ def test_deep_values_end_as_json():
     value: object = 1
     for _ in range(200):
         value = [value]
-    assert "[[[" in structured_html(value)
-    assert "[[[" in structured_plain(value)
+    assert structured_html(value).count("<ol") == 6
+    assert structured_plain(value).startswith("- - - - - - [[[")
 
 
 @given(VALUES)

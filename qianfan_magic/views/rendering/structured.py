@@ -42,7 +42,7 @@ def structured_html(value: Any, depth: int = 0) -> str:
     columns = _columns(value)
     if columns:
         head = "".join(map(_head, columns))
-        rows = [[_value_cell(row.get(name, ""), depth) for name in columns] for row in value]
+        rows = [[_value_cell(row.get(name, "")) for name in columns] for row in value]
         return _table("".join(cells) for cells in ([head], *rows))
     if isinstance(value, dict):
         return _table(
@@ -82,11 +82,11 @@ def _head(name: str) -> str:
     return _cell("th", escape(_text(name)), _SHORT if is_short else _CELL)
 
 
-def _value_cell(value: Any, depth: int) -> str:
+def _value_cell(value: Any) -> str:
     """Make a cell of a list's table; numbers stand right, and a short word is not divided."""
     is_word = isinstance(value, str) and len(value) <= LONGEST_HEAD and len(value.split()) == 1
     style = _NUMBER if _is_number(value) else _SHORT if is_word else _CELL
-    return _cell("td", structured_html(value, depth + 1), style)
+    return _cell("td", escape(_text(value)), style)
 
 
 def _cell(tag: str, html: str, style: str) -> str:

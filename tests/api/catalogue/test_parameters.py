@@ -130,7 +130,11 @@ def test_value_is_converted_to_plain_json():
 def test_refusal_quotes_the_beginning_of_the_value_and_names_the_flag():
     assert "'hot'" in refusal("temperature", "hot").message
     assert len(refusal("temperature", "hot" * 1000).message) < 200
-    assert "--penalty-score" in refusal("penalty_score", 3).hint
+    assert refusal("max_tokens", 10**5_000).message.startswith(
+        "max_tokens is a number of thousands of digits, but must be "
+    )
+    for name, label in (("penalty_score", "penalty_score (--penalty-score)"), ("system", "system")):
+        assert refusal(name, 3).hint == f"{label}: {BY_NAME[name].help}"
 
 
 def test_range_is_described_in_words():
@@ -157,9 +161,10 @@ def test_argument_of_a_flag_is_converted():
         ("temperature", "1", 1.0),
         ("top_k", "7", 7),
         ("user_id", "7", "7"),
-        ("stop", ["END"], ["END"]),
+        ("stop", [r"END\n", r"a\tb"], ["END\n", "a\tb"]),
         ("enable_thinking", "true", True),
         ("enable_thinking", "False", False),
+        ("web_search", True, True),
         ("seed", "7", 7),
     ]
     for name, text, value in cases:
@@ -177,6 +182,7 @@ def test_invalid_argument_of_a_flag_is_refused():
     for name, text in cases:
         with pytest.raises(ParameterError, match=f"^{name} is ") as caught:
             pytest.fail(f"{name}: {BY_NAME[name].parse(text)!r} was accepted")
+        assert caught.value.message.startswith(f"{name} is {text!r:.80}"), (name, text)
         assert caught.value.message.endswith(BY_NAME[name].range), (name, text)
         # The traceback shows no ValueError of a conversion.
         assert caught.value.__suppress_context__ or caught.value.__context__ is None, (name, text)

@@ -43,6 +43,8 @@ def test_parameters_of_a_search_become_one_field():
 def test_model_that_cannot_search_is_named_and_one_without_a_card_is_asked():
     with pytest.raises(ParameterError, match="deepseek-v4-pro cannot search the web"):
         sent({"web_search": True}, "deepseek-v4-pro")
+    with pytest.raises(ParameterError, match="web_search holds what JSON cannot carry"):
+        sent({"web_search": {"enable": {1}}})
     assert sent({"web_search": False}, "deepseek-v4-pro") == {"enable": False}
     assert sent({"web_search": True}, "brand-new") == ASKED
 
@@ -100,7 +102,10 @@ def test_sources_are_bounded_and_the_first_of_each_number_counts():
 def test_reply_has_the_sources_of_whichever_chunk_brings_them():
     chunks = [
         {"choices": [{"delta": {"content": "Old^[1]^."}}], "search_results": [ROW]},
-        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}], "search_results": []},
+        {"choices": [{"delta": {}}]},
     ]
     reply = read_reply((v2.read_chunk(chunk) for chunk in chunks), 2)
-    assert reply.search_results == (RESULT,)
+    assert (reply.search_results, reply.finish_reason) == ((RESULT,), "stop")
+    chunks[1]["search_results"] = [ROW]
+    assert read_reply((v2.read_chunk(chunk) for chunk in chunks), 2).finish_reason == "stop"

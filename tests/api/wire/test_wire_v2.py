@@ -164,9 +164,13 @@ def test_whole_answer_is_read_field_for_field():
 
 
 def test_whole_answer_has_its_reasoning():
-    reply = whole(choice(message={"content": "4", "reasoning_content": "2 + 2"}))
-    assert reply.reasoning == "2 + 2"
-    assert reply.text == "4"
+    for fields, reasoning in (
+        ({"reasoning_content": "2 + 2"}, "2 + 2"),
+        ({"reasoning": "2 + 2"}, "2 + 2"),
+        ({"reasoning": {"effort": "low"}}, ""),
+    ):
+        reply = whole(choice(message={"content": "4"} | fields))
+        assert (reply.reasoning, reply.text) == (reasoning, "4"), fields
 
 
 def test_answer_that_calls_tools_has_no_text():
@@ -176,7 +180,7 @@ def test_answer_that_calls_tools_has_no_text():
         reply = whole(choice(message=message, finish_reason="tool_calls"))
         assert reply.text == "", content
         assert reply.finish_reason == "tool_calls"
-        assert reply.raw["choices"][0]["message"]["tool_calls"] == [call]
+        assert reply.tool_calls == (call,), content
 
 
 # --- streams
@@ -440,6 +444,7 @@ def test_error_has_a_code_and_a_message():
         # As Baidu's API gateway writes them.
         ({"code": "c", "message": "m"}, ("c", "m")),
         ({"error": "down", "code": "c", "message": "m"}, ("down", "")),
+        (WHOLE | {"error": {"code": None, "message": "m"}}, ("", "m")),
     ):
         assert read_error(payload) == error, payload
 
@@ -452,6 +457,8 @@ def test_payload_that_is_not_an_error_has_none():
         {"code": "c"},
         {"message": "m"},
         {"code": "c", "MESSAGE": "m"},
+        WHOLE | {"code": "c", "message": "m"},
+        WHOLE | {"error": {"code": None, "message": ""}},
         WHOLE,
         STREAM[0],
         DONE,
@@ -724,6 +731,8 @@ def test_picture_is_sent_unless_the_card_says_otherwise():
     hint = "Use a model that accepts pictures: %qianfan models lists them"
     assert refusal(chat, messages) == f"ernie-5.1 accepts no pictures\n{hint}."
     assert refusal(chat, [user([picture()])]) == f"ernie-5.1 accepts no pictures\n{hint}."
+    message = refusal(chat, [user([picture()]), BEGINNING], model="deepseek-v4-pro")
+    assert message == f"deepseek-v4-pro accepts no pictures\n{hint}."
     assert chat([user([text("What?")])])["messages"] == [user([text("What?")])]
     assert refusal(chat, [*messages, assistant("A cat."), user("Sure?")]) == (
         "ernie-5.1 accepts no pictures, and an earlier message has one\n"

@@ -8,6 +8,7 @@ import json
 
 from PIL import Image
 
+from qianfan_magic.api.types import ToolCall, ToolRound
 from qianfan_magic.masking import remember
 from qianfan_magic.views.rendering.answer import AnswerOutput
 from qianfan_magic.views.rendering.calls import MAX_SHOWN, CallOutput, RoundOutput
@@ -24,6 +25,8 @@ def test_line_names_the_function_its_arguments_and_the_result():
     line = call.html(pace=True).partition("</summary>")[0]
     assert "weather(city=&quot;Xi&#x27;an&quot;, days=null)</code> → 21 · 320 ms" in line
     assert "320 ms" not in call.html()
+    assert "\ncity: &quot;Xi" not in line
+    assert ">city: &quot;Xi&#x27;an&quot;\ndays: null</div>\n" in call.html()
 
 
 def test_arguments_that_are_no_object_are_shown_as_they_are():
@@ -71,6 +74,18 @@ def test_call_that_was_running_at_the_end_was_stopped():
     done, running = CallOutput("add", "{}", "done", "3"), CallOutput("add", "{}")
     ended = RoundOutput("", (done, running)).ended()
     assert [call.state for call in ended.calls] == ["done", "stopped"]
+    for call, shown in zip(ended.calls, ("3", "stopped"), strict=True):
+        assert f"</code> → {shown}</summary>" in call.html(), shown
+        assert f">→ {shown}</div>" in call.html(), shown
+
+
+def test_calls_of_an_earlier_turn_are_done_or_failed():
+    calls = [ToolCall("f", "{}", "no", "a", is_error=True), ToolCall("g", "{}", "5", "b")]
+    shown = RoundOutput.of(ToolRound(tuple(calls), "I add."))
+    failed, done = CallOutput("f", "{}", "failed", "no"), CallOutput("g", "{}", "done", "5")
+    assert shown == RoundOutput("I add.", (failed, done))
+    assert shown.html("markdown") == f"<p>I add.</p>\n{failed.html()}{done.html()}"
+    assert RoundOutput(" ", (done,)).html("markdown") == done.html()
 
 
 def test_known_key_is_masked_in_every_part():

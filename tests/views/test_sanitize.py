@@ -122,6 +122,17 @@ def test_formatting_without_an_end_is_read_once():
         assert "=" not in sanitize(unit * 300_000 + "a"), unit
 
 
+# --- styles
+
+
+def test_only_the_styles_of_cells_and_lists_stay_and_only_where_they_are_ours():
+    cell = (
+        '<table><tbody><tr><td style="position:fixed;text-align:left">a</td></tr></tbody></table>'
+    )
+    assert '<td style="text-align:left">a</td>' in sanitize(cell, styled=True)
+    assert "<td>a</td>" in sanitize(cell)
+
+
 # --- images
 
 
@@ -166,6 +177,11 @@ def test_remote_image_is_a_link_that_says_so():
     link = f'<a href="https://e.example/a.png" {REL}>[image: a]</a>'
     assert to_html("![a](https://e.example/a.png)") == f"<p>{link}</p>\n"
     assert body('<img src="https://e.example/a.png" alt="a">', "html") == link
+
+
+def test_image_that_is_not_loaded_is_described():
+    for alt, words in (("", "[image]"), (' alt="a"', "[image: a]")):
+        assert sanitize(f'<img src="{data_url("tiff")}"{alt}>') == words, alt
 
 
 def test_remote_image_that_names_another_host_says_its_own():

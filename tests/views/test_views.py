@@ -10,14 +10,13 @@ from types import SimpleNamespace
 from qianfan_magic import Chunk, Reply, Usage
 from qianfan_magic.conversation.conversation import Conversation, Fit
 from qianfan_magic.conversation.turn import Turn
-from qianfan_magic.masking import remember
 from qianfan_magic.views.factory import is_console, is_watched, make_view
 from qianfan_magic.views.notes import left_out_note, reply_notes
 from qianfan_magic.views.output_area import CellOutput
 from qianfan_magic.views.plain import FinalView, TerminalView
-from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.answer import AnswerOutput, message_bundle
 from qianfan_magic.views.rendering.invisible import escape_invisible
-from qianfan_magic.views.rendering.state_line import AnswerHead, parameters_text
+from qianfan_magic.views.rendering.state_line import AnswerHead
 from qianfan_magic.views.reports.history import history_bundle
 
 
@@ -61,13 +60,21 @@ def test_note_without_an_answer_is_shown():
     assert "stopped" in AnswerOutput("", "markdown", notes=("stopped",)).bundle()["text/html"]
 
 
-def test_parameters_of_the_last_line_have_no_secret():
-    remember("END-made-up-secret")
-    assert parameters_text({"stop": ["END-made-up-secret"]}) == "stop=['***']"
-
-
 def test_empty_answer_has_no_html():
     assert AnswerOutput("", "markdown").bundle() == {"text/plain": ""}
+    assert message_bundle("") == {"text/plain": ""}
+
+
+def test_lines_of_a_message_are_kept_and_escaped():
+    bundle = message_bundle("a < b\n\u202ec")
+    assert bundle["text/plain"] == "a < b\n\\u202ec"
+    assert bundle["text/html"].endswith(">a &lt; b<br>\n\\u202ec</p>\n</div>")
+
+
+def test_terminal_has_the_pace_where_it_is_wanted():
+    output = AnswerOutput("a", service="s", state="done", notes=("n",), pace="5 tokens/s")
+    assert output.below(pace=True) == ["n", "s · done · 5 tokens/s"]
+    assert output.below(pace=False) == ["n", "s · done"]
 
 
 # --- history

@@ -378,6 +378,14 @@ def test_invalid_card_is_refused_with_its_name_and_field():
         assert caught.value.hint.startswith(("Such as {", "Did you mean ")), models
 
 
+def test_error_of_the_file_names_it_and_keeps_the_hint():
+    in_toml(**INVALID[-1][0])
+    with pytest.raises(SettingsError) as caught:
+        read_file(Path())
+    assert caught.value.message.startswith(f"{TOML}: the model 'tutor'")
+    assert caught.value.hint.startswith("Such as {")
+
+
 def test_invalid_card_of_the_file_fails_the_cell(notebook):
     for models, words in INVALID[-2:]:
         in_toml(**models)

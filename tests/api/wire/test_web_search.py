@@ -107,5 +107,6 @@ def test_reply_has_the_sources_of_whichever_chunk_brings_them():
     ]
     reply = read_reply((v2.read_chunk(chunk) for chunk in chunks), 2)
     assert (reply.search_results, reply.finish_reason) == ((RESULT,), "stop")
-    chunks[1]["search_results"] = [ROW]
-    assert read_reply((v2.read_chunk(chunk) for chunk in chunks), 2).finish_reason == "stop"
+    last = chunks[1] | {"search_results": None, "search_info": {"search_results": [ROW]}}
+    reply = read_reply([v2.read_chunk(last)], 2)
+    assert (reply.search_results, reply.finish_reason) == ((RESULT,), "stop")

@@ -186,6 +186,11 @@ def test_answer_that_calls_tools_has_no_text():
 # --- streams
 
 
+def test_calls_that_are_no_list_are_ignored():
+    for calls in (5, "c", {"id": "c"}, None):
+        assert reply_of(frame({"tool_calls": calls})).tool_calls == (), calls
+
+
 def test_call_in_the_last_chunk_is_not_repeated_by_done():
     pieces = [
         {"index": 0, "id": "c", "function": {"name": "f", "arguments": part}} for part in ("{", "}")

@@ -14,6 +14,7 @@ from qianfan_magic import QianfanError
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.views.rendering.answer import AnswerOutput
 from qianfan_magic.views.rendering.formats import body, extract_code, pretty, without_fence
+from qianfan_magic.views.rendering.highlight import MAX_LENGTHS
 
 FENCED = "```json\n[1]\n```"
 
@@ -111,6 +112,8 @@ def test_json_is_highlighted():
 
 def test_json_is_escaped():
     assert "<script" not in body('{"a": "<script>alert(1)</script>"}', "json")
+    long = "<" * MAX_LENGTHS["json"]  # too long for colors
+    assert body(f'"{long}"', "json").endswith(f'>"{"&lt;" * len(long)}"</code></pre>')
 
 
 def test_escape_in_json_brings_no_hidden_character_into_the_page():

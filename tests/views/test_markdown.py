@@ -48,8 +48,10 @@ def test_markdown_is_rendered():
 
 
 def test_table_has_its_cells():
-    cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", to_html("| a | b |\n|---|---|\n| 宫 | 2 |"))
-    assert cells == ["a", "b", "宫", "2"]
+    html = to_html("| a | b |\n|---|--:|\n| 宫 | 2 |")
+    cells = re.findall(r"<t[hd]([^>]*)>(.*?)</t[hd]>", html)
+    left, right = (f' style="text-align:{side}"' for side in ("left", "right"))
+    assert cells == [(left, "a"), (right, "b"), (left, "宫"), (right, "2")]
 
 
 def test_harmless_markdown_is_not_fenced():
@@ -85,6 +87,7 @@ def test_tables_of_an_answer_have_a_limited_number_of_cells():
 def test_reference_to_a_long_address_is_not_repeated():
     address = "https://e.example/" + "a" * MAX_REFERENCE
     assert "href" not in to_html("[x] [x]\n\n[x]: " + address)
+    assert to_html("[x] [x]\n\n[x]: " + address[:MAX_REFERENCE]).count("href") == 2
     assert f'href="{address}"' in to_html(f"[x]({address})")
 
 

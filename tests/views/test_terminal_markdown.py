@@ -23,6 +23,7 @@ def test_block_begins_without_an_empty_line_and_is_whole():
         ("- a\n- b", [" • a", " • b"]),
         ("so $x$.", ["so $x$."]),
         ("$$\nx\n$$", ["$$", "x", "$$"]),
+        ("$$\n**x**", ["$$ x"]),
         ("x^[1]^", ["x[1]"]),
         ("```\n" + "x" * 50 + "\n\n```", ["x" * 40, "x" * 10]),
         ("a\u202eb `\u202e`", [r"a\u202eb \u202e"]),

@@ -63,7 +63,7 @@ def to_html(text: str, sources: Mapping[int, str] | None = None) -> str:
     >>> to_html("The **wall** <script>alert(1)</script>")
     '<p>The <strong>wall</strong> &lt;script&gt;alert(1)&lt;/script&gt;</p>\n'
     """
-    env = {"references": {}, "ended": False, "sources": sources or {}}
+    env = {"references": {}, "sources": sources or {}}
     return inline_colors(sanitize(_parser().render(text, env), styled=True))
 
 

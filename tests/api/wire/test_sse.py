@@ -174,7 +174,7 @@ def test_name_is_that_of_the_event_that_was_decoded_last():
     decoder = EventDecoder()
     assert decoder.name == ""
     assert [decoder.name for _ in decoder.feed(b"data: 0\n\n")] == [""]
-    stream = b"event: ping\ndata: {}\n\ndata: 1\n\ndata: 2\nevent:  add \n\nevent: x\n\ndata: 3\n\n"
+    stream = b"event:ping\ndata: {}\n\ndata: 1\n\ndata: 2\nevent:  add \n\nevent: x\n\ndata: 3\n\n"
     assert [decoder.name for _ in decoder.feed(stream)] == ["ping", "", "add", ""]
     assert [decoder.name for _ in decoder.feed(b"event: a\xff\ndata: 4\n\n")] == ["a\ufffd"]
     assert [decoder.name for _ in decoder.feed(b"data: {}\n\n")] == [""]

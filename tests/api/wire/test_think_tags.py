@@ -62,12 +62,15 @@ def test_text_is_held_back_only_while_it_may_be_a_tag():
     splitter = ThinkSplitter()
     assert splitter.feed("<think>a<") == ("a", "")
     assert splitter.feed("b") == ("<b", "")
-    assert ThinkSplitter().feed(" " * 100) == ("", " " * 100)
+    assert ThinkSplitter().feed(" " * 63) == ("", "")
+    assert ThinkSplitter().feed(" " * 64) == ("", " " * 64)
+    assert ThinkSplitter().feed("<think>a</thi", last=True) == ("a</thi", "")
+    assert ThinkSplitter().feed("<thi", last=True) == ("", "<thi")
 
 
 def test_end_without_begin_counts_only_on_a_line_of_a_whole_answer():
     text = "Let me see.\n</think>\n\nYes."
     assert split(text, whole=True) == ("Let me see.", "Yes.")
-    assert split(text) == ("", text)
+    assert split(text) == ThinkSplitter().feed(text) == ("", text)
     inline = "The tag </think> ends it."
     assert split(inline, whole=True) == ("", inline)

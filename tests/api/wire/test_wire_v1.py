@@ -511,7 +511,7 @@ def test_result_without_its_call_is_refused_with_its_place():
 def test_call_of_a_function_is_read_whole():
     call = {"name": "f", "arguments": "{}"}
     payload = {"result": "", "function_call": call}
-    for payloads in ([payload], [payload, payload]):
+    for payloads in ([payload], [payload, dict(payload)]):
         (found,) = reply_of(*payloads).tool_calls
         assert found["function"] == call
     for other in (None, "f", [call]):

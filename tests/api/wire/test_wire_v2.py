@@ -253,6 +253,12 @@ def test_chunk_without_choices_may_have_the_usage():
     assert reply_of(stop, last, DONE).finish_reason == "stop"
 
 
+def test_message_that_repeats_what_came_in_pieces_adds_nothing():
+    pieces, whole_ones = ([frame({"content": part}) for part in "ab"], [choice(), choice()])
+    assert reply_of(*pieces, choice(message={"content": "ab"}), DONE).text == "ab"
+    assert reply_of(*whole_ones, DONE).text == "xx"
+
+
 def test_done_alone_is_an_empty_end():
     assert read_chunk(DONE) == Chunk("", is_end=True, usage=Usage(), raw=DONE)
     assert reply_of(DONE) == Reply(text="")

@@ -6,7 +6,13 @@ from datetime import date
 
 import pytest
 
-from qianfan_magic.api.catalogue.cards import CHAT, Card, package_cards, read_cards_document
+from qianfan_magic.api.catalogue.cards import (
+    CHAT,
+    Card,
+    ended_hint,
+    package_cards,
+    read_cards_document,
+)
 from qianfan_magic.api.catalogue.parameters import BY_NAME
 from qianfan_magic.api.catalogue.resolver import Catalogue, Service, check_endpoint, check_length
 from qianfan_magic.api.types import ApiVersion
@@ -94,6 +100,16 @@ def test_model_that_has_ended_has_a_living_successor_of_its_kind():
         successor = living[card.successor]
         assert successor.version == card.version, card.name
         assert "chat" in successor.kinds, card.name
+
+
+def test_model_has_ended_from_its_last_day_on():
+    day, before = date(2026, 9, 29), date(2026, 9, 28)
+    ended = "The service no longer offers old since 2026-09-29"
+    for successor, end in (("new", f"{ended}: use new. "), ("", f"{ended}. ")):
+        card = Card(name="old", kinds=CHAT, ends=day, successor=successor)
+        assert (ended_hint(card, before), ended_hint(card, day)) == ("", end), successor
+    for card in (None, Card(name="old", kinds=CHAT)):
+        assert ended_hint(card, day) == "", card
 
 
 def test_data_file_may_have_no_other_field_or_source():

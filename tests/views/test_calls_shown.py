@@ -68,6 +68,7 @@ def test_answer_has_its_calls_between_the_thoughts_and_the_text():
     places = [bundle["text/html"].index(text) for text in ("Sum?", "I add.", "add()", "It is 3.")]
     assert places == sorted(places)
     assert "add()" in bundle["text/markdown"]
+    assert AnswerOutput("", rounds=rounds).bundle()["text/plain"] == "I add.\n\n[Call] add()\n→ 3"
 
 
 def test_call_that_was_running_at_the_end_was_stopped():

@@ -6,7 +6,7 @@ import re
 import time
 
 from qianfan_magic.views.rendering.answer import AnswerOutput
-from qianfan_magic.views.rendering.markdown import inert_markdown, to_html
+from qianfan_magic.views.rendering.markdown import inert_markdown, to_html, to_live_html
 from qianfan_magic.views.rendering.markdown_rules import MAX_CELLS, MAX_REFERENCE
 from qianfan_magic.views.rendering.math import MAX_LENGTH
 
@@ -160,13 +160,20 @@ def test_adjacent_formulas_are_separate():
         assert to_html(text).count(FORMULA) == count, text
 
 
+def test_displayed_formula_ends_the_block_before_it():
+    formula = "$$\nx\n$$"
+    for before in ("a", "> a"):
+        html = to_html(f"{before}\n{formula}")
+        assert html.endswith(f">\n<p>{FORMULA}{formula}</span></p>\n"), before
+
+
 def test_formula_is_escaped():
     assert to_html("$a<b>c$") == f"<p>{FORMULA}$a&lt;b&gt;c$</span></p>\n"
 
 
 def test_dollars_of_other_text_are_no_formula():
     for text in (
-        *("$5 and $6", "It costs $5, or $6.", "$20,000 and USD$30", "$a$5"),
+        *("$5 and $6", "It costs $5, or $6.", "$20,000 and USD$30", "$a$5", "$a$5x"),
         *("$a", "$ a $", "a $", "$$", "$$ $$", "\\(a"),
     ):
         html = to_html(text)
@@ -182,6 +189,11 @@ def test_dollars_in_code_are_no_formula():
 
 def test_blank_line_makes_an_unclosed_formula_a_paragraph():
     assert to_html("$$\na\n\n**b**") == "<p>$$\na</p>\n<p><strong>b</strong></p>\n"
+
+
+def test_unclosed_formula_is_a_paragraph_where_another_part_follows():
+    assert to_live_html("$$\n**a**") == "<p>$$\n**a**</p>\n"  # more of it may arrive
+    assert to_live_html("$$\n**a**", ended=True) == "<p>$$\n<strong>a</strong></p>\n"
 
 
 REFUSED = [

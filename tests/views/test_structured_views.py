@@ -83,6 +83,11 @@ def test_deep_values_end_as_json():
     assert structured_plain(value).startswith("- - - - - - [[[")
 
 
+def test_value_that_holds_no_others_is_a_text():
+    for value, text in (("a", "a"), (5, "5"), (None, "null"), ([], "[]"), ({}, "{}")):
+        assert structured_html(value) == structured_plain(value) == text
+
+
 @given(VALUES)
 def test_no_text_becomes_markup_or_hidden(value):
     output = AnswerOutput(json.dumps(value), "schema").bundle()

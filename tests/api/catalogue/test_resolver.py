@@ -108,8 +108,8 @@ def test_model_has_ended_from_its_last_day_on():
     for successor, end in (("new", f"{ended}: use new. "), ("", f"{ended}. ")):
         card = Card(name="old", kinds=CHAT, ends=day, successor=successor)
         assert (ended_hint(card, before), ended_hint(card, day)) == ("", end), successor
-    for card in (None, Card(name="old", kinds=CHAT)):
-        assert ended_hint(card, day) == "", card
+    for lasting in (None, Card(name="old", kinds=CHAT)):
+        assert ended_hint(lasting, day) == "", lasting
 
 
 def test_data_file_may_have_no_other_field_or_source():

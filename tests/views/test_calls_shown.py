@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 
 from PIL import Image
 
@@ -27,6 +28,17 @@ def test_line_names_the_function_its_arguments_and_the_result():
     assert "320 ms" not in call.html()
     assert "\ncity: &quot;Xi" not in line
     assert ">city: &quot;Xi&#x27;an&quot;\ndays: null</div>\n" in call.html()
+
+
+def test_head_is_the_call_in_python():
+    for arguments, head in (
+        ("", "f()"),
+        ("{}", "f()"),
+        ('{"city": "\\u5317京", "n": [1]}', 'f(city="北京", n=[1])'),
+    ):
+        assert CallOutput("f", arguments).head == head, arguments
+    long = CallOutput("f", json.dumps({"x": "a" * 200})).html()
+    assert re.findall("<code.*?>(.*)</code>", long) == ["f(x=&quot;" + "a" * 64 + "…"]
 
 
 def test_arguments_that_are_no_object_are_shown_as_they_are():
@@ -53,8 +65,9 @@ def test_table_and_picture_are_shown_as_such():
     shown = CallOutput("read", "{}", "done", "[]", table)
     assert ("→ a table" in shown.html(), "<td>1</td>" in shown.html()) == (True, True)
     assert shown.plain() == "[Call] read()\n→\n   a\n0  1"
-    drawn = CallOutput("draw", "{}", "done", "Figure", {"image/png": picture()})
-    assert 'src="data:image/png;base64,' in drawn.html()
+    in_lines = picture()[:20] + "\n" + picture()[20:]  # as IPython writes it
+    drawn = CallOutput("draw", "{}", "done", "Figure", {"image/png": in_lines})
+    assert f'src="data:image/png;base64,{picture()}"' in drawn.html()
     not_a_picture = CallOutput("draw", "{}", "done", "Figure", {"image/png": '" onerror="x'})
     assert "<img" not in not_a_picture.html()
 

@@ -62,7 +62,7 @@ def test_answer_that_is_more_than_one_fence_is_unchanged():
 
 def test_code_of_an_answer_is_extracted():
     for text, code in (
-        ("```python\na = 1\n```", "a = 1"),
+        ("```python\na = 1  \n```", "a = 1  "),
         ("First:\n```\na\n```\nthen\n~~~\nb\n~~~\ndone", "a\n\nb"),
         ("- so:\n  ```\n  if a:\n      b\n  ```", "if a:\n    b"),
         ("> ```\n> a\n> ```", "a"),

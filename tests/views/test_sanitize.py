@@ -34,6 +34,7 @@ DECEPTIVE = {
     "in the path": ("good.example", "https://evil.example/good.example"),
     "in the query": ("good.example", "https://evil.example?good.example"),
     "with a port": ("good.example", "https://evil.example:8443"),
+    "mail with two at signs": ("good.example", "mailto:li@good.example@evil.example"),
     "mail at another host": ("li@good.example", "mailto:li@evil.example"),
     "mail address of a web link": ("li@good.example", "https://evil.example"),
 }

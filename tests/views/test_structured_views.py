@@ -49,6 +49,17 @@ def test_number_stands_right_and_a_short_word_is_not_divided():
         assert style in cells[0], value
 
 
+def test_table_of_a_terminal_is_at_most_100_columns_wide():
+    for width, start in ((95, "a  "), (96, "- a: ")):
+        assert structured_plain([{"a": "x" * width, "b": "y"}]).startswith(start), width
+
+
+def test_short_head_is_not_divided():
+    for name, style in (("x" * 24, "nowrap"), ("x" * 25, "pre-wrap")):
+        (found,) = re.findall(rf'<th style="(.*?)">{name}</th>', structured_html({name: 1}))
+        assert f"white-space: {style}" in found, name
+
+
 def test_object_is_a_table_of_two_columns_with_what_it_holds():
     value = {"country": "China", "cities": ROWS, "none": [], "tags": ["a", {"b": ["c"]}]}
     html = structured_html(value)

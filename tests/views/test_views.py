@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from html import unescape
 from types import SimpleNamespace
 
 from qianfan_magic import Chunk, Reply, Usage
@@ -75,6 +76,13 @@ def test_terminal_has_the_pace_where_it_is_wanted():
     output = AnswerOutput("a", service="s", state="done", notes=("n",), pace="5 tokens/s")
     assert output.below(pace=True) == ["n", "s · done · 5 tokens/s"]
     assert output.below(pace=False) == ["n", "s · done"]
+    assert output.html().endswith(">s · done</p>")
+
+
+def test_html_of_an_answer_has_no_blank_line_which_would_end_it_in_markdown():
+    html = AnswerOutput("```\na\n\n\nb\n```", "markdown").bundle()["text/html"]
+    assert "\n\n" not in html
+    assert "a\n\n\nb" in unescape(html)
 
 
 # --- history

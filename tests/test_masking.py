@@ -40,9 +40,11 @@ def test_encoded_secret_is_replaced():
         assert mask(other) == other
 
 
-def test_secret_that_begins_with_another_is_replaced_whole():
-    remember("uYb3kq-short", "uYb3kq-short-and-longer")
-    assert mask("uYb3kq-short-and-longer") == "***"
+def test_secret_that_contains_another_is_replaced_whole():
+    for short in ("uYb3kq-short", "Yb3kq-short-and", "zb3kq1"):
+        remember("uYb3kq-short-and-longer, zb3kq1", short)
+        assert mask("uYb3kq-short-and-longer, zb3kq1") == "***", short
+        forget_all()
 
 
 def test_missing_or_short_value_is_not_remembered():

@@ -344,6 +344,7 @@ def test_unsupported_parameter_is_refused_by_its_name():
             with pytest.raises(ParameterError, match=f"^{name} is a parameter of ") as caught:
                 check_parameters({name: value}, kind, version)
             assert caught.value.message.endswith(f"this is a {kind} service of version {version}")
+            assert caught.value.hint == f"Leave {name} out."
 
 
 def test_refusal_names_the_services_that_support_the_parameter():

@@ -352,7 +352,7 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"tutor": {"max_characters": "5"}}, "max_characters is '5'"),
     ({"tutor": {"max_characters": True}}, "max_characters is True"),
     ({"tutor": {"max_tokens": 1.5}}, "max_tokens is 1.5"),
-    ({"tutor": {"sees": "yes"}}, "sees is 'yes'"),
+    ({"tutor": {"sees": "yes"}}, "sees is 'yes', but must be true or false"),
     ({"tutor": {"json": 1}}, "json is 1"),
     ({"tutor": {"prefix": 1}}, "prefix is 1"),
     ({"tutor": {"effort": "low"}}, "effort is 'low'"),
@@ -376,6 +376,12 @@ def test_invalid_card_is_refused_with_its_name_and_field():
         assert caught.value.message.startswith(f"here: the model {name!r}"), models
         assert words in caught.value.message, models
         assert caught.value.hint.startswith(("Such as {", "Did you mean ")), models
+
+
+def test_what_is_no_table_of_models_is_refused():
+    for value in (5, "ernie-5.1", ["ernie-5.1"], None):
+        with pytest.raises(ParameterError, match=r"^here is not a table of models\nSuch as {"):
+            pytest.fail(f"{value} was accepted as {read_cards(value, 'here')}")
 
 
 def test_error_of_the_file_names_it_and_keeps_the_hint():

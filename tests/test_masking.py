@@ -144,6 +144,10 @@ def test_secret_is_masked_however_a_stream_is_split(sizes):
     assert shown == "Your key is ***; no key is bce-v3/ALTAK-secreT, nor is b"
 
 
+def test_stream_is_shown_at_once_without_a_secret():
+    assert MaskedStream().feed("It is blue") == "It is blue"
+
+
 def test_only_the_possible_beginning_of_a_secret_is_held_back():
     remember("bce-v3/ALTAK-secret/abcdef")
     stream = MaskedStream()

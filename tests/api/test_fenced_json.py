@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan_magic.api.fenced_json import read_json
+from qianfan_magic.api.fenced_json import last_json_block, read_json
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),
@@ -29,7 +29,20 @@ def test_only_block_is_taken_out_of_the_words_around_it():
         ("So:\n````json\n[1]\n````", True),
     ):
         found = read_json(answer)
-        assert (found.value, found.has_words) == ([1], has_words), answer
+        assert (found.value, found.text.rstrip("\r"), found.has_words) == ([1], "[1]", has_words), (
+            answer
+        )
+    assert read_json("```json\n[\n1]\n```").text == "[\n1]"
+
+
+def test_last_block_is_read_if_it_is_json():
+    for text, value in (
+        ("```\n[1]\n```\nor\n```json\n{\n}\n```", {}),
+        ("```\n[1]\n```\nor\n```\nno\n```", None),
+        ("[1]", None),
+        ("", None),
+    ):
+        assert last_json_block(text) == value, text
 
 
 def test_error_says_in_plain_words_what_was_expected_and_where():

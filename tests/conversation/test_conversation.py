@@ -185,6 +185,12 @@ def test_ids_are_those_that_saved_records_have():
     assert ids == ["2a2796548d8fa4da", "b6bb78aaf6729169"]
 
 
+def test_turns_can_be_sent_without_their_calls():
+    called = Turn("a", "b", rounds=(ToolRound((ToolCall("add", "{}", "3", "a"),)),))
+    conversation = Conversation("x").append(called).without_calls()
+    assert [turn.messages() for turn in conversation.turns] == [Turn("a", "b").messages()]
+
+
 def test_turn_is_unfinished_if_its_answer_was_stopped_or_truncated():
     assert not Turn("a", "b").is_unfinished
     assert Turn("a", "b", stopped=True).is_unfinished

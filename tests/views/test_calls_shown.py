@@ -41,6 +41,12 @@ def test_head_is_the_call_in_python():
     assert re.findall("<code.*?>(.*)</code>", long) == ["f(x=&quot;" + "a" * 64 + "…"]
 
 
+def test_result_of_several_lines_is_unfolded():
+    html = CallOutput("f", "{}", "done", "a\nb").html()
+    assert "</code> → a …</summary>" in html
+    assert ">→ a\nb</div>" in html
+
+
 def test_arguments_that_are_no_object_are_shown_as_they_are():
     for arguments in ("{", "[1]", "7", "[" * 100_000):
         call = CallOutput("add", arguments, "failed", "Error: no")

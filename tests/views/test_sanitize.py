@@ -126,6 +126,14 @@ def test_formatting_without_an_end_is_read_once():
 # --- styles
 
 
+# --- elements and styles
+
+
+def test_only_the_elements_of_an_answer_stay():
+    for name in ("article", "center", "figure", "map", "nav", "ruby", "svg", "form", "dialog"):
+        assert sanitize(f"<{name}>a</{name}>") == "a", name
+
+
 def test_only_the_styles_of_cells_and_lists_stay_and_only_where_they_are_ours():
     cell = (
         '<table><tbody><tr><td style="position:fixed;text-align:left">a</td></tr></tbody></table>'

@@ -99,7 +99,7 @@ def _check_env(path: Path) -> None:
 
 
 def _check_token(path: Path) -> None:
-    token = TokenSource(lambda: ("24.fetched", 60.0), path).get()
+    token = TokenSource(lambda _timeout: ("24.fetched", 60.0), path).get()
     assert token.isprintable()
 
 

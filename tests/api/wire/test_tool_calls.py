@@ -37,7 +37,7 @@ def test_pieces_belong_to_the_call_that_their_index_or_id_names():
         assert joined(*pieces) == expected, pieces
 
 
-# If each call were looked for among all others, this would take hours.
+# It would hardly end if each call were looked for among all others.
 def test_many_calls_are_told_apart_by_their_ids():
     calls = ToolCalls()
     for _ in range(2):

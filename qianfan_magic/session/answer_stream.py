@@ -169,12 +169,13 @@ class AnswerStream:
         from qianfan_magic.views.rendering.calls import CallOutput
 
         number = sum(len(one.calls) for one in self._rounds)
+        shown: Mapping[str, str] = {}
         asks = self.request.options.confirm
         output = CallOutput(asked.name, asked.arguments, "asked" if asks else "running")
         self._show_call(output, number, view)
         try:
             if asks and not _is_allowed(view, output, number):
-                made, seconds, shown = refused(asked, "the user did not allow this call"), 0.0, {}
+                made, seconds = refused(asked, "the user did not allow this call"), 0.0
             else:
                 if asks:
                     self._show_call(replace(output, state="running"), number, view)

@@ -13,6 +13,7 @@ export default () => {
       messages.push(message);
       for (const show of views) show(message);
     });
+    model.on("destroy", letGo);
   }
 
   function render({ model, el }) {
@@ -54,6 +55,14 @@ export default () => {
 
   return { initialize, render };
 };
+
+// JupyterLab (4.6) holds every comm for as long as its kernel runs, also closed ones: the comm listens
+// to the kernel's status. With it stay its callbacks, and with these the model, its views and all
+// their elements. So a closed comm's callbacks are removed.
+function letGo({ comm }) {
+  const held = comm?.jsServicesComm;
+  if (held) held.onMsg = held.onClose = undefined;
+}
 
 // Translations of the messages of this script; empty in English. Set before anything is shown.
 let translations = {};

@@ -6,13 +6,15 @@ import json
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
-from support.jupyterlab import set_pace
+from support.jupyterlab import OPEN_MODELS, set_pace
 
 if TYPE_CHECKING:
     from support.jupyterlab import OpenAndRun
 
 ASK = "%%qianfan_chat\nPlease introduce The Great Wall"
 SLOWLY = set_pace(0.3)
+NOTE_LIVE_VIEW = """() => {
+    window.liveView = new WeakRef(document.querySelector('.qianfan-reply')); }"""
 
 
 def test_answer_streams_into_a_widget_and_ends_as_plain_output(run: OpenAndRun) -> None:
@@ -25,6 +27,19 @@ def test_answer_streams_into_a_widget_and_ends_as_plain_output(run: OpenAndRun) 
     expect(notebook.output(2).locator(".qianfan-answer")).to_contain_text("UNESCO")
     expect(live).to_have_count(0)
     notebook.screenshot("answer")
+
+
+def test_live_view_leaves_nothing_in_the_page(run: OpenAndRun) -> None:
+    """JupyterLab 4.6 holds the comm of each answer for as long as its kernel runs."""
+    notebook = run(set_pace(0.1), ASK)
+    notebook.page.locator(".qianfan-reply").wait_for()
+    notebook.page.evaluate(NOTE_LIVE_VIEW)
+    notebook.wait_idle()
+    notebook.output(2).locator(".qianfan-answer").wait_for()
+    notebook.run_code("1").get_by_text("1").wait_for()  # the last view that took part in rendering
+    assert notebook.page.evaluate(OPEN_MODELS) == [0, 0]
+    notebook.page.context.new_cdp_session(notebook.page).send("HeapProfiler.collectGarbage")
+    assert notebook.page.evaluate("() => liveView.deref() === undefined")
 
 
 def test_question_is_colored_as_text_and_all_else_as_python(run: OpenAndRun) -> None:

@@ -40,6 +40,15 @@ IS_IDLE = """() => {
     const cells = [...content.model.cells].filter(cell => cell.type === 'code');
     return cells.every(cell => cell.executionState === 'idle')
         && sessionContext.session?.kernel?.status === 'idle'; }"""
+#: Numbers of the widget models in the page, and of the open comms of its kernel. ipywidgets and
+#: JupyterLab's services have no public names for them.
+OPEN_MODELS = """async () => {
+    const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
+    const mimeType = 'application/vnd.jupyter.widget-view+json';
+    const renderer = content.rendermime.getFactory(mimeType).createRenderer({ mimeType });
+    const manager = await renderer._manager.promise;
+    renderer.dispose();
+    return [Object.keys(manager._models).length, sessionContext.session.kernel._comms.size]; }"""
 OPEN = "path => { window.jupyterapp.commands.execute('docmanager:open', { path }) }"
 #: Ends the kernels of all open notebooks and closes them without the question about saving; tells
 #: whether the page can be used again. A reloaded page restores its last notebook beside the next.

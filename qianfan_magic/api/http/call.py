@@ -14,12 +14,14 @@ from qianfan_magic.api.config.settings import Settings
 from qianfan_magic.api.http.connection import Connection
 from qianfan_magic.api.http.exchange import Attempt, Exchange, Request
 from qianfan_magic.api.http.http_errors import ADDRESS
+from qianfan_magic.api.http.received import Received
 from qianfan_magic.api.http.response import open_body, read_payloads
 from qianfan_magic.api.http.urllib3_workarounds import abort_response, release_connection
 from qianfan_magic.api.types import ApiVersion, Chunk
 from qianfan_magic.api.wire import WIRES
 from qianfan_magic.api.wire.answer_ids import AnswerIds
 from qianfan_magic.api.wire.encoding import join_surrogates
+from qianfan_magic.api.wire.growing_text import GrowingText
 from qianfan_magic.api.wire.thinking import ThinkSplitter
 from qianfan_magic.errors import (
     APIError,
@@ -103,8 +105,8 @@ class Call:
         APIError, TransportError
             If the service reports an error or the network fails.
         """
-        arrived: list[str] = []
-        ended = False
+        arrived = GrowingText()
+        chunk: Chunk | None = None
         try:
             with short_interrupt():
                 first, rest = self._retrying()(self._attempt)
@@ -112,20 +114,19 @@ class Call:
                     for chunk in chain(first, rest):
                         arrived.append(chunk.text)
                         yield chunk
-                        ended = chunk.is_end
         except (StreamError, APIError) as error:
-            error.partial = "".join(arrived)
+            error.partial = str(arrived)
             if isinstance(error, APIError) and _is_missing_model(error):
                 error.hint = self._model_hint + error.hint
             raise
         finally:
             self.exchange.took = self.exchange.elapsed()
-        if ended:
+        if chunk and chunk.is_end:
             return
         hint = tr("Run the cell again.")
-        if arrived:
+        if chunk:
             problem = tr("The stream ended before the answer did")
-            raise StreamError(problem, partial="".join(arrived), hint=hint)
+            raise StreamError(problem, partial=str(arrived), hint=hint)
         hint = f"{hint} {tr('Is its address the service itself, and not a login page or a proxy?')}"
         raise StreamError(tr("The stream was empty"), hint=hint)
 
@@ -134,7 +135,7 @@ class Call:
         self._check_not_aborted()
         attempt = Attempt(self.exchange.elapsed())
         self.exchange.attempts.append(attempt)
-        self.exchange.received.clear()
+        self.exchange.received = Received()
         try:
             return self._send(attempt)
         except TokenExpiredError as error:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from qianfan_magic.api.http.received import Received
 from qianfan_magic.api.types import ApiVersion, Kind
 from qianfan_magic.masking import MASK, mask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import requests
 
@@ -108,7 +109,7 @@ class Exchange:
 
     request: Request
     attempts: list[Attempt] = field(default_factory=list)
-    received: list[str] = field(default_factory=list, repr=False)
+    received: Received = field(default_factory=Received, repr=False)
     is_stream: bool = False
     first: float | None = None
     took: float | None = None
@@ -176,8 +177,15 @@ def _to_str(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def exchange_to_dict(exchange: Exchange) -> dict[str, Any]:
+def exchange_to_dict(exchange: Exchange, *, whole: bool = True) -> dict[str, Any]:
     """Return the record of an exchange as plain values, secrets masked.
+
+    Parameters
+    ----------
+    exchange
+        The record.
+    whole
+        Whether the response is part of it; it may be long, and masking it takes time.
 
     Returns
     -------
@@ -199,7 +207,7 @@ def exchange_to_dict(exchange: Exchange) -> dict[str, Any]:
             masked(name): MASK if name.lower() == "set-cookie" else masked(value)
             for name, value in headers.items()
         },
-        "response": masked("".join(events_of(exchange))),
+        "response": masked("".join(events_of(exchange))) if whole else "",
         "first": exchange.first,
         "seconds": exchange.took,
     }
@@ -229,8 +237,7 @@ def _attempt_to_dict(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def events_of(exchange: Exchange) -> list[str]:
-    """Return the answer as it was received: the events of a stream, or one whole body."""
-    if not exchange.is_stream:
-        return exchange.received
-    return [f"data: {data}\n\n" for data in exchange.received]
+def events_of(exchange: Exchange) -> Iterator[str]:
+    """Iterate over the answer as it was received: the events of a stream, or one whole body."""
+    for data in exchange.received:
+        yield f"data: {data}\n\n" if exchange.is_stream else data

@@ -7,6 +7,7 @@ from typing import Any
 
 from qianfan_magic.api.json_depth import json_as_text
 from qianfan_magic.api.types import Chunk, Reply, Usage
+from qianfan_magic.api.wire.growing_text import GrowingText
 from qianfan_magic.api.wire.tool_calls import ToolCalls
 from qianfan_magic.masking import mask
 
@@ -38,8 +39,8 @@ class ReplyBuilder:
         self._read_metadata = read_metadata
         self._read_tool_calls = read_tool_calls
         self._tool_calls = ToolCalls()
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
+        self._text = GrowingText()
+        self._reasoning = GrowingText()
         self._metadata: dict[str, Any] = {}
         self._raw: Mapping[str, Any] = {}
         self._usage = Usage()
@@ -68,8 +69,8 @@ class ReplyBuilder:
         is_turn = isinstance(ban_round, int) and -1 <= ban_round <= MAX_BAN_ROUND
         metadata["ban_round"] = ban_round if is_turn else None
         return Reply(
-            text="".join(self._text),
-            reasoning="".join(self._reasoning),
+            text=str(self._text),
+            reasoning=str(self._reasoning),
             id=mask(json_as_text(self._raw.get("id") or "")),
             usage=self._usage,
             raw=self._raw,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import islice
 from typing import Any
 
 from qianfan_magic.api.http.exchange import Exchange, events_of, exchange_to_dict, masked
@@ -30,7 +32,7 @@ def request_bundle(exchange: Exchange, which: str = "") -> dict[str, str]:
     which
         Title that distinguishes it from other requests of the same cell; empty for a single one.
     """
-    recorded = exchange_to_dict(exchange)
+    recorded = exchange_to_dict(exchange, whole=False)
     sections: list[tuple[str, str]] = [(which, "")] if which else []
     sections.append(("Sent", recorded["request"] or "Nothing: it failed before it was sent."))
     attempts = [_attempt(number, each) for number, each in enumerate(recorded["attempts"], 1)]
@@ -63,10 +65,11 @@ def _attempt(number: int, attempt: Mapping[str, Any]) -> str:
 
 def _shortened_body(exchange: Exchange) -> str:
     events = events_of(exchange)
-    left_out = len(events) - FIRST_EVENTS - LAST_EVENTS
+    first = list(islice(events, FIRST_EVENTS))
+    left_out = len(exchange.received) - FIRST_EVENTS - LAST_EVENTS
     if left_out > 1:
-        note = f"(… {left_out:,} more events …)\n\n"
-        events = [*events[:FIRST_EVENTS], note, *events[-LAST_EVENTS:]]
+        first.append(f"(… {left_out:,} more events …)\n\n")
+        events = iter(deque(events, LAST_EVENTS))
     # The whole is masked: a secret may be split between two events.
-    text = masked("".join(events)).rstrip()
+    text = masked("".join([*first, *events])).rstrip()
     return text if len(text) <= MAX_BODY else f"{text[:MAX_BODY]} …"

@@ -287,7 +287,7 @@ def test_answered_request_has_one_attempt(raw_server, make_client):
 def test_exchange_has_nothing_before_it_begins(make_client):
     exchange = call_of(make_client(bearer_token=BEARER), 2, "chat").exchange
     assert exchange.attempts == []
-    assert exchange.received == []
+    assert list(exchange.received) == []
     assert exchange.first is None
     assert exchange.took is None
 
@@ -351,7 +351,7 @@ def test_whole_answer_is_recorded_as_received(raw_server, make_client):
     raw_server.script += [Answer(headers={"Content-Type": "application/json"}, pieces=[piece])]
     call = call_of(make_client(bearer_token=BEARER), 2, "chat")
     assert run(call) is None
-    assert call.exchange.received == [piece.decode()]
+    assert list(call.exchange.received) == [piece.decode()]
 
 
 def test_events_of_a_stream_are_recorded_as_received(raw_server, make_client):
@@ -375,7 +375,7 @@ def test_error_is_recorded_as_received(raw_server, make_client):
     raw_server.script += [refusal("invalid_messages", 400)]
     call = call_of(make_client(bearer_token=BEARER), 2, "chat")
     assert isinstance(run(call), APIError)
-    assert json.loads(call.exchange.received[0])["error"]["code"] == "invalid_messages"
+    assert json.loads(next(iter(call.exchange.received)))["error"]["code"] == "invalid_messages"
 
 
 def test_broken_stream_is_recorded_until_it_breaks(raw_server, make_client):

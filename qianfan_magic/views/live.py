@@ -21,7 +21,7 @@ from qianfan_magic.views.output_area import OutputArea
 from qianfan_magic.views.rendering.answer import NOTHING, PlainOutput
 from qianfan_magic.views.rendering.calls import CallOutput
 from qianfan_magic.views.rendering.highlight import style_sheet
-from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream
+from qianfan_magic.views.rendering.incremental import BlockStream, LetterStream, LongStream
 from qianfan_magic.views.rendering.invisible import escape_invisible
 from qianfan_magic.views.rendering.state_line import AnswerHead, join_parts, pace_text, tokens_text
 from qianfan_magic.views.rendering.style import STYLE_SHEET
@@ -87,7 +87,7 @@ class LiveColumn:
     def __init__(self, index: int, *, markdown: bool) -> None:
         self._index = index
         self._sources: dict[int, str] = {}  # addresses of cited sources by number
-        self._stream = BlockStream(self._sources) if markdown else LetterStream()
+        self._stream = LongStream(BlockStream(self._sources)) if markdown else LetterStream()
         self._started = time.monotonic()
         self._first = 0.0  # time of the first chunk
         self._text = ""  # not yet sent

@@ -233,9 +233,10 @@ function patch(old, fresh, from = 0) {
 
 // Replaces only the end that differs: a selection in the unchanged part stays.
 function patchText(node, text) {
-  if (node.data === text) return;
+  const before = node.data; // reading it for each character would be slow
+  if (before === text) return;
   let same = 0;
-  while (same < node.length && node.data[same] === text[same]) same += 1;
+  while (same < before.length && before[same] === text[same]) same += 1;
   node.replaceData(same, node.length - same, text.slice(same));
 }
 

@@ -222,3 +222,34 @@ def test_json_is_shown_pretty(run: OpenAndRun) -> None:
     notebook = run(say, ask.replace("%%qianfan_chat", "%%qianfan_chat --format json"))
     expect(notebook.output(2)).to_contain_text('"wall": [\n    1,')
     notebook.screenshot("json")
+
+
+#: A cell in which 300,000 characters arrive at once.
+LONG = """
+from qianfan_magic.api.types import Chunk, Usage
+from qianfan_magic.views import live
+from qianfan_magic.views.output_area import CellOutput
+from qianfan_magic.views.rendering.answer import AnswerOutput
+from qianfan_magic.views.rendering.state_line import AnswerHead
+text = "".join(f"**Tower** {number} {'of the wall ' * 9}\\n\\n" for number in range(2_500))
+live.MAX_RENDER_SHARE = 1e9
+view = live.LiveView(CellOutput(), [AnswerHead("dolly_12b")], markdown=True)
+for start in range(0, len(text), 50_000):
+    view.write(Chunk(text[start : start + 50_000], False, Usage(), {}))
+"""
+NUMBERS = "element => element.textContent.match(/(?<=Tower(\\*\\*)? )\\d+/g).map(Number)"
+
+
+def test_rest_of_a_very_long_answer_is_plain_text(run: OpenAndRun) -> None:
+    notebook = run(LONG)
+    body = notebook.output(1).locator(".qianfan-body")
+    expect(body).to_contain_text("**Tower** 2499")
+    assert body.evaluate(NUMBERS) == list(range(2_500))
+    notebook.run_code('view.end(AnswerOutput(text, "markdown", state="done"))')
+    answer = notebook.output(1).locator(".qianfan-answer")
+    answer.get_by_text(re.compile("[0-9,]+ more characters, as plain text")).click()
+    assert answer.evaluate(NUMBERS) == list(range(2_500))
+    last = answer.locator("pre").last
+    last.evaluate("element => element.scrollIntoView(false)")
+    expect(last).to_be_in_viewport()
+    notebook.screenshot("very-long-answer")

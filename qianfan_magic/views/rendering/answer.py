@@ -17,6 +17,7 @@ from qianfan_magic.views.rendering.citations import plain_citations, sources_htm
 from qianfan_magic.views.rendering.formats import body, plain
 from qianfan_magic.views.rendering.highlight import color_variables
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.long_text import FORMATTED
 from qianfan_magic.views.rendering.markdown import inert_markdown
 from qianfan_magic.views.rendering.math import IGNORED
 from qianfan_magic.views.rendering.state_line import join_parts, tokens_text
@@ -137,8 +138,9 @@ class AnswerOutput:
         Returns
         -------
         dict
-            ``text/html`` (sanitised), ``text/plain`` and, for Markdown, ``text/markdown`` (inert:
-            JupyterLab prefers the HTML, but other tools may render the Markdown unsanitised).
+            ``text/html`` (sanitised), ``text/plain`` and, for Markdown that is not very long,
+            ``text/markdown`` (inert: JupyterLab prefers the HTML, but other tools may render the
+            Markdown unsanitised).
         """
         below = self._below
         if not (self.text or self.reasoning or self.rounds or below):
@@ -156,7 +158,7 @@ class AnswerOutput:
             "text/html": wrap_answer(self.html()),
             "text/plain": "\n\n".join([*head, *shown, *marks]),
         }
-        if self.form == "markdown":
+        if self.form == "markdown" and len(text) <= FORMATTED:
             # Notes may quote a question or an error message of the service.
             calls = [call.plain() for one in self.rounds for call in one.calls]
             parts = [*calls, text, *marks]

@@ -10,6 +10,7 @@ from html import escape
 from qianfan_magic.api.fenced_json import read_json
 from qianfan_magic.views.rendering.highlight import highlight, inline_colors
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.long_text import rest_html, split_long
 from qianfan_magic.views.rendering.markdown import code_blocks, to_html
 from qianfan_magic.views.rendering.sanitize import sanitize
 from qianfan_magic.views.rendering.structured import structured_html, structured_plain
@@ -32,13 +33,18 @@ def body(text: str, form: str, sources: Mapping[int, str] | None = None) -> str:
     Parameters
     ----------
     text
-        The answer, its invisible characters escaped.
+        The answer, its invisible characters escaped. If it is very long, only its beginning is
+        formatted, see `long_text`, and nothing in any other format than Markdown.
     form
         ``markdown``, ``text``, ``json``, ``schema`` (JSON as a table or list) or ``html``. JSON
         that cannot be parsed is shown verbatim.
     sources
         Addresses of the sources that Markdown cites, by number.
     """
+    text, rest = split_long(text)
+    if rest:
+        form = form if form == "markdown" else "text"
+        return f"{body(text, form, sources)}\n{rest_html(rest)}"
     if form == "markdown":
         return to_html(text, sources)
     if form == "html":

@@ -9,9 +9,17 @@ from typing import Any
 
 from qianfan_magic.views.rendering.formats import preformatted
 from qianfan_magic.views.rendering.invisible import escape_invisible
+from qianfan_magic.views.rendering.long_text import (
+    FORMATTED,
+    PART,
+    SLACK,
+    first_part,
+    part_html,
+    rest_note_html,
+)
 from qianfan_magic.views.rendering.markdown import block_starts, growing_code, to_live_html
 
-__all__ = ["BlockStream", "Frame", "LetterStream", "closed_blocks"]
+__all__ = ["BlockStream", "Frame", "LetterStream", "LongStream", "closed_blocks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +126,64 @@ def closed_blocks(source: str) -> list[str]:
 
 
 class LetterStream:
-    """Passes on an answer that is shown verbatim: each part is sent once."""
+    """Passes on an answer that is shown verbatim: a part is sent once, in a long answer twice.
+
+    A browser lays out an element as a whole, so that a growing one takes time that grows with the
+    square of its length. So a long text goes on in another element.
+    """
 
     def __init__(self) -> None:
-        self._has_text = False
+        self._open = ""  # text of the element that grows
 
     def frame(self, text: str) -> Frame:
         """Append a part of the answer, and return what has changed on the page."""
-        if self._has_text:
-            return Frame("", "", escape_invisible(text))
-        text = text.lstrip("\n")
-        self._has_text = bool(text)
-        return Frame("", preformatted(escape_invisible(text)))
+        is_new, closed = not self._open, ""
+        text = text.lstrip("\n") if is_new else text
+        self._open += text
+        while (end := first_part(self._open, PART)) < len(self._open):
+            closed += part_html(escape_invisible(self._open[:end]))
+            self._open = self._open[end:]
+        if closed:
+            return Frame(closed, part_html(escape_invisible(self._open)))
+        if is_new:
+            return Frame("", preformatted(escape_invisible(text)))
+        return Frame("", "", escape_invisible(text))
 
     def end(self) -> str:
         """End the text: what follows is shown in an element of its own."""
-        self._has_text = False
+        self._open = ""
         return ""
+
+
+class LongStream:
+    """Formats the beginning of an answer while it arrives, and passes on the rest verbatim.
+
+    Parameters
+    ----------
+    formatted
+        Formats the beginning, as far as `long_text.FORMATTED`.
+    """
+
+    def __init__(self, formatted: BlockStream) -> None:
+        self._formatted = formatted
+        self._left = FORMATTED  # characters, before the next end of a line; may be negative
+        self._rest: LetterStream | None = None
+
+    def frame(self, text: str) -> Frame:
+        """Append a part of the answer, and return what has changed on the page."""
+        if self._rest is not None:
+            return self._rest.frame(text)
+        end = first_part(text, max(self._left, 0))
+        self._left -= end
+        frame = self._formatted.frame(text[:end])
+        is_full = end < len(text) or (self._left <= 0 and text.endswith("\n"))
+        if not is_full and self._left > -SLACK:
+            return frame
+        self._rest = LetterStream()
+        rest = self._rest.frame(text[end:])
+        closed = frame.closed + self._formatted.end() + rest_note_html() + rest.closed
+        return Frame(closed, rest.open)
+
+    def end(self) -> str:
+        """End the text, and return the HTML of the open block as it stays, if it has changed."""
+        return self._formatted.end() if self._rest is None else self._rest.end()

@@ -138,9 +138,14 @@ class RequestSender:
         )
 
     def _shorten(self) -> bool:
-        """Drop one more earlier turn; return False if there was none left."""
-        before = self.fit.left_out
-        self._drop += 1
+        """Drop a quarter of the earlier turns, at least one; return False if there was none left.
+
+        One at a time would be 1,980 refused requests where 20 of 2,000 turns fit; so it is 17, and
+        at least three quarters of those that fit are sent.
+        """
+        before, conversation = self.fit.left_out, self.request.conversation
+        sent = len(conversation.turns) - before if conversation else 0
+        self._drop += max(1, sent // 4)
         self._prepare()
         if self._is_aborted:
             self._call.abort()

@@ -286,11 +286,14 @@ def test_request_that_the_service_finds_too_long_is_sent_with_fewer_turns(bare, 
         assert bare.questions(code) == ["one", "two", "three"], code
 
 
-def test_turns_are_left_out_one_at_a_time(bare, own):
-    bare.run(f"{NEW}\none", f"{NEW}\ntwo")
-    own.fail(*[fault("tokens_too_long", 400)] * 2)
-    bare.run(f"{NEW}\nthree")
-    assert [len(body["messages"]) for body in bodies(own)[2:]] == [5, 3, 1]
+def test_a_quarter_of_the_turns_is_left_out_at_a_time_and_at_least_one(bare, own):
+    """Of 2,000 turns, one at a time would be more requests than a service allows in a minute."""
+    for count, sent in ((2, [2, 1, 0]), (12, [12, 9, 7, 6])):
+        bare.run(*[f"{NEW} -n {count}\nquestion {number}" for number in range(count)])
+        own.fail(*[fault("tokens_too_long", 400)] * (len(sent) - 1))
+        bare.run(f"{NEW} -n {count}\nthe last")
+        tried = bodies(own)[-len(sent) :]
+        assert [len(body["messages"]) // 2 for body in tried] == sent, count
 
 
 def test_question_that_is_too_long_by_itself_fails_with_a_hint(bare, own):

@@ -128,6 +128,21 @@ def test_plain_output_replaces_the_widget_before_it_is_closed(watched, live):
     assert kinds.index("update_display_data") < kinds.index("comm_close")
 
 
+#: Evaluates to the ids of the open comms, and of the widgets.
+LEFT = """[*__import__("comm").get_comm_manager().comms], [*ipywidgets.widgets.widget._instances]"""
+
+
+def test_answers_leave_no_comm_and_no_widget_however_they_end(live):
+    live.run("import ipywidgets")
+    before = live.run(LEFT).contents("execute_result")
+    live.server.fail(Fault(path="/starcoder", after=3, end="close"), Fault(error_code=336003))
+    live.run("%%qianfan_complete\ndef fibonacci(n):")
+    for flags in ("", "", "--format text", "--compare temperature=0.1,0.9"):
+        live.run(f"%%qianfan_chat {flags}\n{WALL}")
+    interrupt(live)
+    assert live.run(LEFT).contents("execute_result")[0]["data"] == before[0]["data"]
+
+
 #: Writes chunks into a live view; `delay` is the time in seconds between its frames.
 GROW = """
 from qianfan_magic.views import live

@@ -79,8 +79,12 @@ class Kernel:
 
     def _cpu(self) -> float:
         """Give the kernel's seconds of CPU until now."""
-        _, reply = self._do("", silent=True, user_expressions={"cpu": CPU})
-        return float(reply["user_expressions"]["cpu"]["data"]["text/plain"])
+        return float(self.evaluate(CPU))
+
+    def evaluate(self, expression: str) -> str:
+        """Evaluate an expression in the kernel without a cell, and return its repr."""
+        _, reply = self._do("", silent=True, user_expressions={"asked": expression})
+        return str(reply["user_expressions"]["asked"]["data"]["text/plain"])
 
     def _do(self, code: str, **how: object) -> tuple[Ran, dict]:
         ran, asked = Ran(), self.client.execute(code, **how)

@@ -119,7 +119,7 @@ class InspectCommands:
         else:
             from qianfan_magic.views.reports.request import request_bundle
 
-            bound = exchange_to_dict(sender.exchange)
+            bound = exchange_to_dict(sender.exchange, whole=bool(name))
             publish(request_bundle(sender.exchange, title))
         if name:
             self._context.shell.user_ns[name] = bound

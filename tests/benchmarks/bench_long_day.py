@@ -13,11 +13,11 @@ garbage collection the page's heap, nodes and listeners, its widget models and c
 of live views that are held though nothing shows them. Baselines: ``--as final`` shows the same
 output without the live view, ``--as print`` prints the chunks.
 
-2,000 different cells take 15 minutes on two idle cores, ``--cells 20`` takes 6.
-
-Targets: no comm, widget, model or element left after any hundred; with 20 cells the last hundred
-takes at most 1.2 times as long as the second (the first has the imports), and the page's heap grows
-by at most a tenth; with 2,000, both grow at most 1.2 times as much as with ``--as final``.
+Targets: no comm, widget or model left after any hundred, and at most the elements of the last
+answer; the last hundred takes at most 1.2 times as long as the second (the first has the imports);
+RSS and heap grow at most 1.2 times as much as with ``--as final``. On two idle cores ``--cells 20
+--answers 2000`` takes some 8 minutes; 2,000 different cells take much longer, since each makes
+JupyterLab's layout slower, also if it only prints.
 """
 
 from __future__ import annotations

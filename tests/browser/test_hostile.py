@@ -25,12 +25,13 @@ from playwright.sync_api import TimeoutError as Waited
 from support.hostile import CLASSES, GROUPS, HTML, MATHEMATICS, NAMES, PAYLOADS
 from support.jupyterlab import OpenNotebook, running_lab
 from support.slow_server import TOKEN, SlowServer
+from support.watch import OUTSIDE, Watch, answer_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Dialog, Frame, Page, Route
+    from playwright.sync_api import Browser, Page, Route
     from support.jupyterlab import Lab
 
 PHASES = ("streaming", "ended", "reloaded", "exported")
@@ -49,7 +50,6 @@ ALL_HAVE_RUN = """() => {
   return cells.every((cell) => cell.executionState === "idle")
     && sessionContext.session?.kernel?.status === "idle";
 }"""
-OUTSIDE = re.compile(r"^https?://(?!127\.0\.0\.1|localhost)")
 EXPORTED = "http://exported.example/"
 HARMLESS = "Harmless **words** and $x$."
 ANSWERS = [HARMLESS, *PAYLOADS.values()]
@@ -243,42 +243,6 @@ class Evidence:
     opened: list[str] = field(default_factory=list)
 
 
-class Watch:
-    """Notes what a page asks for, and what it opens or leaves for."""
-
-    def __init__(self, page: Page, own: str) -> None:
-        self._own = re.compile(r"(blob:)?(http|ws)" + re.escape(own.removeprefix("http")))
-        self.asked: list[str] = []
-        self.opened: list[str] = []
-        page.context.on("request", lambda request: self._ask(request.url))
-        page.on("websocket", lambda socket: self._ask(socket.url))
-        page.on("dialog", self._dialog)
-        page.on("popup", lambda popup: self.opened.append(f"page {popup.url}"))
-        page.on("framenavigated", self._navigated)
-
-    def take(self) -> dict[str, list[str]]:
-        """Give what was noted since the last time."""
-        taken = {"asked": self.asked, "opened": self.opened}
-        self.asked, self.opened = [], []
-        return taken
-
-    def _is_own(self, url: str) -> bool:
-        return bool(self._own.match(url)) and "evil" not in url
-
-    def _ask(self, url: str) -> None:
-        if not (self._is_own(url) or url.startswith("data:")):
-            self.asked.append(url)
-
-    def _dialog(self, dialog: Dialog) -> None:
-        if dialog.type != "beforeunload":
-            self.opened.append(f"dialog {dialog.message}")
-        dialog.accept()
-
-    def _navigated(self, frame: Frame) -> None:
-        if not self._is_own(frame.url):
-            self.opened.append(f"navigation {frame.url}")
-
-
 @dataclass
 class Sheet:
     """A notebook of hostile answers, and what they did in each phase."""
@@ -417,14 +381,6 @@ def open_sheet(lab: Lab, browser: Browser, part: int, server: SlowServer) -> She
     return Sheet(batches, OpenNotebook(page, path, []), watch)
 
 
-def answer_nothing(route: Route) -> None:
-    """Fail a request; where it leads away, stay on the page."""
-    if route.request.is_navigation_request():
-        route.fulfill(status=204)
-    else:
-        route.abort()
-
-
 def open_exported(browser: Browser, html: str) -> tuple[Page, Watch]:
     """Open an exported page at an address of its own; everything else is out of reach."""
     page = browser.new_context(viewport={"width": 1100, "height": 2400}).new_page()
@@ -460,7 +416,7 @@ def sheets(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """All answers in both forms, shown in all phases. The notebooks run side by side."""
     folder = tmp_path_factory.mktemp("hostile")
     with SlowServer(ANSWERS) as server, running_lab(folder) as lab:
-        attach_all_cells(folder)
+        lab.attach_all_cells()
         sheets = [open_sheet(lab, browser, part, server) for part in range(SHEETS)]
         for sheet in sheets:
             sheet.begin()
@@ -478,13 +434,6 @@ def sheets(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield sheets
         for sheet in sheets:
             sheet.page.context.close()
-
-
-def attach_all_cells(folder: Path) -> None:
-    """Have JupyterLab render cells that are out of view, too."""
-    settings = folder / ".settings/@jupyterlab/notebook-extension"
-    settings.mkdir(parents=True)
-    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
 
 
 def gathered(sheets: list[Sheet], phase: str, what: str) -> list[str]:

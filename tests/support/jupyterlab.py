@@ -102,15 +102,21 @@ class Lab:
     folder: Path
     process: subprocess.Popen[bytes]
 
-    def write(self, name: str, *cells: str) -> Path:
+    def write(self, name: str, *cells: str, kernel: str = "python3") -> Path:
         """Write a notebook of these code cells into the server's folder."""
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(source) for source in cells],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+            metadata={"kernelspec": {"name": kernel, "display_name": kernel}},
         )
         path = self.folder / name
         nbformat.write(notebook, path)
         return path
+
+    def attach_all_cells(self) -> None:
+        """Have it render cells that are out of view, too, in notebooks opened from now on."""
+        settings = self.folder / ".settings/@jupyterlab/notebook-extension"
+        settings.mkdir(parents=True)
+        (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
 
     def address_of(self, path: Path) -> str:
         """Return the address at which JupyterLab opens a notebook in an empty workspace."""

@@ -31,7 +31,7 @@ from playwright.sync_api import Browser, sync_playwright
 from serving import Stream, median
 
 sys.path.insert(0, str(serving.ROOT / "tests"))
-from support.jupyterlab import CHROMIUM_FLAGS, PATIENCE, Lab, running_lab
+from support.jupyterlab import CHROMIUM_FLAGS, IS_READY, PATIENCE, Lab, running_lab
 
 ROUNDS, REQUESTS = 3, 30
 WORK = Stream("mixed", 600, 100)
@@ -69,22 +69,21 @@ WATCH_TEXT = """() => {
 }"""
 
 
-class Notebook:
-    """A notebook whose cells ask one endpoint, open in a page of its own."""
+def cells_of(url: str, endpoint: str) -> list[str]:
+    """Return cells that ask one endpoint, after one that prepares it."""
+    settings = {"QIANFAN_BASE_URL": url, "QIANFAN_ACCESS_TOKEN": serving.TOKEN}
+    setup = f"import os\nos.environ |= {settings}\n{serving.SETUP}"
+    cells = [setup, serving.VIEW.format(endpoint), serving.PRINT.format(endpoint)]
+    return [*cells, MARKDOWN.format(TASKS._replace(rate=0).endpoint)]
 
-    def __init__(self, lab: Lab, browser: Browser, url: str, endpoint: str) -> None:
-        settings = {"QIANFAN_BASE_URL": url, "QIANFAN_ACCESS_TOKEN": serving.TOKEN}
-        setup = f"import os\nos.environ |= {settings}\n{serving.SETUP}"
-        cells = [setup, serving.VIEW.format(endpoint), serving.PRINT.format(endpoint)]
-        cells.append(MARKDOWN.format(TASKS._replace(rate=0).endpoint))
-        name = lab.write(f"{endpoint}.ipynb", *cells).name
+
+class Notebook:
+    """A notebook that is open in a page of its own, and whose first cell has run."""
+
+    def __init__(self, lab: Lab, browser: Browser, path: Path) -> None:
         self.page = browser.new_page(viewport={"width": 1100, "height": 800})
-        self.page.goto(f"{lab.url}lab/tree/{name}?token={lab.token}&reset")
-        self.page.wait_for_function(
-            "() => window.jupyterapp?.shell?.currentWidget?.sessionContext"
-            "?.session?.kernel?.status === 'idle'",
-            timeout=PATIENCE,
-        )
+        self.page.goto(lab.address_of(path))
+        self.page.wait_for_function(IS_READY, timeout=PATIENCE)
         self._cdp = self.page.context.new_cdp_session(self.page)
         self._cdp.send("Performance.enable")
         self.run(0)
@@ -183,7 +182,8 @@ def main() -> None:
         browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_FLAGS)
         for name in sys.argv[1:] or PARTS:
             measure, endpoint = PARTS[name]
-            notebook = Notebook(lab, browser, url, endpoint)
+            path = lab.write(f"{endpoint}.ipynb", *cells_of(url, endpoint))
+            notebook = Notebook(lab, browser, path)
             rows += measure(notebook)
             notebook.page.close()
         browser.close()

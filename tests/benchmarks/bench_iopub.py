@@ -97,24 +97,20 @@ class Kernel:
 
 
 @contextmanager
-def kernel(url: str) -> Iterator[Kernel]:
-    ours = {"QIANFAN_BASE_URL": url, "QIANFAN_ACCESS_TOKEN": serving.TOKEN, "QIANFAN_LIVE": "on"}
-    manager = KernelManager()
+def kernel(*cells: str, name: str = "python3", **variables: str) -> Iterator[Kernel]:
+    """Start a kernel with environment variables, and run cells in it."""
+    manager = KernelManager(kernel_name=name)
     with tempfile.TemporaryDirectory() as folder:
         folders = {
             "QIANFAN_CACHE_DIR": folder,
             "IPYTHONDIR": folder,
             "PYTHONPATH": str(serving.ROOT),
         }
-        manager.start_kernel(cwd=folder, env=os.environ | ours | folders)
+        manager.start_kernel(cwd=folder, env=os.environ | variables | folders)
         try:
             started = Kernel(manager)
-            for cell in (
-                serving.SETUP,
-                VIEW.format("prose-9-0-8"),
-                PRINT.format("prose-9-0-8"),
-            ):
-                started.run(cell)  # imports, compiles
+            for cell in cells:
+                started.run(cell)
             yield started
         finally:
             manager.shutdown_kernel(now=True)
@@ -150,7 +146,13 @@ def rows(asked: Kernel, kind: str, rate: int, targets: list[str], *, many: bool)
 
 def main() -> None:
     long = "--long" in sys.argv
-    with serving.server_apart(serving.streamed) as url, kernel(url) as asked:
+    # The kernel imports and compiles what it runs.
+    cells = [serving.SETUP, VIEW.format("prose-9-0-8"), PRINT.format("prose-9-0-8")]
+    live = {"QIANFAN_ACCESS_TOKEN": serving.TOKEN, "QIANFAN_LIVE": "on"}
+    with (
+        serving.server_apart(serving.streamed) as url,
+        kernel(*cells, QIANFAN_BASE_URL=url, **live) as asked,
+    ):
         for kind in serving.KINDS:
             paced = rows(asked, kind, RATE, ["<= 16", "<= 15", "<= 0.3"], many=long)
             at_once = rows(asked, kind, 0, ["<= 7"], many=True)

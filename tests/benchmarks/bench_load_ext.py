@@ -18,7 +18,7 @@ from serving import ROOT, median, print_table
 RUNS = 11
 CHILD = """
 import time
-import ipywidgets
+import {first}
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 started = time.perf_counter()
@@ -28,12 +28,14 @@ print((time.perf_counter() - started) * 1000)
 LOAD = 'shell.run_line_magic("load_ext", "qianfan_magic")'
 
 
-def measure(what: str, bytecode: str) -> float:
+def measure(
+    what: str, bytecode: str, *, python: str = sys.executable, first: str = "ipywidgets"
+) -> float:
     """Return the milliseconds of a statement in a fresh process with cached bytecode."""
     environment = os.environ | {"PYTHONPYCACHEPREFIX": bytecode}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
-        [sys.executable, "-c", CHILD.format(what=what)],
+        [python, "-c", CHILD.format(what=what, first=first)],
         cwd=ROOT,
         env=environment,
         check=True,

@@ -25,7 +25,7 @@ client.chat([{"role": "user", "content": "hi"}], endpoint="ep")
 """
 
 
-def token_requests(*, cached: bool) -> int:
+def token_requests(*, cached: bool, child: str = CHILD, python: str = sys.executable) -> int:
     with RawServer() as server, tempfile.TemporaryDirectory() as folder:
         server.script += [json_answer({"result": "hello"})] * PROCESSES
         settings = {
@@ -34,20 +34,20 @@ def token_requests(*, cached: bool) -> int:
             "QIANFAN_DISABLE_CACHE": str(not cached),
             "PYTHONPATH": str(ROOT),
         }
-        children = [start(settings) for _ in range(PROCESSES)]
-        for child in children:
-            child.stdout.readline()
-        for child in children:
-            child.stdin.write("go\n")
-            child.stdin.flush()
-        if sum(child.wait() for child in children):
+        children = [start([python, "-c", child], settings) for _ in range(PROCESSES)]
+        for started in children:
+            started.stdout.readline()
+        for started in children:
+            started.stdin.write("go\n")
+            started.stdin.flush()
+        if sum(started.wait() for started in children):
             raise RuntimeError("a process failed")
         return len(server.token_requests)
 
 
-def start(settings: dict[str, str]) -> subprocess.Popen[str]:
+def start(command: list[str], settings: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -87,7 +87,11 @@ class Stream(NamedTuple):
 
     @classmethod
     def asked_by(cls, seen: Seen) -> Self:
-        kind, *numbers = seen.path.rsplit("/", 1)[1].split("-")
+        return cls.named(seen.path.rsplit("/", 1)[1])
+
+    @classmethod
+    def named(cls, endpoint: str) -> Self:
+        kind, *numbers = endpoint.split("-")
         return cls(kind, *map(int, numbers))
 
     @property
@@ -100,10 +104,11 @@ class Stream(NamedTuple):
         sections = map(KINDS[self.kind], itertools.count(1))
         return "".join(itertools.islice(itertools.chain.from_iterable(sections), length))
 
-    def answer(self) -> Answer:
-        text = self.text
+    def answer(self, make_chunk: Callable[[str, int, int], dict[str, Any]] | None = None) -> Answer:
+        """Return the answer, by default in version 1."""
+        text, make_chunk = self.text, make_chunk or v1_chunk
         parts = [text[place : place + self.size] for place in range(0, len(text), self.size)]
-        chunks = [v1_chunk(part, number, self.chunks) for number, part in enumerate(parts)]
+        chunks = [make_chunk(part, number, self.chunks) for number, part in enumerate(parts)]
         if self.kind == "cited":
             chunks[0]["search_results"] = SOURCES
         events = [event(chunk) for chunk in chunks]
@@ -130,6 +135,15 @@ def v1_chunk(text: str, number: int, chunks: int) -> dict[str, Any]:
         "need_clear_history": False,
         "usage": {"prompt_tokens": 5, "completion_tokens": 0, "total_tokens": 5 + number},
     }
+
+
+def v2_chunk(text: str, number: int, chunks: int) -> dict[str, Any]:
+    """Make an event of version 2."""
+    last = number == chunks - 1
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop" if last else None}
+    usage = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}
+    shape = {"id": "as-bcmt5ct4iy", "object": "chat.completion.chunk", "created": 1782475415}
+    return {**shape, "model": "ernie-5.1", "choices": [choice]} | ({"usage": usage} if last else {})
 
 
 def prose(number: int) -> str:

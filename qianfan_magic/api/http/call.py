@@ -241,7 +241,8 @@ def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[C
             if splitter is not None:
                 text, reasoning = _split(splitter, chunk)
                 splitter = None if splitter.is_done else splitter
-            text, held = join_surrogates(held, text, last=chunk.is_end)
+            if held or not text.isascii():
+                text, held = join_surrogates(held, text, last=chunk.is_end)
             if reasoning or held_reasoning:
                 is_last = chunk.is_end or bool(text)  # the answer's text follows the reasoning
                 reasoning, held_reasoning = join_surrogates(held_reasoning, reasoning, last=is_last)

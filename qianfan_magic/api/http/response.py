@@ -51,7 +51,7 @@ _EVENTS = ("", "message", "error")
 #: Fields of which the JSON of an answer, or of an error, has one.
 _ANSWER_FIELDS = {"choices", "result", "usage", "error", "error_code", "code"}
 
-_DECODER = json.JSONDecoder()
+_raw_decode = json.JSONDecoder().raw_decode
 
 
 class Body(NamedTuple):
@@ -280,7 +280,7 @@ def _parse_object(data: str) -> dict[str, Any] | None:
     """Parse the data of an event; None if it is not a JSON object."""
     data = data.strip()
     try:
-        event, end = _DECODER.raw_decode(data)  # takes a third less time than json.loads
+        event, end = _raw_decode(data)  # takes a third less time than json.loads
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and end == len(data) else None

@@ -73,17 +73,17 @@ class EventDecoder:
             If 64 MiB arrive without the end of an event.
         """
         # Fast path: nearly every piece of a stream is exactly one event of one line.
+        line, _, rest = piece.partition(b"\n")
         if (
-            not (self._data or self._partial_line or self._next_name)
-            and piece.startswith(b"data: {")
-            and piece.find(b"\n") == len(piece) - 2
-            and piece.endswith(b"\n")
-            and b"\r" not in piece
+            rest == b"\n"
+            and line.startswith(b"data: {")
+            and b"\r" not in line
+            and not (self._data or self._partial_line or self._next_name)
         ):
             self._at_start = self._trailing_cr = False
             self.name = ""
             self._event_bytes = 0
-            return (piece[6:-2].decode("utf-8", "replace"),)
+            return (line[6:].decode("utf-8", "replace"),)
         return self._feed(piece)
 
     def _feed(self, piece: bytes) -> Iterator[str]:

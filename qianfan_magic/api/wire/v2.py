@@ -433,8 +433,9 @@ _SUCCESS = (0, "0")
 
 def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
     """Read the code and message of an error; None if the payload is not an error."""
-    error = payload.get("error")
-    has_answer = bool(payload.get("choices"))
+    error, has_answer = payload.get("error"), bool(payload.get("choices"))
+    if not error and has_answer:  # nearly every payload
+        return None
     if not error and not has_answer and "code" in payload and "message" in payload:
         error = payload  # an error of Baidu's API gateway, which has no "error" around it
     if not error or (error is payload and error["code"] in _SUCCESS):

@@ -101,24 +101,29 @@ def rounds(field: Field, stream: Stream) -> dict[str, list[dict[str, Any]]]:
 def first(field: Field) -> Column:
     """Milliseconds from the question to the first text of an answer of half a second."""
     seen = rounds(field, FIRST)
-    return {
-        peer.name: f"{number(median(each['first'] * 1e3 for each in seen[peer.name]))} ms"
-        + ("" if peer.streams else " (no streaming)")
-        for peer in field.peers
-    }
+
+    def took(peer: Peer) -> str:
+        told = "" if peer.streams else " (no streaming)"
+        return f"{number(median(answer['first'] * 1e3 for answer in seen[peer.name]))} ms{told}"
+
+    return each(field, took)
 
 
 def chunks(field: Field) -> Column:
     """Chunks a second, and the median of each round's ratio to the baseline."""
     seen = rounds(field, FAST)
-    column = {}
-    for peer in field.peers:
-        took = [each["seconds"] for each in seen[peer.name]]
-        bare = [each["seconds"] for each in seen[BARE.name]]
+    bare = [answer["seconds"] for answer in seen[BARE.name]]
+
+    def pace(peer: Peer) -> str:
+        if not peer.streams:
+            return "none: no streaming"
+        if failed := [answer["error"] for answer in seen[peer.name] if answer["error"]]:
+            raise RuntimeError(failed[0])
+        took = [answer["seconds"] for answer in seen[peer.name]]
         ratio = median(b / t for b, t in zip(bare, took, strict=True))
-        pace = number(FAST.chunks / median(took))
-        column[peer.name] = f"{pace} ({ratio:.2f})" if peer.streams else "none: no streaming"
-    return column
+        return f"{number(FAST.chunks / median(took))} ({ratio:.2f})"
+
+    return each(field, pace)
 
 
 def memory(field: Field) -> Column:

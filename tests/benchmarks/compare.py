@@ -97,8 +97,8 @@ the packages as their own documents say, on a server on 127.0.0.1 that speaks Op
 - *import*: what a notebook runs first, in a fresh process with IPython; median.
 - *first token*: from the question to the first text, of a server that answers at once and goes on
   for half a second; median.
-- *chunks a second*: 5,000 chunks of 8 characters, sent as fast as can be in a chunked response;
-  median, and of the pace of `requests` with `json.loads` in the same round.
+- *chunks a second*: 5,000 chunks of 8 characters, sent as fast as can be in a chunked response, by
+  the client's CPU; median, and of the pace of `requests` with `json.loads` in the same round.
 - *memory of a long answer*: resident memory at most while 100,000 chunks arrive, 19 MB, over
   what it was before.
 - *recorded streams read*: of the streams in `tests/data/streams` without calls of functions, how

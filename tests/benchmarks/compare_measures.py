@@ -110,16 +110,19 @@ def first(field: Field) -> Column:
 
 
 def chunks(field: Field) -> Column:
-    """Chunks a second, and the median of each round's ratio to the baseline."""
+    """Chunks a second of CPU, and the median of each round's ratio to the baseline.
+
+    Of CPU, because the server and the peers take turns on the same cores.
+    """
     seen = rounds(field, FAST)
-    bare = [answer["seconds"] for answer in seen[BARE.name]]
+    bare = [answer["cpu"] for answer in seen[BARE.name]]
 
     def pace(peer: Peer) -> str:
         if not peer.streams:
             return "none: no streaming"
         if failed := [answer["error"] for answer in seen[peer.name] if answer["error"]]:
             raise RuntimeError(failed[0])
-        took = [answer["seconds"] for answer in seen[peer.name]]
+        took = [answer["cpu"] for answer in seen[peer.name]]
         ratio = median(b / t for b, t in zip(bare, took, strict=True))
         return f"{number(FAST.chunks / median(took))} ({ratio:.2f})"
 
@@ -207,7 +210,7 @@ def write_kernel_specs(field: Field, share: Path, scratch: Path) -> None:
 MEASURES: Mapping[str, Callable[[Field], Column]] = {
     "import": imports,
     "first token": first,
-    "chunks a second (of `requests` + `json`)": chunks,
+    "chunks a second of CPU (of `requests` + `json`)": chunks,
     "memory of a long answer": memory,
     "recorded streams read": kinds,
     "token requests of 20 processes": tokens,

@@ -106,7 +106,7 @@ the packages as their own documents say, on a server on 127.0.0.1 that speaks Op
 - *token requests*: of processes that start at once, with an API key and a secret key.
 - *bytes on IOPub*: what a kernel sends to the page for each byte of an answer of 2,000 chunks, 100
   a second.
-- *page busy*: `TaskDuration` of JupyterLab in Chromium for 600 chunks, 100 a second.
+- *page busy*: `TaskDuration` of JupyterLab in Chromium for 600 chunks, 100 a second; median.
 - *hostile answers*: of the payloads in `tests/support/hostile.py`, how many run a script (also when
   a link of `javascript:` is clicked), load from another address, or open or leave a page, when
   JupyterLab shows them."""

@@ -163,7 +163,7 @@ def misread(asked: Asked, path: Path) -> str:
     """Return what is wrong with the text that a peer reads, if anything is."""
     expected = json.loads(path.with_suffix(".json").read_text())
     seen = asked.ask(f"recorded {path.stem}", SOON)
-    wrong = "" if seen["text"] == expected["text"] else f"reads {seen['text']!r}"
+    wrong = "" if seen["text"] == expected["text"] else f"reads `{seen['text']!r}`"
     return seen["error"].partition(":")[0].strip() or wrong
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 __all__ = ["Received"]
 
-#: Characters after which what was received is compressed; most answers are shorter.
-BLOCK = 1 << 16
+#: Characters after which what was received is compressed; nearly all answers are shorter, and lose
+#: no time.
+BLOCK = 1 << 22
 #: The fastest. Events of version 1 with 8 letters each become 15 bytes, about 2 times their text,
 #: in 2 µs; the slowest level saves a tenth more and takes 4 times as long.
 LEVEL = 1

@@ -292,6 +292,17 @@ def test_message_of_an_error_is_printable_and_short(raw_server, make_client):
         assert len(message) < 1000
 
 
+def test_interim_response_closes_its_connection(raw_server, make_client):
+    """Else the answer to this request, which follows, would be taken for that to the next."""
+    early = Answer(status=0, pieces=[b"HTTP/1.1 103 Early Hints\r\n\r\n"], end="keep")
+    raw_server.script += [early, json_answer({"result": "hello"})]
+    client = make_client()
+    with pytest.raises(TransportError, match="103"):
+        client.chat(HELLO)
+    assert client.chat(HELLO).text == "hello"
+    assert len(raw_server.connections) == 2
+
+
 # --- redirects
 
 

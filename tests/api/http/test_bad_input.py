@@ -297,7 +297,7 @@ def test_interim_response_closes_its_connection(raw_server, make_client):
     early = Answer(status=0, pieces=[b"HTTP/1.1 103 Early Hints\r\n\r\n"], end="keep")
     raw_server.script += [early, json_answer({"result": "hello"})]
     client = make_client()
-    with pytest.raises(TransportError, match="103"):
+    with pytest.raises(TransportError, match="HTTP 103"):
         client.chat(HELLO)
     assert client.chat(HELLO).text == "hello"
     assert len(raw_server.connections) == 2

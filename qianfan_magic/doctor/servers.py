@@ -147,13 +147,6 @@ def _describe_missing_root(server: Server, connection: Connection) -> Finding:
 
 def _describe_response(server: Server, response: requests.Response, elapsed: float) -> Finding:
     status, url = response.status_code, server.base_url
-    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return Finding(
-            "Server",
-            "failed",
-            f"A proxy before {url} asks for a user name and a password",
-            "Put user name and password before the proxy's host in QIANFAN_PROXY.",
-        )
     if content_type(response) == "text/html":
         message = f"{url} answers with an HTML page (HTTP {status}), which Qianfan never does"
         hint = f"Is {server.variable} right, or does a proxy or a login page answer instead?"

@@ -225,7 +225,7 @@ def test_json_is_shown_pretty(run: OpenAndRun) -> None:
 
 
 #: A cell in which 300,000 characters arrive at once.
-LONG = """
+VERY_LONG = """
 from qianfan_magic.api.types import Chunk, Usage
 from qianfan_magic.views import live
 from qianfan_magic.views.output_area import CellOutput
@@ -241,7 +241,7 @@ NUMBERS = "element => element.textContent.match(/(?<=Tower(\\*\\*)? )\\d+/g).map
 
 
 def test_rest_of_a_very_long_answer_is_plain_text(run: OpenAndRun) -> None:
-    notebook = run(LONG)
+    notebook = run(VERY_LONG)
     body = notebook.output(1).locator(".qianfan-body")
     expect(body).to_contain_text("**Tower** 2499")
     assert body.evaluate(NUMBERS) == list(range(2_500))

@@ -106,7 +106,7 @@ def test_odd_answer_is_explained(probe, raw_server):
         (Answer(headers=page, pieces=[b"<h1>Log in</h1>"]), "note", "answers with an HTML page"),
         (Answer(status=503, headers=page), "note", "answers with an HTML page"),
         (Answer(status=503), "note", "answers (HTTP 503 without keys)"),
-        (Answer(status=407), "failed", "asks for a user name and a password"),
+        (Answer(status=407), "failed", "wants a user name and a password"),
         (Answer(status=0, end="reset"), "failed", "No connection to the server"),
         (Answer(status=0), "failed", "No connection to the server"),
     ):

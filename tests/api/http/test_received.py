@@ -29,7 +29,9 @@ def test_what_was_received_comes_back_as_it_was(events):
 
 def test_stream_of_small_chunks_takes_a_few_times_its_text(raw_server, make_client, monkeypatch):
     """Kept as they come, these 20,000 chunks take 60 times their text."""
-    monkeypatch.setattr("qianfan_magic.api.http.received.BLOCK", BLOCK // 64)  # as if there were more
+    monkeypatch.setattr(
+        "qianfan_magic.api.http.received.BLOCK", BLOCK // 64
+    )  # as if there were more
     words = [f"{number * 7919 % 99_991:07d} " for number in range(20_000)]
     usage = {"prompt_tokens": 5, "completion_tokens": 0, "total_tokens": 5}
     rest = {"id": "as-1", "object": "chat.completion", "created": 1, "usage": usage}

@@ -88,7 +88,7 @@ def outcome(shell: InteractiveShell, case: Case) -> Outcome:
         cell += "" if case.is_stream else " --no-stream"
         with capture_output() as captured:
             result = shell.run_cell(f"{cell}\nhow long is it?")
-    # Where a reset comes before TLS begins, CPython 3.11 leaves the socket to its garbage collector.
+    # After a reset before TLS begins, CPython 3.11 leaves the socket to its garbage collector.
     until(lambda: psutil.Process().num_fds() <= files or gc.collect() < 0)
     error = result.error_in_exec
     said = "".join(traceback.format_exception(error)) if error else ""

@@ -17,6 +17,14 @@ from qianfan_magic.interrupts import (
 )
 
 
+@pytest.fixture(autouse=True)
+def _python_s_own_handler():
+    """As in a kernel; an event loop of another test may have left its own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_stop() -> None:
     signal.raise_signal(signal.SIGINT)
 

@@ -10,9 +10,9 @@ import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import psutil
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from support.faulty_answers import Case
@@ -51,8 +51,8 @@ class Outcome:
         All that it showed.
     turns
         How many turns the conversation has more than before.
-    files, threads
-        How many files and sockets are open, and threads run, that were not there before.
+    left
+        What was not there before: the sockets that are open, and the names of threads that run.
     said
         All that the error, its causes and the log say.
     requests
@@ -62,8 +62,7 @@ class Outcome:
     error: BaseException | None
     shown: str
     turns: int
-    files: int
-    threads: int
+    left: list[str]
     said: str
     requests: int
 
@@ -80,8 +79,7 @@ class Outcome:
 def outcome(shell: InteractiveShell, case: Case) -> Outcome:
     """Run a cell whose request meets the fault, again and again."""
     log = _Log()
-    threads, files = set(threading.enumerate()), psutil.Process().num_fds()
-    before = _turns(shell)
+    before, there = _turns(shell), _sockets_and_threads()
     with RawServer() as server, _logged(log), _environment(server, case):
         _script(server, case)
         cell = f"%%{SERVICES[case.version, case.kind]} --timeout {TIMEOUT} --retries {ATTEMPTS}"
@@ -89,15 +87,14 @@ def outcome(shell: InteractiveShell, case: Case) -> Outcome:
         with capture_output() as captured:
             result = shell.run_cell(f"{cell}\nhow long is it?")
     # After a reset before TLS begins, CPython 3.11 leaves the socket to its garbage collector.
-    until(lambda: psutil.Process().num_fds() <= files or gc.collect() < 0)
+    until(lambda: _sockets_and_threads() <= there or gc.collect() < 0)
     error = result.error_in_exec
     said = "".join(traceback.format_exception(error)) if error else ""
     return Outcome(
         error,
         captured.stdout + captured.stderr,
         _turns(shell) - before,
-        psutil.Process().num_fds() - files,
-        len(set(threading.enumerate()) - threads),
+        sorted(_sockets_and_threads() - there),
         f"{said}{error!r}{log.text}",
         _requests(server, case),
     )
@@ -120,6 +117,15 @@ def _requests(server: RawServer, case: Case) -> int:
         return len(server.connections)
     seen = {"access token": server.token_requests, "bearer token": server.bearer_requests}
     return len(seen.get(case.target, server.requests))
+
+
+def _sockets_and_threads() -> set[str]:
+    """Return the sockets and threads of this process, by names that each has alone."""
+    names = {f"{thread.name} {thread.native_id}" for thread in threading.enumerate()}
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the folder itself is closed again
+            names |= {str(descriptor.readlink())}
+    return {name for name in names if not name.startswith(("/", "pipe:", "anon_inode:"))}
 
 
 def _turns(shell: InteractiveShell) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from http.client import HTTPException, IncompleteRead, InvalidURL, RemoteDisconnected
 from ssl import SSLCertVerificationError
 from typing import Any, NamedTuple
 
@@ -105,15 +105,15 @@ _FAILURES = (
         retryable=True,
     ),
     _Failure(
-        (HTTPException,),
-        mark("The server's answer is not HTTP"),
-        mark("Check {address}: http or https, and the port."),
+        (requests.exceptions.InvalidURL, InvalidURL, LocationValueError, UnicodeError),
+        mark("The address of the server or of the proxy is invalid"),
+        mark("Check {address}, and QIANFAN_PROXY or HTTPS_PROXY if there is one."),
         retryable=False,
     ),
     _Failure(
-        (requests.exceptions.InvalidURL, LocationValueError, UnicodeError),
-        mark("The address of the server or of the proxy is invalid"),
-        mark("Check {address}, and QIANFAN_PROXY or HTTPS_PROXY if there is one."),
+        (HTTPException,),
+        mark("The server's answer is not HTTP"),
+        mark("Check {address}: http or https, and the port."),
         retryable=False,
     ),
     _Failure(

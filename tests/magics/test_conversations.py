@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
+from typing import Any
 
-from support.notebook import CUT_OFF, LONG, WALL, Notebook, answer_in, sent
+from support.notebook import CUT_OFF, GREETING, LONG, WALL, Notebook, answer_in, sent
 from support.requests_seen import two_lines
 from support.waiting import until
 
 from qianfan_magic import APIError, StreamError
 from qianfan_magic.embedded.engines.scripted import BEIJING
 from qianfan_magic.embedded.faults import Fault
+from qianfan_magic.session.last_answer import LastAnswer
 
 # --- the turns that are sent
 
@@ -203,6 +206,23 @@ def test_interrupted_answer_is_kept_as_a_turn(notebook):
     roles = [message["role"] for message in notebook.bodies[-1]["messages"]]
     assert roles == ["user", "assistant", "user"]
     assert sent(notebook)["system"] == "Be brief."
+
+
+def test_answer_is_kept_and_shown_whole_where_the_interrupt_comes_after_it(notebook, monkeypatch):
+    """The signal takes effect once the cell has done so."""
+    keep = LastAnswer.add_to_conversation
+
+    def stop_and_keep(*args: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return keep(*args)
+
+    monkeypatch.setattr(LastAnswer, "add_to_conversation", stop_and_keep)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    error, shown = notebook.fail("%%qianfan_chat\nhi")
+    signal.signal(signal.SIGINT, before)
+    assert isinstance(error, KeyboardInterrupt)
+    assert GREETING.search(shown)
+    assert [(turn.user, turn.stopped) for turn in notebook.turns()] == [("hi", False)]
 
 
 def test_interrupted_completion_ends_in_one_line_without_variables(notebook):

@@ -198,6 +198,30 @@ def test_token_that_another_process_or_thread_has_renewed_is_used(file):
     assert in_memory.fetched == 2
 
 
+def test_threads_that_wait_for_a_token_share_the_failure_of_its_request():
+    """Else each would wait for a server that does not answer, one after the other."""
+    ready, fetched = threading.Barrier(17), list[float]()
+
+    def fetch(timeout: float) -> tuple[str, float]:
+        fetched.append(timeout)
+        if len(fetched) == 1:
+            ready.wait()
+            time.sleep(0.2)  # in which the others begin to wait
+        raise TransportError("The server did not answer in time")
+
+    source = TokenSource(fetch, None)
+
+    def get(number: int) -> None:
+        if number:
+            ready.wait()
+        with pytest.raises(TransportError, match="in time"):
+            source.get()
+
+    with ThreadPoolExecutor(17) as threads:
+        assert list(threads.map(get, range(17))) == [None] * 17
+    assert len(fetched) < 9
+
+
 # --- a token that the service refuses
 
 

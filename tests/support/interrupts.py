@@ -102,8 +102,9 @@ class Interrupter:
         self._before = self._open()
 
     def problems(self, moments: int) -> list[str]:
-        """Interrupt the cell at so many moments; return what was wrong after each."""
-        return [problem for _ in range(moments) for problem in self._problems_once()]
+        """Interrupt the cell at so many moments; return what was wrong after the first bad one."""
+        found = (list(self._problems_once()) for _ in range(moments))
+        return next(filter(None, found), [])
 
     def _problems_once(self) -> Iterator[str]:
         delay = self._random.uniform(0, self._seconds)
@@ -128,7 +129,6 @@ class Interrupter:
             yield where + "the next cell fails: " + "".join(traceback.format_exception(raised))
         until(lambda: self._open().keys() <= self._before.keys(), SETTLING)
         left = {key: said for key, said in self._open().items() if key not in self._before}
-        self._before |= left
         if left:
             yield f"{where}still open: {left}"
         yield from (where + problem for problem in self._broken_turns())

@@ -1,7 +1,7 @@
 """A long day: what 2,000 chat cells with the live view leave in the kernel and in the page.
 
 Run: ``python tests/benchmarks/bench_long_day.py [--cells N] [--answers N] [--off-screen]
-[--as live|final|print] [--picture]``
+[--windowing contentVisibility|full] [--as live|final|print] [--picture]``
 
 A notebook of 2,000 different chat cells of one conversation in JupyterLab, in Chromium, that run
 one after the other, each in view, as a person runs them with Shift+Enter; with ``--off-screen``
@@ -16,8 +16,10 @@ output without the live view, ``--as print`` prints the chunks.
 Targets: no comm, widget or model left after any hundred, and at most the elements of the last
 answer; the last hundred takes at most 1.2 times as long as the second (the first has the imports);
 RSS and heap grow at most 1.2 times as much as with ``--as final``. On two idle cores ``--cells 20
---answers 2000`` takes some 8 minutes; 2,000 different cells take much longer, since each makes
-JupyterLab's layout slower, also if it only prints.
+--answers 2000`` takes some 8 minutes, and ``--windowing full`` with 2,000 different cells 20. In
+JupyterLab's own mode, contentVisibility, each cell of those 2,000 takes longer than the one before,
+also if it only prints. The kernel's RSS rises with the notebook's file, which is read again after
+each time that JupyterLab saves it.
 """
 
 from __future__ import annotations
@@ -136,6 +138,7 @@ def a_day(lab: Lab, browser: Browser, url: str, chosen: argparse.Namespace) -> l
         setup += "\nos.environ['QIANFAN_LIVE'] = 'off'"
     cell = PRINTED if chosen.shown == "print" else CHAT
     sources = [cell.format(number) for number in range(1, chosen.cells + 1)]
+    lab.set_windowing(chosen.windowing)
     page = LabPage(browser, lab)
     notebook = page.open(lab.write("day.ipynb", setup, *sources))
     day = Day(notebook)
@@ -162,6 +165,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, help="default: one of each cell")
     parser.add_argument("--as", dest="shown", choices=["live", "final", "print"], default="live")
     parser.add_argument("--off-screen", action="store_true")
+    parser.add_argument("--windowing", choices=["contentVisibility", "full"], default="contentVisibility")
     parser.add_argument(
         "--picture", action="store_true", help="take build/screenshots/long-day.png"
     )

@@ -67,7 +67,7 @@ def work(field: Field) -> Column:
 def hostile(field: Field) -> Column:
     """How many hostile answers run a script, load from elsewhere, or open or leave a page."""
     with opened() as (lab, browser):
-        lab.attach_all_cells()
+        lab.set_windowing("none")
 
         def acted(peer: Peer) -> str:
             ran, asked, left = did(lab, browser, peer)

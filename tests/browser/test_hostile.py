@@ -416,7 +416,7 @@ def sheets(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """All answers in both forms, shown in all phases. The notebooks run side by side."""
     folder = tmp_path_factory.mktemp("hostile")
     with SlowServer(ANSWERS) as server, running_lab(folder) as lab:
-        lab.attach_all_cells()
+        lab.set_windowing("none")
         sheets = [open_sheet(lab, browser, part, server) for part in range(SHEETS)]
         for sheet in sheets:
             sheet.begin()

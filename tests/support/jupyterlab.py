@@ -112,11 +112,18 @@ class Lab:
         nbformat.write(notebook, path)
         return path
 
-    def attach_all_cells(self) -> None:
-        """Have it render cells that are out of view, too, in notebooks opened from now on."""
+    def set_windowing(self, mode: str) -> None:
+        """Choose JupyterLab's way with cells that are out of view, for notebooks opened from now on.
+
+        Parameters
+        ----------
+        mode
+            ``none`` attaches all to the page, ``full`` those in view, ``contentVisibility``, its
+            default, all, and leaves the rest to the browser.
+        """
         settings = self.folder / ".settings/@jupyterlab/notebook-extension"
         settings.mkdir(parents=True)
-        (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+        (settings / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": mode}))
 
     def address_of(self, path: Path) -> str:
         """Return the address at which JupyterLab opens a notebook in an empty workspace."""

@@ -165,7 +165,8 @@ def main() -> None:
     parser.add_argument("--answers", type=int, help="default: one of each cell")
     parser.add_argument("--as", dest="shown", choices=["live", "final", "print"], default="live")
     parser.add_argument("--off-screen", action="store_true")
-    parser.add_argument("--windowing", choices=["contentVisibility", "full"], default="contentVisibility")
+    modes = ["contentVisibility", "full"]
+    parser.add_argument("--windowing", choices=modes, default=modes[0])
     parser.add_argument(
         "--picture", action="store_true", help="take build/screenshots/long-day.png"
     )

@@ -113,7 +113,7 @@ class Lab:
         return path
 
     def set_windowing(self, mode: str) -> None:
-        """Choose JupyterLab's way with cells that are out of view, for notebooks opened from now on.
+        """Choose its way with cells that are out of view, for notebooks opened from now on.
 
         Parameters
         ----------

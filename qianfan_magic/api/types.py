@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 __all__ = [
     "BOTH",
@@ -131,8 +131,7 @@ class ToolRound:
         return [self.text, *(text for call in calls for text in call)]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Numbers of tokens, as the service counts them.
 
     Attributes
@@ -148,13 +147,19 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
-    cached_tokens: int = field(default=0, repr=False)
-    reasoning_tokens: int = field(default=0, repr=False)
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __repr__(self) -> str:
+        names = ("prompt_tokens", "completion_tokens", "total_tokens")
+        return f"Usage({', '.join(f'{name}={getattr(self, name)}' for name in names)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A piece of a streamed answer.
+
+    A named tuple, as is `Usage`, since a frozen dataclass takes 2.6 times as long to create, and
+    there is one for each event of a stream.
 
     Attributes
     ----------
@@ -173,8 +178,12 @@ class Chunk:
     text: str
     is_end: bool
     usage: Usage
-    raw: Mapping[str, Any] = field(repr=False)
+    raw: Mapping[str, Any]
     reasoning: str = ""
+
+    def __repr__(self) -> str:
+        names = ("text", "is_end", "usage", "reasoning")  # without the JSON, which has the same
+        return f"Chunk({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +272,6 @@ LARGEST_COUNT = 2**53 - 1
 def token_count(usage: Mapping[str, Any], name: str) -> int:
     """Read a number of tokens from a ``usage`` object; 0 if it is missing or not a number."""
     count = usage.get(name)
-    if isinstance(count, bool) or not isinstance(count, int | float):
-        return 0
-    return int(count) if 0 <= count < LARGEST_COUNT else 0
+    if type(count) is int or type(count) is float:  # not isinstance: a bool is an int, too
+        return int(count) if 0 <= count < LARGEST_COUNT else 0
+    return 0

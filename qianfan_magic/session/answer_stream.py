@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -142,7 +142,7 @@ class AnswerStream:
             for chunk in interruptible_items(chunks):
                 shown = chunk
                 if gap and chunk.reasoning:
-                    shown, gap = replace(chunk, reasoning=gap + chunk.reasoning), ""
+                    shown, gap = chunk._replace(reasoning=gap + chunk.reasoning), ""
                 self.add(shown)
                 view.write(shown)
 
@@ -258,8 +258,7 @@ def _is_allowed(view: View, call: CallOutput, number: int) -> bool:
 
 
 def _sum(usages: Sequence[Usage]) -> Usage:
-    names = [one.name for one in fields(Usage)]
-    return Usage(**{name: sum(getattr(usage, name) for usage in usages) for name in names})
+    return Usage(*map(sum, zip(*usages, strict=True)))
 
 
 def _error_lines(error: BaseException | None) -> list[str]:

@@ -175,8 +175,7 @@ class RequestSender:
         """Mask keys that an answer quotes: notebooks are shared."""
         self._usage = chunk.usage
         reasoning_ends = chunk.is_end or bool(chunk.text)  # the answer follows it
-        return replace(
-            chunk,
+        return chunk._replace(
             text=self._masked_text.feed(chunk.text, last=chunk.is_end),
             reasoning=self._masked_reasoning.feed(chunk.reasoning, last=reasoning_ends),
         )
@@ -185,20 +184,19 @@ class RequestSender:
         """Put the text that the answer begins with before it, and what an unfinished one had."""
         if not self.request.beginning:
             return chunk
-        chunk = replace(chunk, text=self._beginning.feed(chunk.text, last=chunk.is_end))
+        chunk = chunk._replace(text=self._beginning.feed(chunk.text, last=chunk.is_end))
         before = self.request.continues
         if before is None:
             return chunk
         usage = _added_usage(chunk.usage, before)
         if self._has_chunks:
-            return replace(chunk, usage=usage)
-        return replace(chunk, reasoning=before.reasoning + chunk.reasoning, usage=usage)
+            return chunk._replace(usage=usage)
+        return chunk._replace(reasoning=before.reasoning + chunk.reasoning, usage=usage)
 
 
 def _added_usage(usage: Usage, before: Turn) -> Usage:
     _, tokens = before.tokens
-    return replace(
-        usage,
+    return usage._replace(
         completion_tokens=usage.completion_tokens + tokens,
         total_tokens=usage.total_tokens + tokens,
     )

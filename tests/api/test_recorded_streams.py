@@ -12,7 +12,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,7 @@ def answers(path: Path, pieces: list[bytes]) -> Iterator[tuple[str, Answer]]:
 
 
 def as_expected(reply: Reply) -> dict[str, Any]:
-    usage = {name: count for name, count in asdict(reply.usage).items() if count}
+    usage = {name: count for name, count in reply.usage._asdict().items() if count}
     found = {"text": reply.text, "reasoning": reply.reasoning, "usage": usage}
     found |= {"finish_reason": reply.finish_reason}
     return found | ({"tool_calls": list(reply.tool_calls)} if reply.tool_calls else {})

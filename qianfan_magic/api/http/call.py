@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
 from itertools import chain, islice
 
 import requests
@@ -230,14 +229,14 @@ def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[C
         for payload in payloads:
             try:
                 chunk = read_chunk(payload, chunk, whole=whole)
-                if chunk.text or chunk.reasoning:
-                    ids.check(payload.get("id"))
+                text, reasoning = chunk.text, chunk.reasoning
+                if (text or reasoning) and payload.get("id") != ids.newest:
+                    ids.add(payload.get("id"))
             except ValueError as error:
                 raise StreamError(
                     tr("The answer violates the protocol: {error}", error=error),
                     hint=tr("Is {address} the service itself?", address=ADDRESS),
                 ) from None
-            text, reasoning = chunk.text, chunk.reasoning
             if splitter is not None:
                 text, reasoning = _split(splitter, chunk)
                 splitter = None if splitter.is_done else splitter
@@ -247,7 +246,7 @@ def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[C
                 is_last = chunk.is_end or bool(text)  # the answer's text follows the reasoning
                 reasoning, held_reasoning = join_surrogates(held_reasoning, reasoning, last=is_last)
             is_same = text == chunk.text and reasoning == chunk.reasoning
-            yield chunk if is_same else replace(chunk, text=text, reasoning=reasoning)
+            yield chunk if is_same else chunk._replace(text=text, reasoning=reasoning)
             if chunk.is_end:
                 release_connection(response, payloads)
                 return

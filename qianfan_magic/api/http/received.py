@@ -34,19 +34,19 @@ class Received:
         self._blocks: list[bytes] = []
         self._newest: list[str] = []  # not yet compressed
         self._characters = 0  # of the newest
-        self._count = 0
+        self._compressed = 0  # how many are
 
     def append(self, data: str) -> None:
         """Add what was received next."""
         self._newest.append(data)
-        self._count += 1
         self._characters += len(data)
         if self._characters >= BLOCK:
             self._blocks.append(zlib.compress(json.dumps(self._newest).encode(), LEVEL))
+            self._compressed += len(self._newest)
             self._newest, self._characters = [], 0
 
     def __len__(self) -> int:
-        return self._count
+        return self._compressed + len(self._newest)
 
     def __iter__(self) -> Iterator[str]:
         for block in self._blocks:

@@ -220,8 +220,8 @@ def _events(body: Body, decoder: EventDecoder, grace: Grace) -> Iterator[str]:
     failure: QianfanError | None = None
     is_cut = False
     try:
-        for data in body.pieces:
-            yield from decoder.feed(data)
+        for piece in body.pieces:
+            yield from decoder.feed(piece)
             if grace.has_begun and grace.is_over():
                 is_cut = True
                 break

@@ -15,22 +15,27 @@ class AnswerIds:
     another model in the middle of an answer. So a new id is no error. An id that comes back after
     another one is: then the text is of two answers, and one of them may be a stranger's.
 
+    Attributes
+    ----------
+    newest : str
+        The id of the newest chunk that has text and an id.
+
     Examples
     --------
     >>> ids = AnswerIds()
     >>> for id_ in ("a", "a", "", "b"):
-    ...     ids.check(id_)
-    >>> ids.check("a")
+    ...     ids.add(id_)
+    >>> ids.add("a")
     Traceback (most recent call last):
         ...
     ValueError: it mixes two answers
     """
 
     def __init__(self) -> None:
-        self._current = ""
+        self.newest = ""
         self._earlier: set[str] = set()
 
-    def check(self, id_: object) -> None:
+    def add(self, id_: object) -> None:
         """Take the id of the next chunk that has text; none, or an empty one, says nothing.
 
         Raises
@@ -38,9 +43,9 @@ class AnswerIds:
         ValueError
             If the stream mixes two answers.
         """
-        if id_ == self._current or not id_ or not isinstance(id_, str):
+        if id_ == self.newest or not id_ or not isinstance(id_, str):
             return
         if id_ in self._earlier:
             raise ValueError(tr("it mixes two answers"))
-        self._earlier.add(self._current)
-        self._current = id_
+        self._earlier.add(self.newest)
+        self.newest = id_

@@ -228,7 +228,7 @@ def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage
     total = token_count(counts, "total_tokens") or max(
         before.total_tokens, prompt + token_count(counts, "completion_tokens")
     )
-    return Usage(prompt, max(total - prompt, 0), total)
+    return Usage(prompt, total - prompt if total > prompt else 0, total)
 
 
 def read_chunk(

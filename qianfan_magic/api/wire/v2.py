@@ -6,7 +6,6 @@ Source: Qianfan's document of version 2 ("对话Chat V2").
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from qianfan_magic.api.catalogue.cards import Card
@@ -379,9 +378,10 @@ def read_usage(payload: Mapping[str, Any]) -> Usage:
     counts = payload.get("usage")
     if not isinstance(counts, dict):
         return _NO_USAGE
-    names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return replace(
-        Usage(*(token_count(counts, name) for name in names)),
+    return Usage(
+        prompt_tokens=token_count(counts, "prompt_tokens"),
+        completion_tokens=token_count(counts, "completion_tokens"),
+        total_tokens=token_count(counts, "total_tokens"),
         cached_tokens=_detail(counts, "prompt_tokens_details", "cached_tokens"),
         reasoning_tokens=_detail(counts, "completion_tokens_details", "reasoning_tokens"),
     )

@@ -12,6 +12,7 @@ __all__ = [
     "BOTH",
     "DONE",
     "LARGEST_COUNT",
+    "NO_USAGE",
     "ApiVersion",
     "Chunk",
     "Content",
@@ -155,6 +156,10 @@ class Usage(NamedTuple):
         return f"Usage({', '.join(f'{name}={getattr(self, name)}' for name in names)})"
 
 
+#: What is known before the service has counted.
+NO_USAGE = Usage()
+
+
 class Chunk(NamedTuple):
     """A piece of a streamed answer.
 
@@ -272,6 +277,6 @@ LARGEST_COUNT = 2**53 - 1
 def token_count(usage: Mapping[str, Any], name: str) -> int:
     """Read a number of tokens from a ``usage`` object; 0 if it is missing or not a number."""
     count = usage.get(name)
-    if type(count) is int or type(count) is float:  # not isinstance: a bool is an int, too
-        return int(count) if 0 <= count < LARGEST_COUNT else 0
-    return 0
+    if type(count) is int and 0 <= count < LARGEST_COUNT:  # nearly always
+        return count
+    return int(count) if type(count) is float and 0 <= count < LARGEST_COUNT else 0

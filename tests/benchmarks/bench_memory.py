@@ -60,6 +60,7 @@ def long_answer(url: str) -> None:
     import psutil
 
     from qianfan_magic import QianfanClient
+    from qianfan_magic.api.http.exchange import events_of
     from qianfan_magic.api.wire import reply_builder
 
     client = QianfanClient(access_token=TOKEN, base_url=url)
@@ -70,7 +71,7 @@ def long_answer(url: str) -> None:
     for chunk in call.chunks():
         builder.add(chunk)
     text = builder.build().text
-    if (len(text), len(call.exchange.received)) != (len(LONG.text), LONG.chunks):
+    if (len(text), len(list(events_of(call.exchange)))) != (len(LONG.text), LONG.chunks):
         raise RuntimeError(f"{len(text)} characters arrived")
     print((psutil.Process().memory_info().rss - before) / 2**20)
 

@@ -21,6 +21,7 @@ from qianfan_magic import (
     StreamError,
     TransportError,
 )
+from qianfan_magic.api.http.exchange import events_of
 from qianfan_magic.embedded.faults import Fault
 
 #: The first answer is shorter than the second.
@@ -430,13 +431,17 @@ def pause(server: Any, after: int) -> None:
         server.fail(Fault(path=f"/{letter}_dolly", after=after, end="silence", headers=STREAM))
 
 
+def arrived(column) -> int:
+    """Return how many events of a column's stream have arrived."""
+    return len(list(events_of(column.sender.exchange)))
+
+
 def stop(notebook: Notebook, chunks: int = 6) -> tuple[BaseException, str]:
     """Stop a comparison both of whose columns have received some chunks."""
     pause(notebook.server, chunks)
 
     def have_arrived() -> bool:
-        arrived = [len(column.sender.exchange.received) for column in notebook.columns]
-        return arrived == [chunks] * 2
+        return [arrived(column) for column in notebook.columns] == [chunks] * 2
 
     return notebook.stopped(f"%%qianfan_chat {ENDPOINTS}\n{WALL}", have_arrived)
 
@@ -488,7 +493,7 @@ def test_column_that_was_whole_before_a_stop_is_not_marked(notebook):
 
     def first_is_done() -> bool:
         states = [column.state for column in notebook.columns]
-        return states[:1] == ["done"] and len(notebook.columns[1].sender.exchange.received) == 6
+        return states[:1] == ["done"] and arrived(notebook.columns[1]) == 6
 
     notebook.stopped(f"%%qianfan_chat {ENDPOINTS}\n{WALL}", first_is_done)
     assert [column.state for column in notebook.columns] == ["done", "stopped"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -136,7 +136,7 @@ def check_answer(version: ApiVersion, response: Response) -> None:
 
 def _check_chunk(chunk: Chunk) -> None:
     assert type(chunk.is_end) is bool
-    assert all(type(count) is int and count >= 0 for count in astuple(chunk.usage))
+    assert all(type(count) is int and count >= 0 for count in chunk.usage)
     assert (chunk.text + chunk.reasoning).encode() is not None  # without lone surrogates
 
 

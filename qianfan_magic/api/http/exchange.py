@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from qianfan_magic.api.http.received import Received
 from qianfan_magic.api.types import ApiVersion, Kind
+from qianfan_magic.api.wire.sse import EventDecoder
 from qianfan_magic.masking import MASK, mask
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ class Exchange:
     attempts
         All attempts in order; the last one has the answer, if any.
     received
-        The data of each event, or the whole body, of the last attempt.
+        The body of the answer to the last attempt.
     is_stream
         Whether `received` are the events of a stream.
     first, took
@@ -239,5 +241,11 @@ def _attempt_to_dict(attempt: Attempt) -> dict[str, Any]:
 
 def events_of(exchange: Exchange) -> Iterator[str]:
     """Iterate over the answer as it was received: the events of a stream, or one whole body."""
-    for data in exchange.received:
-        yield f"data: {data}\n\n" if exchange.is_stream else data
+    if not exchange.is_stream:
+        yield b"".join(exchange.received).decode(errors="replace")
+        return
+    decoder = EventDecoder()
+    with suppress(ValueError):  # an event that does not end
+        for piece in exchange.received:
+            yield from (f"data: {data}\n\n" for data in decoder.feed(piece))
+        yield from (f"data: {data}\n\n" for data in decoder.close())

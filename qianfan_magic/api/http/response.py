@@ -51,7 +51,8 @@ _EVENTS = ("", "message", "error")
 #: Fields of which the JSON of an answer, or of an error, has one.
 _ANSWER_FIELDS = {"choices", "result", "usage", "error", "error_code", "code"}
 
-_raw_decode = json.JSONDecoder().raw_decode
+#: What `json.loads` does between its checks, in 0.6 of the time: a value that begins at a place.
+_scan_once = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 class Body(NamedTuple):
@@ -124,7 +125,7 @@ def _begin(first: bytes) -> bytes:
 
 
 def read_payloads(
-    body: Body, wire: Wire, record: Callable[[str], None]
+    body: Body, wire: Wire, record: Callable[[bytes], None]
 ) -> Generator[Mapping[str, Any]]:
     """Yield the JSON objects of a response as they arrive: events, or one whole body.
 
@@ -135,7 +136,7 @@ def read_payloads(
     wire
         The version of the API that it follows.
     record
-        Called with the text of each object as it was received.
+        Called with the bytes of the body as they arrive.
 
     Yields
     ------
@@ -154,20 +155,19 @@ def read_payloads(
 
 
 def _whole_payload(
-    body: Body, wire: Wire, record: Callable[[str], None]
+    body: Body, wire: Wire, record: Callable[[bytes], None]
 ) -> Generator[Mapping[str, Any]]:
     with body.response as response:
         yield raise_for_error(read_object(response, record, body.pieces), response, wire)
 
 
 def _stream_payloads(
-    body: Body, wire: Wire, record: Callable[[str], None]
+    body: Body, wire: Wire, record: Callable[[bytes], None]
 ) -> Generator[Mapping[str, Any]]:
     decoder, grace = EventDecoder(), Grace(body.response)
     read_error, is_finished = wire.read_error, wire.is_finished
     with body.response as response:
-        for data in _events(body, decoder, grace):
-            record(data)
+        for data in _events(body, decoder, grace, record):
             payload: Mapping[str, Any] | None = _parse_object(data)
             if payload is None or decoder.name:  # hardly any event
                 payload = _odd_payload(data, payload, decoder.name, response)
@@ -212,7 +212,9 @@ def _odd_payload(
     return payload
 
 
-def _events(body: Body, decoder: EventDecoder, grace: Grace) -> Iterator[str]:
+def _events(
+    body: Body, decoder: EventDecoder, grace: Grace, record: Callable[[bytes], None]
+) -> Iterator[str]:
     """Yield the data of each event; raise a `StreamError` after the last one if it broke.
 
     A stream whose answer has ended is not broken, however it ends.
@@ -221,6 +223,7 @@ def _events(body: Body, decoder: EventDecoder, grace: Grace) -> Iterator[str]:
     is_cut = False
     try:
         for piece in body.pieces:
+            record(piece)
             yield from decoder.feed(piece)
             if grace.has_begun and grace.is_over():
                 is_cut = True
@@ -280,15 +283,15 @@ def _parse_object(data: str) -> dict[str, Any] | None:
     """Parse the data of an event; None if it is not a JSON object."""
     data = data.strip()
     try:
-        event, end = _raw_decode(data)  # takes a third less time than json.loads
-    except (ValueError, RecursionError):
+        event, end = _scan_once(data, 0)
+    except (StopIteration, ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and end == len(data) else None
 
 
 def read_object(
     response: requests.Response,
-    record: Callable[[str], None] = lambda _: None,
+    record: Callable[[bytes], None] = lambda _: None,
     pieces: Iterable[bytes] | None = None,
 ) -> dict[str, Any]:
     """Read a whole body that is one JSON object, whatever the status.
@@ -298,7 +301,7 @@ def read_object(
     response
         A response whose body has not been read.
     record
-        Called with the body's text as it was received.
+        Called with the bytes of the body.
     pieces
         The bytes of the body. Default: they are read from the response.
 
@@ -312,7 +315,7 @@ def read_object(
     failure: QianfanError
     try:
         body = _read_body(response, pieces or response.iter_content(_READ_SIZE))
-        record(body.decode(errors="replace"))
+        record(body)
         value = _parse_body(body, response)
     except (requests.RequestException, HTTPError, OSError) as error:
         failure = transport_error(error)

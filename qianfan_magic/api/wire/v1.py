@@ -13,7 +13,7 @@ from qianfan_magic.api.catalogue.cards import Card
 from qianfan_magic.api.catalogue.parameters import check_parameters
 from qianfan_magic.api.catalogue.resolver import Service, check_length
 from qianfan_magic.api.json_depth import json_as_text
-from qianfan_magic.api.types import Chunk, Kind, Message, Usage, token_count
+from qianfan_magic.api.types import NO_USAGE, Chunk, Kind, Message, Usage, token_count
 from qianfan_magic.api.wire.messages import (
     begins_answer,
     check_content,
@@ -206,7 +206,7 @@ def _known_fields(message: Mapping[str, Any]) -> dict[str, Any]:
     return {name: message[name] for name in known}
 
 
-def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage:
+def read_usage(payload: Mapping[str, Any], before: Usage = NO_USAGE) -> Usage:
     """Read the token counts of a stream so far.
 
     The documents disagree: Dolly-12B sends no ``completion_tokens`` until the last chunk,
@@ -222,8 +222,7 @@ def read_usage(payload: Mapping[str, Any], before: Usage | None = None) -> Usage
     """
     counts = payload.get("usage")
     if not isinstance(counts, dict):
-        return before or Usage()
-    before = before or Usage()
+        return before
     prompt = before.prompt_tokens or token_count(counts, "prompt_tokens")
     total = token_count(counts, "total_tokens") or max(
         before.total_tokens, prompt + token_count(counts, "completion_tokens")
@@ -254,7 +253,7 @@ def read_chunk(
     if not isinstance(text, str):
         raise ValueError(tr("it has no text under 'result'"))  # noqa: TRY004  the peer's data
     is_end = whole or bool(payload.get("is_end"))
-    usage = read_usage(payload, before.usage if before else None)
+    usage = read_usage(payload, before.usage if before else NO_USAGE)
     return Chunk(text, is_end, usage, payload)
 
 

@@ -13,7 +13,16 @@ from qianfan_magic.api.catalogue.parameter import plain_json
 from qianfan_magic.api.catalogue.parameters import check_parameters, check_text
 from qianfan_magic.api.catalogue.resolver import MODEL_NAME, Service, check_length
 from qianfan_magic.api.json_depth import json_as_text
-from qianfan_magic.api.types import DONE, ApiVersion, Chunk, Kind, Message, Usage, token_count
+from qianfan_magic.api.types import (
+    DONE,
+    NO_USAGE,
+    ApiVersion,
+    Chunk,
+    Kind,
+    Message,
+    Usage,
+    token_count,
+)
 from qianfan_magic.api.wire.messages import (
     begins_answer,
     check_content,
@@ -60,7 +69,6 @@ MAX_NAME_LENGTH = 200
 #: Fields that a message may have besides its role and content; others are dropped. A model's
 #: reasoning (``reasoning_content``) is not among them: it is not sent back.
 _OPTIONAL_FIELDS = ("name", "tool_calls", "tool_call_id")
-_NO_USAGE = Usage()
 
 
 def path(kind: Kind, model: str) -> str:
@@ -303,7 +311,7 @@ def read_chunk(
         If the payload has neither ``choices`` nor, in a stream, ``usage``, and so is not an answer
         of version 2.
     """
-    usage = before.usage if before else _NO_USAGE
+    usage = before.usage if before else NO_USAGE
     if payload is DONE:
         return Chunk("", True, usage, before.raw if before else DONE)  # noqa: FBT003  is_end
     choices = payload.get("choices")
@@ -377,7 +385,7 @@ def read_usage(payload: Mapping[str, Any]) -> Usage:
     """Read the token counts, which only one chunk of a stream has."""
     counts = payload.get("usage")
     if not isinstance(counts, dict):
-        return _NO_USAGE
+        return NO_USAGE
     return Usage(
         prompt_tokens=token_count(counts, "prompt_tokens"),
         completion_tokens=token_count(counts, "completion_tokens"),
@@ -433,8 +441,8 @@ _SUCCESS = (0, "0")
 
 def read_error(payload: Mapping[str, Any]) -> tuple[int | str, str] | None:
     """Read the code and message of an error; None if the payload is not an error."""
-    error, has_answer = payload.get("error"), bool(payload.get("choices"))
-    if not error and has_answer:  # nearly every payload
+    error, has_answer = payload.get("error"), payload.get("choices")
+    if has_answer and not error:  # nearly every payload
         return None
     if not error and not has_answer and "code" in payload and "message" in payload:
         error = payload  # an error of Baidu's API gateway, which has no "error" around it

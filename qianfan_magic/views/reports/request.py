@@ -65,11 +65,12 @@ def _attempt(number: int, attempt: Mapping[str, Any]) -> str:
 
 def _shortened_body(exchange: Exchange) -> str:
     events = events_of(exchange)
-    first = list(islice(events, FIRST_EVENTS))
-    left_out = len(exchange.received) - FIRST_EVENTS - LAST_EVENTS
-    if left_out > 1:
-        first.append(f"(… {left_out:,} more events …)\n\n")
-        events = iter(deque(events, LAST_EVENTS))
+    shown = list(islice(events, FIRST_EVENTS))
+    count, last = 0, deque[str](maxlen=LAST_EVENTS + 1)
+    for count, event in enumerate(events, 1):  # noqa: B007  their number
+        last.append(event)
+    if count > LAST_EVENTS + 1:
+        last[0] = f"(… {count - LAST_EVENTS:,} more events …)\n\n"
     # The whole is masked: a secret may be split between two events.
-    text = masked("".join([*first, *events])).rstrip()
+    text = masked("".join([*shown, *last])).rstrip()
     return text if len(text) <= MAX_BODY else f"{text[:MAX_BODY]} …"

@@ -20,7 +20,7 @@ from qianfan_magic import (
     TokenExpiredError,
     TransportError,
 )
-from qianfan_magic.api.http.exchange import Request, exchange_to_dict, http_text, masked
+from qianfan_magic.api.http.exchange import Request, events_of, exchange_to_dict, http_text, masked
 
 BEARER = "bce-v3/ALTAK-EXAMPLE0123456789/0123456789abcdef0123456789abcdef01234567"
 SIGNING = {"access_key": "ALTAKEXAMPLE0123456789", "secret_key": "SKEXAMPLE0123456789abcdef"}
@@ -351,38 +351,40 @@ def test_whole_answer_is_recorded_as_received(raw_server, make_client):
     raw_server.script += [Answer(headers={"Content-Type": "application/json"}, pieces=[piece])]
     call = call_of(make_client(bearer_token=BEARER), 2, "chat")
     assert run(call) is None
-    assert list(call.exchange.received) == [piece.decode()]
+    assert list(events_of(call.exchange)) == [piece.decode()]
 
 
 def test_events_of_a_stream_are_recorded_as_received(raw_server, make_client):
     raw_server.script += [streamed("\u4f60", "\u597d")]
     call = call_of(make_client(bearer_token=BEARER), 2, "chat", stream=True)
     assert run(call) is None
-    *frames, end = call.exchange.received
-    found = [json.loads(frame)["choices"][0]["delta"]["content"] for frame in frames]
+    *frames, end = events_of(call.exchange)
+    payloads = [json.loads(frame.removeprefix("data: ")) for frame in frames]
+    found = [payload["choices"][0]["delta"]["content"] for payload in payloads]
     assert found == ["\u4f60", "\u597d"]
-    assert end == "[DONE]"
+    assert end == "data: [DONE]\n\n"
 
 
 def test_only_the_last_attempt_s_answer_is_recorded(raw_server, make_client):
     raw_server.script += [refusal("internal_error", 500), streamed("a")]
     call = call_of(make_client(bearer_token=BEARER), 2, "chat", stream=True)
     assert run(call) is None
-    assert "internal_error" not in "".join(call.exchange.received)
+    assert "internal_error" not in "".join(events_of(call.exchange))
 
 
 def test_error_is_recorded_as_received(raw_server, make_client):
     raw_server.script += [refusal("invalid_messages", 400)]
     call = call_of(make_client(bearer_token=BEARER), 2, "chat")
     assert isinstance(run(call), APIError)
-    assert json.loads(next(iter(call.exchange.received)))["error"]["code"] == "invalid_messages"
+    (body,) = events_of(call.exchange)
+    assert json.loads(body)["error"]["code"] == "invalid_messages"
 
 
 def test_broken_stream_is_recorded_until_it_breaks(raw_server, make_client):
     raw_server.script += [streamed("a", "b", end=b"")]
     call = call_of(make_client(bearer_token=BEARER), 2, "chat", stream=True)
     assert isinstance(run(call), StreamError)
-    assert len(call.exchange.received) == 2
+    assert len(list(events_of(call.exchange))) == 2
     assert statuses(call.exchange) == [200]
     assert call.exchange.took is not None
 

@@ -13,7 +13,14 @@ from support.kernel import Kernel, Ran
 from qianfan_magic import QianfanError
 from qianfan_magic.embedded.faults import Fault
 from qianfan_magic.views.rendering.answer import AnswerOutput
-from qianfan_magic.views.rendering.formats import body, extract_code, pretty, without_fence
+from qianfan_magic.views.rendering.formats import (
+    body,
+    extract_code,
+    plain,
+    preformatted,
+    pretty,
+    without_fence,
+)
 from qianfan_magic.views.rendering.highlight import MAX_LENGTHS
 
 FENCED = "```json\n[1]\n```"
@@ -28,6 +35,13 @@ def test_text_is_shown_verbatim():
 
 
 # --- fences
+
+
+def test_text_loses_empty_lines_around_it_and_nothing_else():
+    for shown in (plain("\nX \n\n", "text"), extract_code("\nX \n")):
+        assert shown == "X "
+    assert body("\nX \n", "text") == preformatted("X ")
+    assert extract_code("```\nX\n```") == "X"
 
 
 def test_fence_around_the_whole_answer_is_removed():

@@ -234,6 +234,30 @@ def test_citation_is_linked_once_its_source_has_arrived() -> None:
     assert late.closed.count('<a href="https://example.com"') == 2
 
 
+def test_open_block_has_the_definitions_and_sources_that_came_before_it() -> None:
+    for text, address in (("c [x]", "https://x.example"), ("Old^[1]^.", "https://e.example")):
+        stream = BlockStream({1: "https://e.example"})
+        stream.frame("[x]: https://x.example\n\nb\n\n")
+        assert f'href="{address}"' in stream.frame(text).open
+        assert f'href="{address}"' in stream.end()
+
+
+def test_formula_that_does_not_end_is_a_paragraph_at_the_end() -> None:
+    stream = BlockStream()
+    assert "<strong>" not in stream.frame("$$\n**a**").open  # more of it may arrive
+    assert "<strong>a</strong>" in stream.end()
+
+
+def test_text_after_the_end_begins_anew() -> None:
+    stream = BlockStream()
+    assert stream.frame("```\nx\n").open
+    assert stream.end()
+    assert stream.frame("y").open == "<p>y</p>\n"
+    blank = BlockStream()
+    blank.frame("\n \n")
+    assert blank.end() == ""
+
+
 def test_closed_block_is_sent_once() -> None:
     stream = BlockStream()
     frames = [stream.frame(letter) for letter in "first paragraph\n\nsecond paragraph\n\nthird"]
@@ -275,6 +299,15 @@ VERBATIM = st.text("a\n<&\r\x1b", max_size=30).filter(lambda text: "\r\n" not in
 def test_verbatim_text_does_not_depend_on_the_split(text, places) -> None:
     whole = page_after([text], LetterStream())
     assert unescape(page_after(split(text, places), LetterStream())) == unescape(whole)
+
+
+def test_verbatim_text_begins_without_empty_lines() -> None:
+    stream = LetterStream()
+    for _ in range(2):
+        assert stream.frame("\n\n a\n").open.endswith("> a\n</pre>")
+        frame = stream.frame("\n\nb")
+        assert (frame.closed, frame.open, frame.more) == ("", "", "\n\nb")
+        assert stream.end() == ""
 
 
 # --- how the open block's HTML goes to the page

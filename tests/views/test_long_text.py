@@ -62,6 +62,16 @@ def test_elements_of_the_rest_are_small_in_every_format():
         assert max(map(len, map(unescape, PRE.findall(rest)))) <= PART + SLACK, form
 
 
+def test_only_markdown_is_formatted_in_a_long_answer():
+    text = f"**a**^[1]^\n{LINES}"
+    formatted = body(text, "markdown", {1: "https://e.example"}).partition("<details")[0]
+    assert formatted.startswith("<p><strong>a</strong>")
+    assert 'href="https://e.example"' in formatted
+    for form in ("text", "json", "schema", "html"):
+        assert body(text, form) == body(text, "text")
+    assert body(text, "text").startswith("<pre")
+
+
 def test_saved_output_has_the_whole_text_once_beside_the_html():
     bundle = AnswerOutput(LINES, "markdown").bundle()
     assert bundle["text/plain"] == LINES.strip("\n")
@@ -75,6 +85,15 @@ def test_long_answer_arrives_as_it_ends():
         assert line
         assert words(html) == words(text.replace("<", "&lt;")), size
         assert "<strong>" not in rest
+
+
+def test_end_of_a_long_answer_is_that_of_what_is_open():
+    stream = LongStream(BlockStream())
+    stream.frame("$$\n**a**")
+    assert stream.end() == "<p>$$\n<strong>a</strong></p>\n"
+    stream = LongStream(BlockStream())
+    stream.frame(LINES)
+    assert stream.end() == ""
 
 
 def test_growing_verbatim_text_goes_on_in_another_element_and_is_sent_at_most_twice():

@@ -84,6 +84,11 @@ def test_tables_of_an_answer_have_a_limited_number_of_cells():
     assert text_of(html).count("b") == 2 * 60  # further rows stay text
 
 
+def test_only_the_cells_of_tables_count():
+    table = "a|b\n-|-\nc|d\n\n"
+    assert to_html("text\n\n" * MAX_CELLS + table + table).count("<table") == 2
+
+
 def test_reference_to_a_long_address_is_not_repeated():
     address = "https://e.example/" + "a" * MAX_REFERENCE
     assert "href" not in to_html("[x] [x]\n\n[x]: " + address)
@@ -107,6 +112,8 @@ def test_task_has_a_box_instead_of_its_bullet():
     html = to_html("- [ ] a\n- [x] b\n- [X] c\n- d")
     assert re.findall(r"<li[^>]*>(.*?)</li>", html) == ["☐ a", "☑ b", "☑ c", "d"]
     assert html.count('<li style="list-style-type:none">') == 3
+    for text in ("[ ] a", "> [ ] a", "- `[ ]` a", "- a\n\n  [ ] b"):
+        assert "☐" not in to_html(text), text
 
 
 def test_task_is_no_form_control():
@@ -145,8 +152,10 @@ def test_displayed_formula_ends_at_the_end_of_a_line():
     for text, shown in (
         ("$$\nx\n$$  ", "$$\nx\n$$"),
         ("$$a\nb$$", "$$a\nb$$"),
+        ("  $$\n  x\n  $$", "$$\nx\n$$"),
     ):
         assert to_html(text) == f"<p>{FORMULA}{shown}</span></p>\n", text
+        assert to_html(f"{text}\nb") == f"<p>{FORMULA}{shown}</span></p>\n<p>b</p>\n", text
     assert FORMULA not in to_html("$$\nx\n$$ y")
 
 
@@ -174,7 +183,7 @@ def test_formula_is_escaped():
 def test_dollars_of_other_text_are_no_formula():
     for text in (
         *("$5 and $6", "It costs $5, or $6.", "$20,000 and USD$30", "$a$5", "$a$5x"),
-        *("$a", "$ a $", "a $", "$$", "$$ $$", "\\(a"),
+        *("$a", "$ a $", "$ a$", "$a $", "a $", "$$", "$$ $$", "\\(a"),
     ):
         html = to_html(text)
         assert FORMULA not in html, text

@@ -38,5 +38,8 @@ def test_reference_may_be_defined_in_an_earlier_block():
 
 
 def test_code_has_the_colors_of_its_language():
-    lines = printed("```python\nimport os\n```", force_terminal=True, color_system="256")
-    assert lines[0].count("\x1b[") > printed("import os", force_terminal=True)[0].count("\x1b[")
+    colors = [
+        printed(f"```{name}\nimport os\n```", force_terminal=True, color_system="256")[0]
+        for name in ("python", "text")
+    ]
+    assert colors[0].count("\x1b[") > colors[1].count("\x1b[") > 0

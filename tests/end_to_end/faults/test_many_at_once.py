@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.busy_server import BusyServer
+from support.file_locks import owner_of
 from support.raw_server import Answer, RawServer, Seen, json_answer
 from support.waiting import until
 
@@ -64,6 +65,11 @@ def cache(tmp_path: Path) -> Path:
 
 def token_file(cache: Path) -> Path:
     (file,) = cache.glob("token-*.json")
+    return file
+
+
+def lock_file(cache: Path) -> Path:
+    (file,) = cache.glob("token-*.lock")
     return file
 
 
@@ -123,7 +129,7 @@ def test_process_that_is_killed_while_it_fetches_the_token_keeps_nobody_waiting(
     server.tokens += [fall_silent]
     with crowd(server.url, cache) as running:
         assert asked.wait(TIMEOUT)
-        killed = owner_of(cache, running.ids)
+        killed = owner_of(lock_file(cache), running.ids)
         os.kill(killed, signal.SIGKILL)
         ended = running.ended()
     assert ended.keys() == set(running.ids) - {killed}
@@ -144,7 +150,7 @@ def test_process_that_hangs_while_it_fetches_the_token_keeps_nobody_beyond_the_t
     timeout = 6.0
     with crowd(server.url, cache, timeout) as running:
         assert asked.wait(TIMEOUT)
-        stopped = owner_of(cache, running.ids)
+        stopped = owner_of(lock_file(cache), running.ids)
         os.kill(stopped, signal.SIGSTOP)
         begun = time.monotonic()
         assert until(lambda: len(server.requests) >= (PROCESSES - 1) * QUESTIONS)
@@ -153,17 +159,6 @@ def test_process_that_hangs_while_it_fetches_the_token_keeps_nobody_beyond_the_t
         ended = running.ended()
     assert failures(ended) == []
     assert seconds < timeout + 20  # and not half a minute for each of them
-
-
-def owner_of(cache: Path, ids: list[int]) -> int:
-    """Return the process that holds the lock, from the system's list of locks."""
-    (lock,) = cache.glob("token-*.lock")
-    inode = str(lock.stat().st_ino)
-    for line in Path("/proc/locks").read_text().splitlines():
-        words = line.split()
-        if "->" not in words and words[5].rpartition(":")[2] == inode and int(words[4]) in ids:
-            return int(words[4])
-    raise LookupError(f"nobody holds {lock.name}")
 
 
 # --- threads of one client

@@ -508,8 +508,14 @@ class QianfanClient:
         return self._connection.describe(request)
 
     def _reply(self, kind: Kind, content: Any, options: Mapping[str, Any]) -> Reply:
-        call = self.start(kind, content, options, stream=False)
-        return self._checked(send(call).reply, options)
+        service = self.service(kind, options)
+        call = self.start(kind, content, options, service=service, stream=False)
+        limiter = self._limiter(service)
+        call.on_refusal = limiter.refused
+        with short_interrupt(), limiter.slots.one(Event()):
+            sent = send(call)
+        limiter.learn(sent.headers, sent.reply.usage.completion_tokens)
+        return self._checked(sent.reply, options)
 
     def _checked(self, reply: Reply, options: Mapping[str, Any]) -> Reply:
         schema = _schema(options)

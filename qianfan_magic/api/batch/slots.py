@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
@@ -34,11 +35,14 @@ class Slots:
     def __init__(self) -> None:
         self.most = inf
         self._under_way = 0
+        self._waiting: deque[object] = deque()  # those that came first are first
         self._changed = threading.Condition()
 
     @contextmanager
     def one(self, stopped: threading.Event) -> Iterator[None]:
         """Wait for a slot, unless `stopped` is set meanwhile, and occupy it in the ``with`` block.
+
+        Whoever waits longest is next.
 
         Parameters
         ----------
@@ -46,15 +50,24 @@ class Slots:
             Set when the request is not wanted any more.
         """
         with self._changed:
-            while self._under_way >= self.most and not stopped.is_set():
-                self._changed.wait(_INTERVAL)
+            place = object()
+            self._waiting.append(place)
+            try:
+                while not (stopped.is_set() or self._is_next(place)):
+                    self._changed.wait(_INTERVAL)
+            finally:
+                self._waiting.remove(place)
+                self._changed.notify_all()
             self._under_way += 1
         try:
             yield
         finally:
             with self._changed:
                 self._under_way -= 1
-                self._changed.notify()
+                self._changed.notify_all()
+
+    def _is_next(self, place: object) -> bool:
+        return self._waiting[0] is place and self._under_way < self.most
 
     def shrink(self) -> None:
         """Take fewer from now on: the service has refused one of those that are under way."""
@@ -65,4 +78,4 @@ class Slots:
         """Count a success."""
         with self._changed:
             self.most += 1 / (ROUNDS * self.most)
-            self._changed.notify()
+            self._changed.notify_all()

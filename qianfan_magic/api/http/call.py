@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import chain, islice
 
@@ -58,6 +58,9 @@ class Call:
         The record of what was sent and received.
     is_paced : bool
         Whether the caller itself waits where the service refuses a request for its limits.
+    on_refusal
+        Called with the seconds that the service asks for, or None, when it refuses a request for
+        its limits and it will be sent again.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Call:
         self._response: requests.Response | None = None
         self._aborted = False
         self.is_paced = False
+        self.on_refusal: Callable[[float | None], object] = lambda _: None
 
     @property
     def settings(self) -> Settings:
@@ -177,7 +181,7 @@ class Call:
             stop=tenacity.stop_after_attempt(self._settings.retry_count),
             retry=tenacity.retry_if_exception(self._is_retryable),
             wait=self._seconds_to_wait,
-            before_sleep=_log_retry,
+            before_sleep=self._before_retry,
             reraise=True,
         )
 
@@ -200,16 +204,17 @@ class Call:
         ) + tenacity.wait_random(0, self._settings.retry_jitter)
         return max(retry_after or 0.0, min(backoff(state), longest))
 
+    def _before_retry(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        message = error.message if isinstance(error, QianfanError) else ""
+        log.debug("Attempt %d failed: %s; retry in %.1f s", state.attempt_number, message, seconds)
+        if isinstance(error, RateLimitError):
+            self.on_refusal(error.retry_after)
+
 
 def _is_missing_model(error: APIError) -> bool:
     return error.error_code in {"invalid_model", "model_offline"} or error.status == _NOT_FOUND
-
-
-def _log_retry(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    seconds = state.next_action.sleep if state.next_action else 0.0
-    message = error.message if isinstance(error, QianfanError) else ""
-    log.debug("Attempt %d failed: %s; retry in %.1f s", state.attempt_number, message, seconds)
 
 
 def _read_chunks(response: requests.Response, exchange: Exchange) -> Generator[Chunk]:

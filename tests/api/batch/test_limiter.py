@@ -14,6 +14,7 @@ from threading import Event, Thread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.waiting import until
 
 from qianfan_magic.api.batch.limiter import FURTHEST, LONGEST_PAUSE, RateLimiter, limiter_of
 
@@ -121,6 +122,26 @@ def test_request_waits_for_a_slot_until_it_is_not_wanted():
         stopped.set()
         waiting.join(30)
     assert not waiting.is_alive()
+
+
+def test_slot_goes_to_the_request_that_waits_longest():
+    slots, wanted, served = RateLimiter().slots, Event(), []
+
+    def ask(number: int) -> None:
+        with slots.one(wanted):
+            served.append(number)
+
+    with slots.one(wanted):
+        slots.shrink()
+        threads = [Thread(target=ask, args=[number]) for number in range(5)]
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            assert until(lambda count=count: len(slots._waiting) == count)
+    with slots.one(wanted):  # comes last, though the slot is free at this moment
+        served.append("last")
+    for thread in threads:
+        thread.join(30)
+    assert served == [*range(5), "last"]
 
 
 def test_headers_that_are_no_limits_are_ignored():

@@ -54,7 +54,8 @@ OURS = Peer(
     note="It parts what a model writes between `<think>` and `</think>` from the text, which the "
     "streams `llama_cpp`, `think` and `think_unclosed` expect; a peer that shows it as text is "
     "counted as wrong there. `no_done_silence` is a server that never ends a stream. It keeps the "
-    "JSON of an answer, which `%qianfan request` shows; most of the memory of a long one is that.",
+    "JSON of an answer, which `%qianfan request` shows, and compresses it from the fourth megabyte "
+    "on; most of the memory of a long one is that.",
 )
 BARE = Peer(name="requests + json", module="bare", load="import requests")
 SDK = Peer(

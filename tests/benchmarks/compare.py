@@ -12,6 +12,7 @@ while the machine does other work.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import subprocess
@@ -37,10 +38,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[""], help="measure these alone")
     options = parser.parse_args()
     chosen = [title for title in MEASURES if any(part in title for part in options.only)]
+    folder = options.folder.resolve()
     for peer in PEERS:
-        install(peer, options.folder.resolve())
-    with server_apart(answered) as url, tempfile.TemporaryDirectory() as scratch:
-        field = Field(PEERS, options.folder.resolve(), url)
+        install(peer, folder)
+    # Some peers write into the folder where they run.
+    with (
+        server_apart(answered) as url,
+        tempfile.TemporaryDirectory() as scratch,
+        contextlib.chdir(scratch),
+    ):
+        field = Field(PEERS, folder, url)
         share = Path(scratch) / "share"
         os.environ |= {"JUPYTER_PATH": str(share), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         compare_measures.write_kernel_specs(field, share, Path(scratch))

@@ -151,6 +151,9 @@ class QianfanClient:
     def chat(self, messages: Sequence[Message], **options: Unpack[ChatOptions]) -> Reply:
         """Send the messages of a conversation and wait for the whole answer.
 
+        Threads may call it at the same time. Where the service refuses some of them for its limits,
+        fewer are under way from then on, and the others wait for their turn; see `map`, too.
+
         Parameters
         ----------
         messages

@@ -14,11 +14,13 @@ from threading import Event, Thread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.raw_server import json_answer, stream_answer
 from support.waiting import until
 
 from qianfan_magic.api.batch.limiter import FURTHEST, LONGEST_PAUSE, RateLimiter, limiter_of
 
 REQUESTS = "X-Ratelimit-Limit-Requests"
+HELLO = [{"role": "user", "content": "hi"}]
 
 
 def limited(path: Path | None = None, **headers: str) -> RateLimiter:
@@ -142,6 +144,36 @@ def test_slot_goes_to_the_request_that_waits_longest():
     for thread in threads:
         thread.join(30)
     assert served == [*range(5), "last"]
+
+
+def test_whole_reply_of_a_client_waits_for_a_slot_and_a_stream_does_not(raw_server, make_client):
+    raw_server.script += [
+        stream_answer({"result": "b", "is_end": True}),
+        json_answer({"result": "a"}),
+    ]
+    client = make_client()
+    slots = client._limiter(client.service("chat", {"endpoint": "ep"})).slots
+    replies = []
+    with slots.one(Event()):
+        slots.shrink()
+        asking = Thread(target=lambda: replies.append(client.chat(HELLO, endpoint="ep").text))
+        asking.start()
+        assert until(lambda: len(slots._waiting) == 1)
+        assert raw_server.requests == []
+        assert [chunk.text for chunk in client.stream_chat(HELLO, endpoint="ep")] == ["b"]
+        assert replies == []
+    asking.join(30)
+    assert replies == ["a"]
+
+
+def test_refused_reply_of_a_client_lets_fewer_be_under_way(raw_server, make_client):
+    refusal = json_answer({"error_code": 18, "error_msg": "Open api qps request limit reached"})
+    raw_server.script += [refusal, json_answer({"result": "a"})]
+    client = make_client()
+    slots = client._limiter(client.service("chat", {"endpoint": "ep"})).slots
+    assert slots.most == inf
+    assert client.chat(HELLO, endpoint="ep").text == "a"
+    assert 1 <= slots.most < 2
 
 
 def test_headers_that_are_no_limits_are_ignored():

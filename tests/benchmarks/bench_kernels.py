@@ -41,7 +41,6 @@ CELL = """time.sleep(max(0, {} - time.time()))
 begun = time.monotonic()
 get_ipython().run_cell_magic("qianfan_chat", "-e ep --no-stream", "hi")
 seconds = time.monotonic() - begun"""
-Damage = Callable[[Path, list[int]], object]
 _numbers = itertools.count()
 
 
